@@ -1,0 +1,121 @@
+"""Decoding image files, and finding out before the training which of them cannot be."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_simsiam.errors import InputError
+
+MAX_UNREADABLE = 0.01
+"""More than this part of unreadable files stops a run."""
+
+_SHOWN = 10
+
+
+def decode(contents: tf.Tensor) -> tf.Tensor:
+    """Decodes a JPEG, PNG, GIF (first frame), BMP or WebP to uint8 ``[H, W, 3]``.
+
+    Grayscale, palette, CMYK and 16-bit images become RGB uint8; an alpha channel is dropped.
+
+    Args:
+        contents: A scalar string tensor, the file's bytes.
+    """
+    contents = tf.convert_to_tensor(contents)
+    # TensorFlow reads the pixels of a BMP with a palette, but not the palette.
+    image = tf.cond(
+        (tf.strings.substr(contents, 0, 2) == b"BM")
+        & (tf.strings.substr(contents, 28, 2) == b"\x08\x00"),
+        lambda: _decode_palette_bmp(contents),
+        lambda: tf.io.decode_image(contents, channels=3, expand_animations=False),
+    )
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _decode_palette_bmp(contents: tf.Tensor) -> tf.Tensor:
+    """A BMP of 8 bits a pixel: indices into a table of blue, green, red, nothing."""
+    header = 14 + tf.io.decode_raw(tf.strings.substr(contents, 14, 4), tf.int32)[0]
+    start = tf.io.decode_raw(tf.strings.substr(contents, 10, 4), tf.int32)[0]
+    palette = tf.io.decode_raw(tf.strings.substr(contents, header, start - header), tf.uint8)
+    palette = tf.reshape(palette, [-1, 4])[:, 2::-1]
+    return tf.gather(palette, tf.cast(tf.io.decode_bmp(contents, channels=1)[..., 0], tf.int32))
+
+
+def read_images(
+    names: Sequence[str], items: tf.Tensor, read: Callable, side: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decodes images of one size into memory, leaving out those that cannot be read.
+
+    Args:
+        names: What to call each in messages.
+        items: string ``[N]``, what `read` takes: contents or paths.
+        read: From one item to uint8 ``[H, W, 3]``.
+        side: Height and width that they must all have.
+
+    Returns:
+        Images uint8 ``[n, H, W, 3]`` and which of the names they are, int64 ``[n]``.
+
+    Raises:
+        InputError: If more than 1% cannot be read.
+    """
+    images = np.empty((len(names), *side, 3), np.uint8)
+    kept = []
+
+    def read_checked(item: tf.Tensor) -> tf.Tensor:
+        image = read(item)
+        tf.debugging.assert_equal(tf.shape(image)[:2], side, message=f"image is not {side}")
+        return image
+
+    for position, image in readable(names, items, read_checked):
+        images[position] = image
+        kept.append(position)
+    return (images if len(kept) == len(names) else images[kept]), np.array(kept)
+
+
+def readable(names: Sequence[str], items: tf.Tensor, read: Callable) -> Iterator[tuple[int, Any]]:
+    """What `read` gives for each item, in order, leaving out those on which it fails.
+
+    Those are named in one warning at the end, with their number.
+
+    Args:
+        names: What to call each item in messages.
+        items: A tensor with one row for each name.
+        read: A function of one item that TensorFlow can trace.
+
+    Yields:
+        Position and result, as NumPy.
+
+    Raises:
+        InputError: At the end, if more than 1% failed.
+    """
+    dataset = tf.data.Dataset.from_tensor_slices(items).enumerate()
+    dataset = dataset.map(lambda i, item: (i, read(item)), tf.data.AUTOTUNE).ignore_errors()
+    failed = set(range(len(names)))
+    for position, result in dataset.as_numpy_iterator():
+        failed.discard(int(position))
+        yield int(position), result
+    if not failed:
+        return
+    worst = sorted(failed)[:_SHOWN]
+    listed = "; ".join(f"{names[i]} ({_cause(read, items[i])})" for i in worst)
+    listed += "; …" if len(failed) > _SHOWN else ""
+    message = f"{len(failed):,} of {len(names):,} images cannot be read: {listed}"
+    if len(failed) > MAX_UNREADABLE * len(names):
+        raise InputError(f"{message}. That is more than 1%: mend or remove them")
+    warnings.warn(f"{message}. They are left out", stacklevel=2)
+
+
+def _cause(read: Callable, item: tf.Tensor) -> str:
+    """Why reading an item fails, in a few words."""
+    try:
+        read(item)
+    except (tf.errors.OpError, ValueError) as e:
+        # Without TensorFlow's "{{function_node …}}" before and "[Op:…]" after.
+        first = str(e).strip().split("\n")[0]
+        return re.sub(r"\{\{.*?\}\}|\[Op:.*", "", first).strip()[:120]
+    return "unreadable at first, readable now"

@@ -1,0 +1,107 @@
+"""A user's own folder of images, in class folders or without labels."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from keras_simsiam.data.decoding import decode, read_images, readable
+from keras_simsiam.data.sources import ImageFiles
+from keras_simsiam.errors import InputError, NoSuchSplit
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+MAX_IN_MEMORY = 4 * 2**30
+"""Images of one size are held decoded up to this many bytes; beyond, they stay files."""
+
+_SPLIT_FOLDERS = {"train": ("train",), "validation": ("val", "validation", "test")}
+
+
+def read(
+    path: str, split: str
+) -> tuple[np.ndarray | ImageFiles, np.ndarray | None, tuple[str, ...]]:
+    """Reads a split of a folder of images.
+
+    ``PATH/train/<class>/…`` and ``PATH/val/<class>/…`` are labelled images. A folder without
+    train/ is unlabelled training images, however deep they lie.
+
+    Args:
+        path: The folder.
+        split: "train" or "validation" (the val, validation or test folder).
+
+    Returns:
+        Images (uint8 ``[N, H, W, 3]`` where all have one size and fit in memory, else the
+        files), labels int64 ``[N]`` or None, class names.
+
+    Raises:
+        InputError: If there is no such folder, split or image, or more than 1% of the images
+            cannot be read.
+    """
+    root = pathlib.Path(path).expanduser()
+    if not root.is_dir():
+        raise InputError(f"folder '{path}' does not exist")
+    if split not in _SPLIT_FOLDERS:
+        raise InputError(f"folder: has no split '{split}'; it has train and validation")
+    found = [root / name for name in _SPLIT_FOLDERS[split] if (root / name).is_dir()]
+    if not found and (
+        split == "validation" or any((root / n).is_dir() for n in _SPLIT_FOLDERS["validation"])
+    ):
+        raise NoSuchSplit(
+            f"folder '{path}' has no {' or '.join(_SPLIT_FOLDERS[split])} folder in it"
+        )
+    folder = found[0] if found else root
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in EXTENSIONS and f.is_file())
+    if not files:
+        raise InputError(
+            f"folder '{folder}' holds no images; it needs files that end in {' '.join(EXTENSIONS)}"
+        )
+    labels, classes = _labels(folder, files) if found else (None, ())
+    images, kept = _images(files)
+    return images, None if labels is None else labels[kept], classes
+
+
+def _labels(folder: pathlib.Path, files: list[pathlib.Path]):
+    """The class folder of each file; none where a file lies in no class folder.
+
+    The classes are those of the training folder, so that both splits number them alike.
+    """
+    parts = [file.relative_to(folder).parts for file in files]
+    if any(len(p) == 1 for p in parts):
+        return None, ()
+    train = folder.parent / _SPLIT_FOLDERS["train"][0]
+    source = train if train.is_dir() else folder
+    classes = tuple(sorted(d.name for d in source.iterdir() if d.is_dir()))
+    index = {name: i for i, name in enumerate(classes)}
+    unknown = sorted({p[0] for p in parts} - set(classes))
+    if unknown:
+        raise InputError(
+            f"folder '{folder}' has class '{unknown[0]}', which '{train}' does not have"
+        )
+    return np.array([index[p[0]] for p in parts]), classes
+
+
+def _images(files: list[pathlib.Path]) -> tuple[np.ndarray | ImageFiles, np.ndarray]:
+    """The images, and the positions of the files that could be read."""
+    names = [str(f) for f in files]
+    shapes = dict(readable(names, tf.constant(names), _checked_shape))
+    kept = np.array(sorted(shapes))
+    names = [names[i] for i in kept]
+    sides = {tuple(int(v) for v in shape) for shape in shapes.values()}
+    if len(sides) == 1:
+        (side,) = sides
+        if side[0] * side[1] * 3 * len(names) <= MAX_IN_MEMORY:
+            return read_images(names, tf.constant(names), ImageFiles.decode, side)[0], kept
+    return ImageFiles(names), kept
+
+
+def _checked_shape(name: tf.Tensor) -> tf.Tensor:
+    """Height and width, int32 ``[2]``, of an image that has been read to its end."""
+    contents = tf.io.read_file(name)
+
+    def of_jpeg() -> tf.Tensor:
+        # An eighth of the size costs a fraction, and still fails where the file is cut short.
+        with tf.control_dependencies([tf.io.decode_jpeg(contents, ratio=8)]):
+            return tf.image.extract_jpeg_shape(contents)[:2]
+
+    return tf.cond(tf.io.is_jpeg(contents), of_jpeg, lambda: tf.shape(decode(contents))[:2])

@@ -1,0 +1,121 @@
+"""The embedded dataset: patches of the 18 photographs and textures that scikit-image bundles.
+
+Nothing is downloaded. scikit-image's documentation gives each picture's source and terms:
+
+| class | picture | source and terms |
+|---|---|---|
+| astronaut | Eileen Collins | NASA Great Images; public domain |
+| brick | brick wall | CC0 Textures, Bricks 25; CC0 |
+| camera | photographer with a camera | Lav Varshney; CC0 |
+| cell | cell in saline, phase image | Müller and others 2018; CC0 |
+| chelsea | tabby cat | Stéfan van der Walt; CC0 |
+| clock | clock in motion blur | Stéfan van der Walt; public domain |
+| coffee | cup of coffee | Rachel Michetti, courtesy of Pikolo Espresso Bar; CC0 |
+| coins | Greek coins from Pompeii | Brooklyn Museum; no known copyright restrictions |
+| grass | lawn | CC0 photograph listed in `skimage.data.grass`; CC0 |
+| gravel | gravel | CC0 Textures, Gravel 04; CC0 |
+| hubble_deep_field | Hubble eXtreme Deep Field | NASA, HubbleSite; public domain |
+| immunohistochemistry | colonic glands, stained | CMMI; no known copyright restrictions |
+| moon | surface of the Moon | bundled with scikit-image, which names no restriction |
+| motorcycle | motorcycle, left image of a pair | Middlebury Stereo 2014 benchmark |
+| page | scanned page of print | bundled with scikit-image, which names no restriction |
+| retina | fundus of an eye | Mikael Häggström; CC0 |
+| rocket | launch of DSCOVR | SpaceX; public domain |
+| text | lines of print | Wikipedia; public domain |
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import skimage.color
+import skimage.data
+from PIL import Image
+
+from keras_simsiam.errors import InputError
+
+PHOTOS = {
+    "astronaut": skimage.data.astronaut,
+    "brick": skimage.data.brick,
+    "camera": skimage.data.camera,
+    "cell": skimage.data.cell,
+    "chelsea": skimage.data.chelsea,
+    "clock": skimage.data.clock,
+    "coffee": skimage.data.coffee,
+    "coins": skimage.data.coins,
+    "grass": skimage.data.grass,
+    "gravel": skimage.data.gravel,
+    "hubble_deep_field": skimage.data.hubble_deep_field,
+    "immunohistochemistry": skimage.data.immunohistochemistry,
+    "moon": skimage.data.moon,
+    "motorcycle": lambda: skimage.data.stereo_motorcycle()[0],
+    "page": skimage.data.page,
+    "retina": skimage.data.retina,
+    "rocket": skimage.data.rocket,
+    "text": skimage.data.text,
+}
+
+SHORT_SIDE = 256
+TRAIN_PART = 0.6  # of each photo's width, from the left
+PER_PHOTO = {"train": 300, "test": 60}
+
+
+def photo_patches(
+    split: str, per_photo: int | None = None, patch_size: int = 32
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Square patches of the photos; the label of a patch is the photo it comes from.
+
+    Photos are scaled to a short side of 256 pixels. Training patches lie in the left 60% of each
+    photo and test patches in the right 40%, so no pixel is in both; patches of one split may
+    overlap. The same arguments always give the same patches.
+
+    Args:
+        split: "train" or "test".
+        per_photo: Patches of each photo; 300 for training and 60 for testing where None.
+        patch_size: Side of a patch in pixels.
+
+    Returns:
+        Images uint8 ``[N, patch_size, patch_size, 3]``, labels int64 ``[N]``, class names.
+
+    Raises:
+        InputError: If the split is unknown, or a size does not fit.
+    """
+    if split not in PER_PHOTO:
+        raise InputError(f"photo_patches has no split '{split}'; it has train and test")
+    per_photo = PER_PHOTO[split] if per_photo is None else per_photo
+    # The narrowest test part is that of a square photo.
+    largest = int(SHORT_SIDE * (1 - TRAIN_PART))
+    if not 1 <= patch_size <= largest or per_photo < 1:
+        raise InputError(
+            f"photo_patches cannot cut {per_photo} patches of {patch_size} pixels from a photo; "
+            f"it takes 1 or more, of 1 to {largest} pixels"
+        )
+    # RandomState's stream never changes between versions of NumPy.
+    random = np.random.RandomState({"train": 0, "test": 1}[split])
+    images = [
+        patch
+        for photo in PHOTOS.values()
+        for patch in _patches(_part(_scaled(photo()), split), per_photo, patch_size, random)
+    ]
+    labels = np.repeat(np.arange(len(PHOTOS), dtype=np.int64), per_photo)
+    return np.stack(images), labels, tuple(PHOTOS)
+
+
+def _scaled(photo: np.ndarray) -> np.ndarray:
+    """RGB with a short side of 256 pixels."""
+    rgb = skimage.color.gray2rgb(photo) if photo.ndim == 2 else photo
+    height, width = rgb.shape[:2]
+    scale = SHORT_SIDE / min(height, width)
+    size = (round(width * scale), round(height * scale))
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
+
+
+def _part(photo: np.ndarray, split: str) -> np.ndarray:
+    border = int(photo.shape[1] * TRAIN_PART)
+    return photo[:, :border] if split == "train" else photo[:, border:]
+
+
+def _patches(photo: np.ndarray, count: int, size: int, random: np.random.RandomState):
+    for _ in range(count):
+        y = random.randint(0, photo.shape[0] - size + 1)
+        x = random.randint(0, photo.shape[1] - size + 1)
+        yield photo[y : y + size, x : x + size]

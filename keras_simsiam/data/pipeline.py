@@ -1,0 +1,218 @@
+"""From images to batches of view pairs: a function of the step counter, and nothing else.
+
+Position n of the training, counted over all epochs, is example ``index_shuffle(n mod N)`` of
+epoch ``n div N``: a perfect shuffle that needs no buffer and can be entered anywhere. Batch k
+holds positions kB to (k + 1)B - 1. So no image is dropped at the end of an epoch, a resumed run
+gets the batches it would have had, and the views of an epoch are the same for every batch size.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from keras_simsiam import augment
+from keras_simsiam.config import Augmentation
+from keras_simsiam.data.sources import ImageFiles, ImageStream
+from keras_simsiam.errors import InputError
+
+Images = np.ndarray | ImageFiles | ImageStream
+
+
+def views(
+    images: Images,
+    augmentation: Augmentation,
+    batch_size: int,
+    seed: int = 0,
+    image_size: int | None = None,
+    start_step: int = 0,
+    augment_on: str = "host",
+) -> tf.data.Dataset:
+    """An endless dataset of batches of view pairs, for `SimSiam.fit(..., steps_per_epoch=...)`.
+
+    Args:
+        images: uint8 ``[N, H, W, 3]``, or the `ImageFiles` or `ImageStream` that
+            `keras_simsiam.data.load` gives where images have many sizes.
+        augmentation: How views are made.
+        batch_size: Images a batch, B.
+        seed: Seed of order and views, 0 ≤ seed < 2**31.
+        image_size: Side of the views in pixels; that of the images where None.
+        start_step: The first batch to give, 0 for the beginning of the training.
+        augment_on: "host" for the views themselves, ``(x1, x2)`` float32
+            ``[B, image_size, image_size, 3]``; "device" for what
+            `keras_simsiam.augment.make_views` makes them of, on the accelerator.
+
+    Raises:
+        InputError: If the batch does not fit the images, or an argument is none of those.
+    """
+    count = len(images)
+    if not 1 < batch_size <= count:
+        raise InputError(
+            f"batch_size {batch_size} does not fit {count:,} images; it can be 2 to {count:,}"
+        )
+    if augment_on not in ("host", "device"):
+        raise InputError(f"augment_on '{augment_on}' is neither host nor device")
+    size = image_size or side_of(images)
+    if isinstance(images, np.ndarray):
+        batches = _array_batches(images, augmentation, batch_size, seed, start_step)
+    elif isinstance(images, ImageFiles):
+        batches = _file_batches(images, augmentation, batch_size, seed, size, start_step)
+    else:
+        batches = _stream_batches(images, augmentation, batch_size, seed, size, start_step)
+    if augment_on == "host":
+        # One XLA cluster is about three times as fast as single operations.
+        make_views = tf.function(
+            lambda batch: augment.make_views(augmentation, batch, size), jit_compile=True
+        )
+        batches = batches.map(make_views, tf.data.AUTOTUNE)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def side_of(images: Images, default: int = 224) -> int:
+    """Side of the views where none is given: that of the images, else `default` pixels."""
+    return min(images.shape[1:3]) if isinstance(images, np.ndarray) else default
+
+
+def preprocess(
+    images: tf.Tensor, size: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tf.Tensor:
+    """What the network sees of whole images: resized, cropped in the middle, normalised.
+
+    Args:
+        images: uint8 ``[B, H, W, 3]``.
+        size: Side of the result: the short side is resized to it, the long side cropped.
+        mean: Of each channel, in [0, 1].
+        std: Of each channel.
+
+    Returns:
+        float32 ``[B, size, size, 3]``.
+    """
+    return (resize_square(tf.cast(images, tf.float32), size) / 255.0 - mean) / std
+
+
+def resize_square(images: tf.Tensor, size: int) -> tf.Tensor:
+    """Resizes the short side to `size`, antialiased bilinear, and crops the middle of the long.
+
+    Args:
+        images: ``[..., H, W, 3]``, one image or a batch, values of any range.
+        size: Side of the result in pixels.
+
+    Returns:
+        float32 ``[..., size, size, 3]``.
+    """
+    height, width = tf.shape(images)[-3], tf.shape(images)[-2]
+    short = tf.minimum(height, width)
+    target = [
+        tf.cast(tf.round(tf.cast(side, tf.float64) * size / tf.cast(short, tf.float64)), tf.int32)
+        for side in (height, width)
+    ]
+    images = tf.image.resize(images, target, antialias=True)
+    top, left = (target[0] - size) // 2, (target[1] - size) // 2
+    images = images[..., top : top + size, left : left + size, :]
+    return tf.ensure_shape(images, images.shape[:-3] + [size, size, 3])
+
+
+def whole_images(images: Images, size: int, batch_size: int = 256) -> tf.data.Dataset:
+    """Batches of every image once, in order, for evaluation: uint8 ``[B, size, size, 3]``.
+
+    Args:
+        images: As for `views`.
+        size: Side of the result in pixels, see `resize_square`.
+        batch_size: Images a batch; the last may have fewer.
+    """
+
+    def square(image):
+        return tf.cast(tf.round(resize_square(image, size)), tf.uint8)
+
+    if isinstance(images, np.ndarray):
+        count, held = len(images), _hold(images)
+        starts = tf.data.Dataset.range(0, count, batch_size)
+        return starts.map(lambda i: square(held[i : tf.minimum(i + batch_size, count)]))
+    each = images.dataset().map(square, tf.data.AUTOTUNE)
+    return each.batch(batch_size).prefetch(2)
+
+
+def _array_batches(images, augmentation, batch_size, seed, start_step) -> tf.data.Dataset:
+    """Batches of images that lie in memory, with the parameters of their views."""
+    held = _hold(images)
+    height, width = images.shape[1:3]
+
+    def batch(step: tf.Tensor) -> dict:
+        positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        epochs, examples = _examples(positions, len(images), seed)
+        parameters = tuple(
+            augment.draw(augmentation, numbers, height, width)
+            for numbers in tf.unstack(augment.uniforms(seed, epochs, examples))
+        )
+        gathered = tf.gather(held, examples)
+        return {
+            "images": tf.ensure_shape(gathered, [batch_size, height, width, 3]),
+            "parameters": parameters,
+        }
+
+    return tf.data.Dataset.counter(start_step).map(batch, tf.data.AUTOTUNE)
+
+
+def _file_batches(files, augmentation, batch_size, seed, size, start_step) -> tf.data.Dataset:
+    """Batches of crops of images of many sizes, decoded as they are needed."""
+    paths = tf.constant(files.paths)
+
+    def crops(position: tf.Tensor) -> dict:
+        epoch, example = (v[0] for v in _examples(position[None], len(files), seed))
+        image = files.decode(tf.gather(paths, example))
+        return _two_crops(image, augmentation, seed, epoch, example, size)
+
+    positions = tf.data.Dataset.counter(start_step * batch_size)
+    return positions.map(crops, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
+
+
+def _stream_batches(stream, augmentation, batch_size, seed, size, start_step) -> tf.data.Dataset:
+    """The same from a source that can only be read in its own order.
+
+    It is shuffled by files and a buffer, epoch by epoch. Entering in the middle reads and throws
+    away what lies before, from the beginning of that epoch.
+    """
+    epoch, skipped = divmod(start_step * batch_size, len(stream))
+
+    def crops_of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        return stream.shuffled(seed, epoch).map(
+            lambda example, image: _two_crops(image, augmentation, seed, epoch, example, size),
+            tf.data.AUTOTUNE,
+        )
+
+    crops = tf.data.Dataset.counter(epoch).flat_map(crops_of_epoch).skip(skipped)
+    return crops.batch(batch_size, drop_remainder=True)
+
+
+def _two_crops(image, augmentation, seed, epoch, example, size) -> dict:
+    """Two crops of one image with the parameters of what is left to do to them."""
+    height, width = (tf.cast(v, tf.float32) for v in tf.unstack(tf.shape(image)[:2]))
+    numbers = augment.uniforms(seed, epoch[None], example[None])  # [2, 1, n]
+    crops, parameters = [], []
+    for view in tf.unstack(numbers):
+        drawn = augment.draw(augmentation, view, height, width)
+        top, left, h, w = tf.unstack(tf.cast(drawn.box[0], tf.int32))
+        crop = tf.image.resize(image[top : top + h, left : left + w], [size, size], antialias=True)
+        crops.append(tf.cast(tf.round(crop), tf.uint8))
+        parameters.append(augment.ViewParameters(*(v[0] for v in drawn)))
+    return {"crops": tuple(crops), "parameters": tuple(parameters)}
+
+
+def _examples(positions: tf.Tensor, count: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Epoch and example, int64 ``[B]`` each, at positions ``[B]`` of the training."""
+    epochs = positions // count
+    seeds = tf.stack([tf.fill(tf.shape(epochs), tf.constant(seed, tf.int64)), epochs], axis=1)
+    # tf.random.experimental.index_shuffle is documented to take a seed for each position, but pads
+    # such seeds wrongly; this is the operation under it.
+    examples = tf.raw_ops.RandomIndexShuffle(
+        index=positions % count,
+        seed=tf.pad(seeds, [[0, 0], [1, 0]]),
+        max_index=tf.constant(count - 1, tf.int64),
+    )
+    return epochs, examples
+
+
+def _hold(images: np.ndarray) -> tf.Tensor:
+    """The images as one tensor in the host's memory, captured by the pipeline's functions."""
+    with tf.device("CPU:0"):
+        return tf.constant(images)

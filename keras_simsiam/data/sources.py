@@ -1,0 +1,81 @@
+"""Images that are not held in memory: files of many sizes, and streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from keras_simsiam.data.decoding import decode
+
+SHUFFLE_BUFFER = 10_000
+
+
+@dataclass
+class ImageFiles:
+    """Image files of many sizes, each decoded when it is needed.
+
+    Attributes:
+        paths: Every file, all of them known to be readable.
+    """
+
+    paths: list[str]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @staticmethod
+    def decode(path: tf.Tensor) -> tf.Tensor:
+        """The image in a file: uint8 ``[H, W, 3]``."""
+        return decode(tf.io.read_file(path))
+
+    def dataset(self) -> tf.data.Dataset:
+        """Every image in order."""
+        return tf.data.Dataset.from_tensor_slices(self.paths).map(self.decode, tf.data.AUTOTUNE)
+
+
+@dataclass
+class ImageStream:
+    """Images in record files, which can only be read in their own order.
+
+    Attributes:
+        files: The TFRecord files.
+        count: How many images there are in all.
+        decode: From a record to uint8 ``[H, W, 3]``.
+    """
+
+    files: list[str]
+    count: int
+    decode: Callable[[tf.Tensor], tf.Tensor]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def dataset(self) -> tf.data.Dataset:
+        """Every image in the stored order."""
+        return tf.data.TFRecordDataset(self.files).map(self.decode, tf.data.AUTOTUNE)
+
+    def shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
+        """``(example, image)`` of one epoch, shuffled by files and a buffer of 10,000 records.
+
+        The example is an int64 that names its file and its place there, so that its views do not
+        depend on the order.
+        """
+        key = epoch + (seed << 32)
+        files = tf.constant(self.files)
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(self.files), dtype=tf.int64), tf.stack([key, 0])
+        )
+
+        def records(file: tf.Tensor) -> tf.data.Dataset:
+            numbered = tf.data.TFRecordDataset(files[file]).enumerate()
+            return numbered.map(lambda i, record: ((file << 32) + i, record))
+
+        # Records are shuffled, not images: a buffer of decoded images would fill the memory.
+        shuffled = (
+            tf.data.Dataset.from_tensor_slices(order)
+            .flat_map(records)
+            .shuffle(SHUFFLE_BUFFER, seed=key)
+        )
+        return shuffled.map(lambda i, record: (i, self.decode(record)), tf.data.AUTOTUNE)

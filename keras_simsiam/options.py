@@ -1,0 +1,100 @@
+"""Command-line options from the configuration's dataclasses.
+
+simple-parsing, which TensorFlow Datasets depends on too, turns each field into an option and its
+docstring into the help. Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+import simple_parsing
+
+from keras_simsiam import config
+from keras_simsiam.errors import InputError, TrainingDiverged
+
+
+class Parser(simple_parsing.ArgumentParser):
+    """A parser with the conventions of all commands: dashed names, grouped help, short errors."""
+
+    def __init__(self, command: str, description: str):
+        super().__init__(
+            prog=f"python -m keras_simsiam.{command}",
+            usage=f"python -m keras_simsiam.{command} [options]",
+            description=description,
+            add_option_string_dash_variants=simple_parsing.DashVariant.DASH,
+            nested_mode=simple_parsing.NestedMode.WITHOUT_ROOT,
+            allow_abbrev=False,
+        )
+
+    def format_help(self) -> str:
+        """The help without the dataclasses' attribute names, which mean nothing to a user."""
+        text = re.sub(r"Run \['run'\]:\n.*?\n\n", "", super().format_help(), flags=re.DOTALL)
+        return re.sub(r" \['run\.\w+'\]:", ":", text)
+
+    def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
+        """Parses; an option that does not exist is an error that names the nearest ones."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], self._option_string_actions, n=1)
+            hint = f"did you mean {near[0]}?" if near else "--help lists the options"
+            raise InputError(f"unknown option '{unknown[0]}'; {hint}")
+        return options
+
+    def error(self, message: str):
+        """What argparse calls for a value of the wrong type, and the like."""
+        raise InputError(message)
+
+
+def parse_run(
+    parser: Parser, argv: Sequence[str] | None
+) -> tuple[config.Run, argparse.Namespace]:
+    """Parses the options of a run beside those that the parser has already.
+
+    A field is taken from its option, else from ``--config``, else from ``--preset``, whose
+    default hangs on the dataset; the help shows the defaults that follow from the rest.
+
+    Args:
+        parser: With the command's own options.
+        argv: The arguments; those of the process where None.
+
+    Returns:
+        The run, and the command's own options.
+
+    Raises:
+        InputError: If an option is unknown or a value does not fit.
+    """
+    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    group = parser.add_argument_group("where settings come from")
+    for target in (chooser, group):
+        target.add_argument(
+            "--preset",
+            choices=list(config.PRESETS),
+            help="start from these settings; from those for the dataset if not given",
+        )
+        target.add_argument(
+            "--config", metavar="FILE", help="start from a YAML file, such as a run's config.yaml"
+        )
+    chooser.error = parser.error
+    chooser.add_argument("--dataset")
+    chosen, _ = chooser.parse_known_args(argv)
+    file = config.read_yaml(chosen.config) if chosen.config else {}
+    in_file = file.get("data") if isinstance(file.get("data"), dict) else {}
+    dataset = chosen.dataset or in_file.get("dataset") or config.Data.dataset
+    start = config.preset(chosen.preset or config.default_preset(str(dataset)))
+    parser.add_arguments(config.Run, dest="run", default=config.Run.from_dict(file, start))
+    options = parser.parse_args(argv)
+    return options.run, options
+
+
+def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
+    """Runs a command and exits: 2 with one line for bad input, 1 for a training that diverged."""
+    try:
+        sys.exit(command(None))
+    except (InputError, TrainingDiverged) as e:
+        print(f"error: {e}", file=sys.stderr)
+        sys.exit(2 if isinstance(e, InputError) else 1)

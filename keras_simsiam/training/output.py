@@ -1,0 +1,103 @@
+"""Where a run writes, and what happens to a run that is there already."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import shutil
+from dataclasses import dataclass
+
+from keras_simsiam.config import Run
+from keras_simsiam.errors import InputError
+
+
+@dataclass
+class Output:
+    """What comes out of a run."""
+
+    name: str | None = None
+    """Name of the run; the dataset's if not given."""
+    run_dir: str = "runs"
+    """Folder of runs; this one gets the folder NAME in it."""
+    saved_model_dir: str = "saved_models"
+    """Folder of exported models; this one gets the folder NAME in it."""
+    overwrite: bool = False
+    """Delete a run of that name first."""
+    resume: bool = False
+    """Go on with the run of that name where its last checkpoint is."""
+
+
+class RunFolder:
+    """The files of one run.
+
+    Attributes:
+        path: ``run_dir/name``.
+        saved_model: ``saved_model_dir/name``.
+        checkpoints: Folder of checkpoints.
+
+    Args:
+        output: Where the user wants it.
+        dataset: Gives the name where there is none.
+
+    Raises:
+        InputError: If the name cannot be that of a folder.
+    """
+
+    def __init__(self, output: Output, dataset: str):
+        name = output.name or re.sub(r"[^\w.-]+", "-", dataset).strip("-.")
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise InputError(
+                f"name '{name}' cannot be a folder's: use letters, digits, '.', '_' and '-', "
+                "a letter or digit first"
+            )
+        self.path = pathlib.Path(output.run_dir) / name
+        self.saved_model = pathlib.Path(output.saved_model_dir) / name
+        self.checkpoints = self.path / "checkpoints"
+
+    def check_free(self, overwrite: bool) -> None:
+        """Raises InputError where a new run would destroy something."""
+        if overwrite and (self.path / "config.yaml").exists():
+            return
+        for folder in (self.path, self.saved_model):
+            if folder.is_file() or folder.is_dir() and any(folder.iterdir()):
+                raise InputError(
+                    f"'{folder}' exists already; give another --name, or --resume to go on with "
+                    "that run, or --overwrite to delete it"
+                )
+
+    def latest_checkpoint(self) -> pathlib.Path | None:
+        """The checkpoint of the most steps, or None."""
+        return max(self.checkpoints.glob("step-*.keras"), default=None)
+
+    def check_resumable(self, run: Run) -> None:
+        """Raises InputError where there is nothing to go on with, or it was another run."""
+        if not (self.path / "config.yaml").exists() or self.latest_checkpoint() is None:
+            raise InputError(f"run '{self.path}' cannot be resumed: it has no checkpoint")
+        there, here = Run.load(self.path / "config.yaml").to_dict(), run.to_dict()
+        for section, values in there.items():
+            for name, value in values.items():
+                if here[section][name] != value:
+                    raise InputError(
+                        f"run '{self.path}' can only go on as it was: {name} is {value} there and "
+                        f"{here[section][name]} here"
+                    )
+
+    def create(self, run: Run, baselines: dict) -> None:
+        """Makes the folder anew, with the configuration and the baselines in it."""
+        for old in (self.path, self.saved_model):
+            shutil.rmtree(old, ignore_errors=True)
+        self.path.mkdir(parents=True)
+        run.save(self.path / "config.yaml")
+        self.write_json("baselines.json", baselines)
+
+    def baselines(self) -> dict:
+        """The baselines that `create` wrote."""
+        return json.loads((self.path / "baselines.json").read_text())
+
+    def write_json(self, name: str, values: dict) -> None:
+        """Writes a JSON file aside and renames it into its place."""
+        aside = self.path / f"{name}.partial"
+        aside.write_text(json.dumps(values, indent=2) + "\n")
+        os.replace(aside, self.path / name)

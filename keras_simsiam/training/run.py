@@ -1,0 +1,194 @@
+"""One training run, from its configuration to its folder of results."""
+
+from __future__ import annotations
+
+import time
+from importlib import metadata
+
+import keras
+
+from keras_simsiam import augment, data, plots
+from keras_simsiam.config import Run
+from keras_simsiam.errors import TrainingDiverged
+from keras_simsiam.export import export_encoder
+from keras_simsiam.models.simsiam import SimSiam
+from keras_simsiam.training.callbacks import (
+    Checkpoints,
+    HistoryFile,
+    StopOnBadLoss,
+    Throughput,
+)
+from keras_simsiam.training.output import Output, RunFolder
+from keras_simsiam.training.setup import (
+    Inputs,
+    build_model,
+    describe,
+    load_inputs,
+    measure_baselines,
+)
+
+
+def train(run: Run, output: Output) -> dict:
+    """Trains, and writes ``run_dir/name`` and ``saved_model_dir/name``.
+
+    Ctrl-C ends it early: the checkpoint, figures and summary so far are written all the same.
+
+    Args:
+        run: The configuration.
+        output: Where to write.
+
+    Returns:
+        The summary, as in ``summary.json``.
+
+    Raises:
+        InputError: If something does not fit; nothing has been written then.
+        TrainingDiverged: If the loss is not finite; the run's folder then holds the last good
+            checkpoint, and figures and summary up to there.
+    """
+    folder = RunFolder(output, run.data.dataset)
+    if output.resume:
+        folder.check_resumable(run)
+    else:
+        folder.check_free(output.overwrite)
+    inputs = load_inputs(run)
+    model = build_model(run, inputs)
+    baselines = (
+        folder.baselines() if output.resume else measure_baselines(model, inputs.monitor)
+    )
+    print(describe(run, inputs, model, baselines))
+    if output.resume:
+        model = keras.models.load_model(folder.latest_checkpoint())
+        print(f"going on from {folder.latest_checkpoint()}")
+    else:
+        folder.create(run, baselines)
+    print(f"writing to {folder.path} and {folder.saved_model}\n", flush=True)
+    return _Training(run, folder, inputs, model, baselines).run_to_the_end()
+
+
+class _Training:
+    """A run under way: fits, and writes down what came of it however it ends."""
+
+    def __init__(
+        self, run: Run, folder: RunFolder, inputs: Inputs, model: SimSiam, baselines: dict
+    ):
+        self.run, self.folder, self.inputs, self.model = run, folder, inputs, model
+        self.baselines = baselines
+        self.first_step = model.steps_done
+        self.history = HistoryFile(
+            folder.path / "history.csv", self.first_step // inputs.steps_per_epoch
+        )
+        self.throughput = Throughput(inputs.batch_size, inputs.steps)
+        self.checkpoints = Checkpoints(folder.checkpoints)
+        self.checkpoints.set_model(model)
+
+    def run_to_the_end(self) -> dict:
+        """Fits until the end, Ctrl-C, or a bad loss; gives the summary."""
+        started = time.perf_counter()
+        status, diverged = "finished", None
+        try:
+            self._draw_views()
+            if self.inputs.monitor is not None and not self.history.rows:
+                untrained = self.baselines["knn_top1_random_weights"]
+                self.history.add({"epoch": 0, "knn_top1": untrained})
+            self._fit()
+        except KeyboardInterrupt:
+            status = "interrupted"
+            print("\ninterrupted: writing the checkpoint, the figures and the summary so far")
+            self.checkpoints.save()
+        except TrainingDiverged as e:
+            status, diverged = "diverged", e
+        seconds = time.perf_counter() - started
+        summary = self._finish(status, seconds)
+        if diverged is not None:
+            raise diverged
+        return summary
+
+    def _views(self, start_step: int):
+        return data.views(
+            self.inputs.images,
+            self.run.augmentation,
+            self.inputs.batch_size,
+            self.run.training.seed,
+            self.inputs.size,
+            start_step,
+            self.run.data.augment_on,
+        )
+
+    def _draw_views(self) -> None:
+        """The first batch as the network sees it."""
+        batch = next(iter(self._views(0)))
+        if self.run.data.augment_on == "device":
+            batch = augment.make_views(self.run.augmentation, batch, self.inputs.size)
+        a = self.run.augmentation
+        plots.view_pairs(*batch, self.folder.path / "views.png", a.mean, a.std)
+
+    def _fit(self) -> None:
+        callbacks = [
+            self.throughput,
+            StopOnBadLoss(),
+            *([self.inputs.monitor] if self.inputs.monitor else []),
+            self.history,
+            self.checkpoints,
+            keras.callbacks.TensorBoard(str(self.folder.path / "tensorboard"), write_graph=False),
+        ]
+        per_epoch = self.inputs.steps_per_epoch
+        epoch, done = divmod(self.first_step, per_epoch)
+        # A run that was stopped within an epoch first does the rest of that one.
+        stretches = [(self.first_step, epoch, epoch + 1, per_epoch - done)] if done else []
+        epoch += done > 0
+        if epoch < self.inputs.epochs:
+            stretches.append((epoch * per_epoch, epoch, self.inputs.epochs, per_epoch))
+        for start_step, initial_epoch, epochs, steps in stretches:
+            self.model.fit(
+                self._views(start_step),
+                initial_epoch=initial_epoch,
+                epochs=epochs,
+                steps_per_epoch=steps,
+                callbacks=callbacks,
+                shuffle=False,
+            )
+
+    def _finish(self, status: str, seconds: float) -> dict:
+        """Evaluates, exports, draws; gives and writes the summary."""
+        checkpoint = self.folder.latest_checkpoint()
+        if status == "diverged" and checkpoint is not None:
+            self.model = keras.models.load_model(checkpoint)
+        usable = status != "diverged" or checkpoint is not None
+        a, monitor = self.run.augmentation, self.inputs.monitor
+        accuracy = None
+        if monitor is not None and usable:
+            monitor.set_model(self.model)
+            accuracy = monitor.latest if status == "finished" else None
+            accuracy = accuracy or monitor.evaluate()
+        if usable:
+            export_encoder(self.model, self.folder.saved_model, self.inputs.size, a.mean, a.std)
+        rows = self.history.rows
+        last = rows[-1] if rows else {}
+        known = {k: v for k, v in self.baselines.items() if v is not None}
+        names = {"knn_top1_random_weights": "random weights", "knn_top1_raw_pixels": "raw pixels"}
+        plots.curves(
+            rows,
+            self.folder.path / "curves.png",
+            f"SimSiam on {self.run.data.dataset}",
+            {names[k]: v for k, v in known.items()},
+        )
+        summary = {
+            "status": status,
+            "dataset": self.run.data.dataset,
+            "loss": last.get("loss"),
+            "z_std": last.get("z_std"),
+            "knn_top1": accuracy and accuracy.top1,
+            "knn_top5": accuracy and accuracy.top5,
+            **self.baselines,
+            "images_per_second": self.throughput.images_per_second,
+            "epochs": self.model.steps_done // self.inputs.steps_per_epoch,
+            "steps": self.model.steps_done,
+            "seconds": seconds,
+            "seed": self.run.training.seed,
+            "saved_model": str(self.folder.saved_model) if usable else None,
+            "versions": {
+                name: metadata.version(name) for name in ("keras-simsiam", "tensorflow", "keras")
+            },
+        }
+        self.folder.write_json("summary.json", summary)
+        return summary

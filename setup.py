@@ -1,0 +1,41 @@
+"""What pip installs; build system, ruff and pytest are set in pyproject.toml."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"', (HERE / "keras_simsiam/__init__.py").read_text(), re.MULTILINE
+).group(1)
+
+TEST = ["pytest>=8", "ruff>=0.6", "scikit-learn>=1.4"]
+
+setup(
+    name="keras-simsiam",
+    version=VERSION,
+    description="SimSiam for Keras: learning image features without labels",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["keras_simsiam", "keras_simsiam.*"]),
+    package_data={"keras_simsiam.data": ["checksums.tsv"]},
+    install_requires=[
+        "tensorflow>=2.16",
+        "keras>=3.4",
+        "keras-tuner>=1.4.7",
+        "tensorflow-datasets>=4.9.6",
+        # tensorflow-datasets imports it, but does not ask for it.
+        "importlib_resources",
+        # TensorFlow no longer brings it; Keras's TensorBoard callback and Keras Tuner need it.
+        "tensorboard>=2.16",
+        "matplotlib>=3.8",
+        "scikit-image>=0.22",
+        "PyYAML>=6",
+        # Options from dataclasses; tensorflow-datasets brings it, too.
+        "simple-parsing>=0.1.5",
+    ],
+    extras_require={"test": TEST, "dev": TEST},
+)
