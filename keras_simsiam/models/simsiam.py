@@ -187,9 +187,10 @@ def negative_cosine_similarity(p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         z: ``[B, d]``, its target.
 
     Returns:
-        A float32 scalar in [-1, 1]; -1 where every p points the way of its z.
+        A scalar in [-1, 1], -1 where every p points the way of its z; float32 where p and z are
+        of half precision, else of their type.
     """
-    p, z = (tf.math.l2_normalize(tf.cast(v, tf.float32), axis=1) for v in (p, z))
+    p, z = _normalized(p), _normalized(z)
     return -tf.reduce_mean(tf.reduce_sum(p * z, axis=1))
 
 
@@ -201,8 +202,15 @@ def z_std(z: tf.Tensor) -> tf.Tensor:
 
     Returns:
         The standard deviation over the batch of each dimension of z / |z|, averaged over
-        dimensions and multiplied by √d; a float32 scalar.
+        dimensions and multiplied by √d; a scalar.
     """
-    z = tf.math.l2_normalize(tf.cast(z, tf.float32), axis=1)
-    root_d = tf.sqrt(tf.cast(tf.shape(z)[1], tf.float32))
+    z = _normalized(z)
+    root_d = tf.sqrt(tf.cast(tf.shape(z)[1], z.dtype))
     return root_d * tf.reduce_mean(tf.math.reduce_std(z, axis=0))
+
+
+def _normalized(v: tf.Tensor) -> tf.Tensor:
+    """v / |v| along the last axis, in float32 at least."""
+    if v.dtype in (tf.float16, tf.bfloat16):
+        v = tf.cast(v, tf.float32)
+    return tf.math.l2_normalize(v, axis=-1)

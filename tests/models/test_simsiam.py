@@ -1,0 +1,222 @@
+"""SimSiam against five training steps of PyTorch's, and what its options do to gradients."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_simsiam import Augmentation, SimSiam, paper_optimizers, predictor, projector, resnet18
+from keras_simsiam.models.simsiam import negative_cosine_similarity, z_std
+
+STEPS, BATCH = 5, 16
+
+
+@pytest.fixture(scope="module")
+def arrays(reference):
+    return reference("training")
+
+
+def small_simsiam(**kwargs):
+    backbone = resnet18(width=8)
+    return SimSiam(backbone, projector(64, 64), predictor(64, 16), **kwargs)
+
+
+def torch_names(model):
+    """Each variable of the model with the name that it has in PyTorch, and its kind."""
+    heads = {
+        "projector": {"fc1": 0, "bn1": 1, "fc2": 3, "bn2": 4, "fc3": 6, "bn3": 7},
+        "predictor": {"fc1": 0, "bn1": 1, "fc2": 3},
+    }
+    kinds = {
+        "kernel": "weight",
+        "gamma": "weight",
+        "beta": "bias",
+        "bias": "bias",
+        "moving_mean": "running_mean",
+        "moving_variance": "running_var",
+    }
+    for part in (model.backbone, model.projector, model.predictor):
+        for layer in part.layers:
+            for variable in layer.weights:
+                name = heads.get(part.name, {}).get(layer.name, layer.name)
+                prefix = "backbone" if part is model.backbone else part.name
+                kind = variable.name.split("/")[-1].split(":")[0]
+                yield f"{prefix}.{name}.{kinds[kind]}", variable
+
+
+def to_keras(array):
+    """PyTorch's layout to Keras's: OIHW convolutions, [out, in] linear layers."""
+    return np.transpose(array, {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[array.ndim])
+
+
+def load_initial(model, arrays):
+    names = dict(torch_names(model))
+    expected = {k.removeprefix("initial/") for k in arrays if k.startswith("initial/")}
+    assert set(names) == {n for n in expected if not n.endswith("num_batches_tracked")}
+    for name, variable in names.items():
+        variable.assign(to_keras(arrays[f"initial/{name}"]))
+
+
+def views(arrays, step):
+    dtype = keras.config.floatx()
+    return tuple(tf.constant(arrays[f"views{i}"][step].astype(dtype)) for i in (1, 2))
+
+
+# Without the stop-gradient rounding errors grow about tenfold a step: after five steps float32
+# convolutions of different libraries give losses up to 6e-4 apart. In float64 the method itself
+# can be held to the tolerance.
+@pytest.fixture(
+    scope="module",
+    params=[("stop", "float32"), ("nostop", "float64"), ("nostop", "float32")],
+    ids="-".join,
+)
+def trained(request, arrays):
+    """What five steps log, with the trained model and the tolerances of losses and weights."""
+    name, dtype = request.param
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    try:
+        model = small_simsiam(stop_gradient=name == "stop")
+        load_initial(model, arrays)
+        model.compile(**paper_optimizers(BATCH, STEPS))
+        logs = []
+        for step in range(STEPS):
+            model.reset_metrics()
+            logs.append({k: float(v) for k, v in model.train_step(views(arrays, step)).items()})
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+    loose = (name, dtype) == ("nostop", "float32")
+    return name, model, logs, 2e-3 if loose else 1e-4, 1e-4 if name == "stop" else 1e-3
+
+
+def test_five_training_steps_equal_pytorchs(trained, arrays):
+    name, _, logs, tolerance, _ = trained
+    losses = np.array([s["loss"] for s in logs])
+    np.testing.assert_allclose(losses, arrays[f"{name}/loss"], atol=tolerance, rtol=0)
+    np.testing.assert_allclose(losses[0], arrays[f"{name}/loss"][0], atol=1e-5, rtol=0)
+    stds = np.array([s["z_std"] for s in logs]) / np.sqrt(64)
+    np.testing.assert_allclose(stds, arrays[f"{name}/std"], atol=1e-4, rtol=0)
+    rates = np.array([s["learning_rate"] for s in logs])
+    np.testing.assert_allclose(rates, arrays[f"{name}/lr"], rtol=1e-5)
+
+
+def test_weights_after_five_steps_equal_pytorchs(trained, arrays):
+    name, model, _, _, tolerance = trained
+    # PyTorch keeps the unbiased variance, Keras the biased one. 16 images × the positions that
+    # BatchNorm averages over decide how far they are apart: for the heads that is 16/15.
+    for torch_name, variable in torch_names(model):
+        if not torch_name.endswith("running_var"):
+            np.testing.assert_allclose(
+                variable.numpy(),
+                to_keras(arrays[f"{name}/final/{torch_name}"]),
+                atol=tolerance,
+                rtol=0,
+                err_msg=torch_name,
+            )
+
+
+def test_running_variance_is_pytorchs_but_for_its_bias(trained, arrays):
+    name, model, _, _, _ = trained
+    kept = 0.9 ** (2 * STEPS)  # two views a step; what is left of the initial variance, 1
+    for torch_name, variable in torch_names(model):
+        if torch_name.endswith("running_var") and not torch_name.startswith("backbone"):
+            unbiased = kept + (variable.numpy() - kept) * BATCH / (BATCH - 1)
+            np.testing.assert_allclose(
+                unbiased,
+                arrays[f"{name}/final/{torch_name}"],
+                atol=1e-5 if name == "stop" else 2e-3,
+                rtol=1e-5,
+                err_msg=torch_name,
+            )
+
+
+@pytest.mark.parametrize("name", ["stop", "nostop"])
+def test_first_representations_and_gradients_equal_pytorchs(name, arrays):
+    model = small_simsiam(stop_gradient=name == "stop")
+    load_initial(model, arrays)
+    x1, x2 = views(arrays, 0)
+    with tf.GradientTape() as tape:
+        z1, z2 = (model.projector(model.backbone(x, training=True), training=True) for x in (x1, x2))
+        p1, p2 = (model.predictor(z, training=True) for z in (z1, z2))
+        loss = 0.5 * (model._distance(p1, z2) + model._distance(p2, z1))
+    for key, value in {"z1": z1, "z2": z2, "p1": p1, "p2": p2}.items():
+        np.testing.assert_allclose(value, arrays[f"{name}/first/{key}"], atol=2e-4, rtol=0)
+    named = {n: v for n, v in torch_names(model) if not n.split(".")[-1].startswith("running")}
+    gradients = tape.gradient(loss, [v.value for v in named.values()])
+    for torch_name, gradient in zip(named, gradients, strict=True):
+        expected = to_keras(arrays[f"{name}/first/grad/{torch_name}"])
+        distance = np.linalg.norm(gradient - expected) / np.linalg.norm(expected)
+        assert distance < 1e-3, torch_name
+
+
+def test_stop_gradient_lets_no_gradient_through_the_target():
+    p, z = (tf.Variable(np.random.RandomState(i).randn(8, 4).astype("f")) for i in (0, 1))
+    for stop, expected in ((True, False), (False, True)):
+        model = small_simsiam(stop_gradient=stop)
+        with tf.GradientTape() as tape:
+            distance = model._distance(p, z)
+        of_p, of_z = tape.gradient(distance, [p, z])
+        assert of_p is not None
+        assert (of_z is not None) == expected
+
+
+def test_z_std_is_one_for_spread_vectors_and_zero_for_collapsed_ones():
+    spread = np.random.RandomState(0).randn(4096, 256)
+    assert float(z_std(tf.constant(spread))) == pytest.approx(1.0, abs=0.01)
+    assert float(z_std(tf.ones([64, 256]))) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_half_precision_loss_is_computed_in_float32():
+    p = tf.random.stateless_normal([64, 2048], [0, 0])
+    exact = float(negative_cosine_similarity(p, p))
+    assert exact == pytest.approx(-1.0, abs=1e-6)
+    half = negative_cosine_similarity(tf.cast(p, tf.float16), tf.cast(p, tf.float16))
+    assert half.dtype == tf.float32
+    assert float(half) == pytest.approx(-1.0, abs=1e-6)
+
+
+def test_saved_model_goes_on_as_the_one_in_memory(tmp_path, arrays):
+    model = small_simsiam(stop_gradient=False)
+    load_initial(model, arrays)
+    model.compile(**paper_optimizers(BATCH, STEPS))
+    model.train_step(views(arrays, 0))
+    model.save(tmp_path / "simsiam.keras")
+    loaded = keras.models.load_model(tmp_path / "simsiam.keras")
+    assert loaded.stop_gradient is False
+    assert loaded.steps_done == 1
+    for step in (1, 2):
+        for m in (model, loaded):
+            m.reset_metrics()
+        expected, found = (m.train_step(views(arrays, step)) for m in (model, loaded))
+        assert {k: float(v) for k, v in found.items()} == {
+            k: float(v) for k, v in expected.items()
+        }
+    np.testing.assert_array_equal(loaded(views(arrays, 0)[0]), model(views(arrays, 0)[0]))
+
+
+def test_device_augmentation_survives_saving(tmp_path):
+    model = small_simsiam(augmentation=Augmentation(hue=0.2), image_size=32)
+    model.compile("sgd")
+    model.save(tmp_path / "simsiam.keras")
+    loaded = keras.models.load_model(tmp_path / "simsiam.keras")
+    assert loaded.augmentation == Augmentation(hue=0.2)
+    assert loaded.image_size == 32
+
+
+def test_any_keras_model_that_ends_in_a_vector_is_a_backbone():
+    backbone = keras.Sequential(
+        [keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3), keras.layers.Flatten()]
+    )
+    model = SimSiam(backbone, projector(784, 8), predictor(8))
+    model.compile(keras.optimizers.Adam(1e-3))
+    x = tf.random.stateless_uniform([4, 16, 16, 3], [0, 0])
+    history = model.fit(tf.data.Dataset.from_tensors((x, x)).repeat(3), verbose=0)
+    assert -1 <= history.history["loss"][0] <= 1
+    assert model.predict(x, verbose=0).shape == (4, 784)
+
+
+def test_backbone_without_a_vector_is_refused():
+    backbone = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3)])
+    with pytest.raises(ValueError, match=r"\(None, 14, 14, 4\)"):
+        SimSiam(backbone)
