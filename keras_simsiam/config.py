@@ -1,4 +1,4 @@
-"""What a run is: one tree of dataclasses, in and out of YAML, with the paper's settings.
+"""What a run is: one tree of dataclasses, in and out of YAML.
 
 This module imports no TensorFlow, so that `--help` and a mistyped option answer at once.
 """
@@ -64,7 +64,8 @@ class Augmentation:
             ("blur_sigma", 0.0, float("inf")),
         ):
             low, high = getattr(self, name)
-            if not (lowest <= low <= high <= highest) or high == 0 or name == "crop_ratio" and not low:
+            positive = low > 0 if name == "crop_ratio" else high > 0
+            if not (positive and lowest <= low <= high <= highest):
                 raise InputError(
                     f"{name} {low} {high} is no range: two numbers, the smaller first, "
                     f"from {lowest:g} to {highest:g}"
@@ -212,7 +213,9 @@ class Run:
         if t.seed >= 2**31:
             raise InputError(f"seed {t.seed} is too large; the largest is {2**31 - 1}")
         if t.warmup_epochs >= t.epochs:
-            raise InputError(f"warmup_epochs {t.warmup_epochs} must be fewer than epochs {t.epochs}")
+            raise InputError(
+                f"warmup_epochs {t.warmup_epochs} must be fewer than epochs {t.epochs}"
+            )
         if not e.knn_temperature > 0:
             raise InputError(f"knn_temperature {e.knn_temperature} must be above 0")
 
@@ -241,47 +244,6 @@ class Run:
             InputError: If the file is missing, is no YAML mapping, or does not fit.
         """
         return cls.from_dict(read_yaml(path), base)
-
-
-_CIFAR_TRAINING = {"epochs": 800, "batch_size": 512, "learning_rate": 0.03, "weight_decay": 5e-4}
-
-PRESETS = {
-    # What trains in minutes on two CPU cores.
-    "photo_patches": {
-        "augmentation": AUGMENTATIONS["cifar"],
-        "model": {"width": 16, "projector_layers": 2, "projector_dim": 512},
-        "training": {"epochs": 20, "batch_size": 64, "learning_rate": 0.5},
-    },
-    # The report's data with the paper's settings.
-    "tiny_imagenet": {"training": {"epochs": 50}},
-    # The paper's Appendix D.
-    "cifar": {
-        "augmentation": AUGMENTATIONS["cifar"],
-        "model": {"stem": "cifar", "projector_layers": 2},
-        "training": _CIFAR_TRAINING,
-    },
-    # The paper's Section 4.
-    "imagenet": {"model": {"backbone": "resnet50"}, "training": {"batch_size": 512}},
-}
-"""Settings by name; what a preset leaves out keeps the dataclasses' defaults."""
-
-
-def default_preset(dataset: str) -> str:
-    """The preset for a dataset where none is named."""
-    if dataset in ("cifar10", "cifar100"):
-        return "cifar"
-    return dataset if dataset in PRESETS else "imagenet"
-
-
-def preset(name: str) -> Run:
-    """The run of a preset.
-
-    Raises:
-        InputError: If there is no such preset.
-    """
-    if name not in PRESETS:
-        raise InputError(f"unknown preset '{name}'; presets are {', '.join(PRESETS)}")
-    return Run.from_dict(PRESETS[name])
 
 
 def read_yaml(path: str | pathlib.Path) -> dict:
@@ -335,12 +297,16 @@ def _checked(value, kind: str, name: str):
             pass
     if kind == "float" and number:
         return float(value)
-    if kind.startswith("tuple") and isinstance(value, list | tuple):
-        if len(value) == kind.count("float") and all(isinstance(v, int | float) for v in value):
-            return tuple(float(v) for v in value)
-    if kind == "int" and number and value == int(value):
+    if kind == "int" and number and float(value).is_integer():
         return int(value)
-    if kind == "bool" and isinstance(value, bool) or kind == "str" and isinstance(value, str):
+    if (
+        kind.startswith("tuple")
+        and isinstance(value, list | tuple)
+        and len(value) == kind.count("float")
+        and all(isinstance(v, int | float) for v in value)
+    ):
+        return tuple(float(v) for v in value)
+    if (kind, type(value)) in (("bool", bool), ("str", str)):
         return value
     raise InputError(f"config: {name} is {value!r}, which is no {kind}")
 

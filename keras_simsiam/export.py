@@ -16,7 +16,7 @@ from keras_simsiam.evaluation.features import model_encoder
 def export_encoder(
     model: keras.Model,
     path: str | pathlib.Path,
-    image_size: int,
+    image_size: int | None = None,
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
 ) -> None:
@@ -31,12 +31,22 @@ def export_encoder(
 
     Args:
         model: A `SimSiam`, or any model from normalised images to vectors.
-        path: The folder to write; one that is there already is replaced.
-        image_size: Side in pixels that the model was trained at.
+        path: The folder to write; a SavedModel that is there already is replaced.
+        image_size: Side in pixels that the model was trained at; where None, that of the views
+            a `SimSiam` has seen, or the one that the model's input has.
         mean: Of each channel, in [0, 1], as in its training.
         std: Of each channel.
+
+    Raises:
+        InputError: If the size is not known, or the path holds something else than a SavedModel.
     """
+    path = pathlib.Path(path)
+    if path.exists() and not (path / "saved_model.pb").exists():
+        raise InputError(f"'{path}' exists already and is no SavedModel; give another path")
     backbone = getattr(model, "backbone", model)
+    image_size = image_size or getattr(model, "image_size", None) or backbone.input_shape[1]
+    if image_size is None:
+        raise InputError("image_size is needed: the model has seen no views and takes any size")
     encode = model_encoder(backbone, image_size, mean, std)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
@@ -47,13 +57,15 @@ def export_encoder(
     module.weights = [getattr(v, "value", v) for v in backbone.variables]
     module.serve = serve
     module.image_size = tf.Variable(image_size, trainable=False)
-    path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
+    aside, old = (path.with_name(f".{path.name}.{kind}") for kind in ("partial", "old"))
+    for left_over in (aside, old):
+        shutil.rmtree(left_over, ignore_errors=True)
     tf.saved_model.save(module, str(aside), signatures={"serving_default": serve})
-    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        path.rename(old)
     aside.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def load_encoder(path: str | pathlib.Path) -> tuple:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import simple_parsing
 
-from keras_simsiam import config
+from keras_simsiam import config, presets
 from keras_simsiam.errors import InputError, TrainingDiverged
 
 
@@ -73,7 +73,7 @@ def parse_run(
     for target in (chooser, group):
         target.add_argument(
             "--preset",
-            choices=list(config.PRESETS),
+            choices=list(presets.PRESETS),
             help="start from these settings; from those for the dataset if not given",
         )
         target.add_argument(
@@ -85,7 +85,7 @@ def parse_run(
     file = config.read_yaml(chosen.config) if chosen.config else {}
     in_file = file.get("data") if isinstance(file.get("data"), dict) else {}
     dataset = chosen.dataset or in_file.get("dataset") or config.Data.dataset
-    start = config.preset(chosen.preset or config.default_preset(str(dataset)))
+    start = presets.preset(chosen.preset or presets.default_preset(str(dataset)))
     parser.add_arguments(config.Run, dest="run", default=config.Run.from_dict(file, start))
     options = parser.parse_args(argv)
     return options.run, options

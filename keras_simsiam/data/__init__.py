@@ -79,7 +79,7 @@ def load(name: str, split: str = "train", data_dir: str | None = None) -> Datase
     if kind == "tfds" and rest:
         return Dataset(*tfds_source.read(rest, splits, data_dir))
     if name == "photo_patches":
-        return Dataset(*photo_patches.photo_patches(splits[-1]))
+        return Dataset(*photo_patches.read(splits[-1]))
     if name == "tiny_imagenet":
         if data_dir is not None:
             return Dataset(*tiny_imagenet.read(data_dir, split))

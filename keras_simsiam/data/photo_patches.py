@@ -59,7 +59,7 @@ TRAIN_PART = 0.6  # of each photo's width, from the left
 PER_PHOTO = {"train": 300, "test": 60}
 
 
-def photo_patches(
+def read(
     split: str, per_photo: int | None = None, patch_size: int = 32
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Square patches of the photos; the label of a patch is the photo it comes from.

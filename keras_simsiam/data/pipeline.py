@@ -109,7 +109,7 @@ def resize_square(images: tf.Tensor, size: int) -> tf.Tensor:
     images = tf.image.resize(images, target, antialias=True)
     top, left = (target[0] - size) // 2, (target[1] - size) // 2
     images = images[..., top : top + size, left : left + size, :]
-    return tf.ensure_shape(images, images.shape[:-3] + [size, size, 3])
+    return tf.ensure_shape(images, [*images.shape[:-3], size, size, 3])
 
 
 def whole_images(images: Images, size: int, batch_size: int = 256) -> tf.data.Dataset:

@@ -37,10 +37,14 @@ def read(
     info = builder.info
     split = next((s for s in splits if s in info.splits), None)
     if split is None:
-        raise NoSuchSplit(f"dataset '{name}' has no split '{splits[0]}'; it has {_list(info.splits)}")
+        raise NoSuchSplit(
+            f"dataset '{name}' has no split '{splits[0]}'; it has {', '.join(info.splits)}"
+        )
     image = info.features.get("image")
     if not isinstance(image, tfds.features.Image):
-        raise InputError(f"dataset '{name}' has no images; its features are {_list(info.features)}")
+        raise InputError(
+            f"dataset '{name}' has no images; its features are {', '.join(info.features)}"
+        )
     stream = _stream(builder, split)
     labels, classes = _labels(builder, stream)
     if None not in image.shape and np.prod(image.shape) * len(stream) <= MAX_IN_MEMORY:
@@ -115,10 +119,6 @@ def _labels(
     labels = np.concatenate(list(batches.as_numpy_iterator()))
     # TensorFlow Datasets labels unlabelled images -1.
     return (None if (labels < 0).all() else labels), tuple(features["label"].names)
-
-
-def _list(names) -> str:
-    return ", ".join(names)
 
 
 def _first_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pathlib
 import zipfile
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -123,7 +124,7 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
     """Tiny ImageNet as TensorFlow Datasets keeps it."""
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "The archive of CS231n."}
+    RELEASE_NOTES: ClassVar = {"1.0.0": "The archive of CS231n."}
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -143,6 +144,7 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         archive = Archive(dl_manager.download(URL))
+        self.info.features["label"].names = archive.class_names
         return {split: self._generate_examples(archive, split) for split in SPLITS}
 
     def _generate_examples(self, archive: Archive, split: str) -> Iterator[tuple[str, dict]]:

@@ -96,7 +96,8 @@ def _vote(bank, labels, queries, k: int, temperature: float, classes: int) -> tf
     """The best classes of one chunk of queries."""
     queries = tf.math.l2_normalize(tf.cast(queries, tf.float32), axis=1)
     similarity, neighbours = tf.math.top_k(tf.matmul(queries, bank, transpose_b=True), k)
-    weight = tf.exp(similarity / temperature)
+    # Shifting all weights of a query by one factor changes no vote, and cannot overflow.
+    weight = tf.exp((similarity - similarity[:, :1]) / temperature)
     # One segment for each query and class, so that each weight is added once.
     count = len(queries)
     segment = tf.range(count, dtype=tf.int64)[:, None] * classes + tf.gather(labels, neighbours)

@@ -1,0 +1,1 @@
+"""The networks: ResNets, the two heads, and SimSiam itself."""

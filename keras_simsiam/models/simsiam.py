@@ -39,7 +39,8 @@ class SimSiam(keras.Model):
         stop_gradient: Whether no gradient flows through z in the loss. False is the paper's
             collapsing ablation (Section 4.1).
         augmentation: Makes the views inside the step from device batches; None takes views.
-        image_size: Side of those views in pixels; needed with `augmentation`.
+        image_size: Side of the views in pixels; needed with `augmentation`, else learnt from the
+            first batch. `export_encoder` resizes to it.
 
     Raises:
         ValueError: If the backbone's output is not one vector an image.
@@ -112,13 +113,8 @@ class SimSiam(keras.Model):
 
     def train_step(self, data) -> dict[str, tf.Tensor]:
         """One step of Algorithm 1 on a batch of pairs."""
-        x1, x2 = self._views(data)  # each [B, H, W, 3]
         with tf.GradientTape() as tape:
-            z1 = self.projector(self.backbone(x1, training=True), training=True)  # [B, d]
-            z2 = self.projector(self.backbone(x2, training=True), training=True)
-            p1 = self.predictor(z1, training=True)  # [B, d]
-            p2 = self.predictor(z2, training=True)
-            loss = 0.5 * self._distance(p1, z2) + 0.5 * self._distance(p2, z1)
+            loss, z1 = self._forward(data, training=True)
         groups = self._optimizer_groups()
         gradients = tape.gradient(loss, [variables for _, variables in groups])
         learning_rate = tf.identity(self.optimizer.learning_rate)
@@ -128,12 +124,30 @@ class SimSiam(keras.Model):
         self.z_std_tracker.update_state(z_std(z1))
         return {**{m.name: m.result() for m in self.metrics}, "learning_rate": learning_rate}
 
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        """The loss and z_std of a batch of pairs, BatchNorm in evaluation mode."""
+        loss, z1 = self._forward(data, training=False)
+        self.loss_tracker.update_state(loss)
+        self.z_std_tracker.update_state(z_std(z1))
+        return {m.name: m.result() for m in self.metrics}
+
+    def _forward(self, data, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """The symmetrised loss of equation 2, and z1."""
+        x1, x2 = self._views(data)  # each [B, H, W, 3]
+        z1 = self.projector(self.backbone(x1, training=training), training=training)  # [B, d]
+        z2 = self.projector(self.backbone(x2, training=training), training=training)
+        p1 = self.predictor(z1, training=training)  # [B, d]
+        p2 = self.predictor(z2, training=training)
+        return 0.5 * self._distance(p1, z2) + 0.5 * self._distance(p2, z1), z1
+
     def _distance(self, p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         return negative_cosine_similarity(p, tf.stop_gradient(z) if self.stop_gradient else z)
 
     def _views(self, data) -> tuple[tf.Tensor, tf.Tensor]:
         if self.augmentation is None:
-            return data
+            x1, x2 = data
+            self.image_size = self.image_size or x1.shape[1]
+            return x1, x2
         return augment.make_views(self.augmentation, data, self.image_size)
 
     def _optimizer_groups(self) -> list[tuple[keras.optimizers.Optimizer, list]]:

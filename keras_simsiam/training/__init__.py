@@ -1,0 +1,1 @@
+"""Training: optimisers, callbacks, and a run from its configuration to its results."""

@@ -146,8 +146,8 @@ class StopOnBadLoss(keras.callbacks.Callback):
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise TrainingDiverged(
-                f"the loss became {loss} at step {self.model.steps_done:,}; try a lower --learning-rate or "
-                "--warmup-epochs. The last checkpoint is from before that"
+                f"the loss became {loss} at step {self.model.steps_done:,}; try a lower "
+                "--learning-rate, or --warmup-epochs. The last checkpoint is from before that"
             )
 
 

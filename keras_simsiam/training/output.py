@@ -57,11 +57,17 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
 
     def check_free(self, overwrite: bool) -> None:
-        """Raises InputError where a new run would destroy something."""
-        if overwrite and (self.path / "config.yaml").exists():
-            return
-        for folder in (self.path, self.saved_model):
-            if folder.is_file() or folder.is_dir() and any(folder.iterdir()):
+        """Raises InputError where a new run would destroy something, or cannot be written."""
+        for folder, sign in ((self.path, "config.yaml"), (self.saved_model, "saved_model.pb")):
+            if folder.parent.exists() and not folder.parent.is_dir():
+                raise InputError(f"'{folder.parent}' is a file; a folder is needed there")
+            if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+                continue
+            if not (folder / sign).exists():
+                raise InputError(
+                    f"'{folder}' exists already and was not written by a run; give another --name"
+                )
+            if not overwrite:
                 raise InputError(
                     f"'{folder}' exists already; give another --name, or --resume to go on with "
                     "that run, or --overwrite to delete it"

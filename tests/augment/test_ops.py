@@ -56,7 +56,7 @@ def test_color_operation_is_torchvisions(name, arrays, planes):
     np.testing.assert_allclose(found, arrays[f"{name}_float"], atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("order", itertools.permutations(range(4)))
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_color_operations_happen_in_the_order_asked_for(order, planes):
     factors = np.array([1.4, 0.6, 1.4, 0.1], np.float32)
     expected = planes

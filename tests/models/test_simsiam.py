@@ -137,7 +137,7 @@ def test_first_representations_and_gradients_equal_pytorchs(name, arrays):
     load_initial(model, arrays)
     x1, x2 = views(arrays, 0)
     with tf.GradientTape() as tape:
-        z1, z2 = (model.projector(model.backbone(x, training=True), training=True) for x in (x1, x2))
+        z1, z2 = (model.projector(model.backbone(x, training=True)) for x in (x1, x2))
         p1, p2 = (model.predictor(z, training=True) for z in (z1, z2))
         loss = 0.5 * (model._distance(p1, z2) + model._distance(p2, z1))
     for key, value in {"z1": z1, "z2": z2, "p1": p1, "p2": p2}.items():

@@ -1,0 +1,46 @@
+"""The settings to start from, by name: the paper's, the report's, and what suits a CPU."""
+
+from __future__ import annotations
+
+from keras_simsiam.config import AUGMENTATIONS, Run
+from keras_simsiam.errors import InputError
+
+_CIFAR_TRAINING = {"epochs": 800, "batch_size": 512, "learning_rate": 0.03, "weight_decay": 5e-4}
+
+PRESETS = {
+    # What trains in minutes on two CPU cores.
+    "photo_patches": {
+        "augmentation": AUGMENTATIONS["cifar"],
+        "model": {"width": 16, "projector_layers": 2, "projector_dim": 512},
+        "training": {"epochs": 20, "batch_size": 64, "learning_rate": 0.5},
+    },
+    # The report's data with the paper's settings.
+    "tiny_imagenet": {"training": {"epochs": 50}},
+    # The paper's Appendix D.
+    "cifar": {
+        "augmentation": AUGMENTATIONS["cifar"],
+        "model": {"stem": "cifar", "projector_layers": 2},
+        "training": _CIFAR_TRAINING,
+    },
+    # The paper's Section 4.
+    "imagenet": {"model": {"backbone": "resnet50"}, "training": {"batch_size": 512}},
+}
+"""Settings by name; what a preset leaves out keeps the dataclasses' defaults."""
+
+
+def default_preset(dataset: str) -> str:
+    """The preset for a dataset where none is named."""
+    if dataset in ("cifar10", "cifar100"):
+        return "cifar"
+    return dataset if dataset in PRESETS else "imagenet"
+
+
+def preset(name: str) -> Run:
+    """The run of a preset.
+
+    Raises:
+        InputError: If there is no such preset.
+    """
+    if name not in PRESETS:
+        raise InputError(f"unknown preset '{name}'; presets are {', '.join(PRESETS)}")
+    return Run.from_dict(PRESETS[name])
