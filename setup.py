@@ -10,7 +10,13 @@ VERSION = re.search(
     r'^__version__ = "(.+)"', (HERE / "keras_simsiam/__init__.py").read_text(), re.MULTILINE
 ).group(1)
 
-TEST = ["pytest>=8", "ruff>=0.6", "scikit-learn>=1.4"]
+TEST = [
+    "pytest>=8",
+    "ruff>=0.6",
+    "scikit-learn>=1.4",
+    # tensorflow-datasets' test of a builder imports it, but does not ask for it.
+    "dill",
+]
 
 setup(
     name="keras-simsiam",

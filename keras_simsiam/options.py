@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 import simple_parsing
@@ -50,9 +52,7 @@ class Parser(simple_parsing.ArgumentParser):
         raise InputError(message)
 
 
-def parse_run(
-    parser: Parser, argv: Sequence[str] | None
-) -> tuple[config.Run, argparse.Namespace]:
+def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, argparse.Namespace]:
     """Parses the options of a run beside those that the parser has already.
 
     A field is taken from its option, else from ``--config``, else from ``--preset``, whose
@@ -92,9 +92,19 @@ def parse_run(
 
 
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
-    """Runs a command and exits: 2 with one line for bad input, 1 for a training that diverged."""
+    """Runs a command and exits.
+
+    The exit code is the command's own, 2 with one line for bad input, 1 for a training that
+    diverged, or 130 for Ctrl-C where there was nothing to save.
+    """
+    # Warnings are for the person at the keyboard, too; the place in our code says nothing to them.
+    warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {message}\n"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         sys.exit(command(None))
     except (InputError, TrainingDiverged) as e:
         print(f"error: {e}", file=sys.stderr)
         sys.exit(2 if isinstance(e, InputError) else 1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,12 +1,14 @@
-"""Shared by all tests: the reference arrays, and quiet TensorFlow."""
+"""Shared by all tests: the reference arrays, small datasets on the disk, and quiet TensorFlow."""
 
 import os
 import pathlib
+import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+from PIL import Image
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
 
@@ -20,3 +22,48 @@ def reference():
             return dict(file)
 
     return read
+
+
+def write_image(path, seed, size=(64, 64), mode="RGB", **options):
+    """Writes a smooth random image, which JPEG keeps well, and gives it as RGB."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.RandomState(seed).randint(0, 256, (4, 4, 3), np.uint8)
+    image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode)
+    image.save(path, **options)
+    return image.convert("RGB")
+
+
+@pytest.fixture(scope="session")
+def tiny_imagenet_master(tmp_path_factory):
+    """Tiny ImageNet's layout with 3 classes, 40 + 4 images each, some of them grayscale."""
+    root = tmp_path_factory.mktemp("master") / "tiny-imagenet-200"
+    wnids = ("n02", "n01", "n03")
+    annotations = []
+    for label, wnid in enumerate(wnids):
+        for i in range(40):
+            path = root / "train" / wnid / "images" / f"{wnid}_{i}.JPEG"
+            write_image(path, 100 * label + i, mode="L" if i == 7 else "RGB")
+        (root / "train" / wnid / f"{wnid}_boxes.txt").write_text("not an image\n")
+        for i in range(4):
+            name = f"val_{4 * label + i}.JPEG"
+            write_image(root / "val/images" / name, 1000 + 4 * label + i)
+            annotations.append(f"{name}\t{wnid}\t0\t0\t63\t63\n")
+    for i in range(5):
+        write_image(root / "test/images" / f"test_{i}.JPEG", 2000 + i)
+    (root / "wnids.txt").write_text("\n".join(wnids) + "\n")
+    (root / "words.txt").write_text("n01\tcat, house cat\nn02\tcrane\nn03\tcrane\nn04\tdog\n")
+    (root / "val/val_annotations.txt").write_text("".join(reversed(annotations)))
+    return root
+
+
+@pytest.fixture
+def tiny_imagenet_tree(tiny_imagenet_master, tmp_path):
+    """A copy of that to damage."""
+    return pathlib.Path(shutil.copytree(tiny_imagenet_master, tmp_path / "tiny-imagenet-200"))
+
+
+@pytest.fixture(scope="session")
+def tiny_imagenet_zip(tiny_imagenet_master):
+    """The same as a zip, everything in one folder inside, as in the official archive."""
+    root = tiny_imagenet_master
+    return pathlib.Path(shutil.make_archive(str(root), "zip", root.parent, root.name))

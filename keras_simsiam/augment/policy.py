@@ -141,17 +141,13 @@ def apply(
     if a.jitter_probability > 0:
         planes = ops.color_jitter(planes, parameters.factors, parameters.order)
     if a.grayscale_probability > 0:
-        planes = tf.where(
-            parameters.grayscale[:, None, None, None], ops.grayscale(planes), planes
-        )
+        planes = tf.where(parameters.grayscale[:, None, None, None], ops.grayscale(planes), planes)
     if a.blur_probability > 0:
         planes = ops.gaussian_blur(planes, parameters.sigma, a.blur_sigma[1])
     return ops.to_images(ops.normalize(planes, a.mean, a.std))
 
 
-def make_views(
-    augmentation: Augmentation, batch: dict, size: int
-) -> tuple[tf.Tensor, tf.Tensor]:
+def make_views(augmentation: Augmentation, batch: dict, size: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Both views of a batch, on whatever device this runs.
 
     Args:

@@ -28,11 +28,19 @@ def decode(contents: tf.Tensor) -> tf.Tensor:
     """
     contents = tf.convert_to_tensor(contents)
     # TensorFlow reads the pixels of a BMP with a palette, but not the palette.
-    image = tf.cond(
-        (tf.strings.substr(contents, 0, 2) == b"BM")
-        & (tf.strings.substr(contents, 28, 2) == b"\x08\x00"),
-        lambda: _decode_palette_bmp(contents),
-        lambda: tf.io.decode_image(contents, channels=3, expand_animations=False),
+    is_palette_bmp = (tf.strings.substr(contents, 0, 2) == b"BM") & (
+        tf.strings.substr(contents, 28, 2) == b"\x08\x00"
+    )
+    image = tf.case(
+        [
+            # The accurate transform is what Pillow, and so torchvision, takes.
+            (
+                tf.io.is_jpeg(contents),
+                lambda: tf.io.decode_jpeg(contents, 3, dct_method="INTEGER_ACCURATE"),
+            ),
+            (is_palette_bmp, lambda: _decode_palette_bmp(contents)),
+        ],
+        default=lambda: tf.io.decode_image(contents, channels=3, expand_animations=False),
     )
     return tf.ensure_shape(image, [None, None, 3])
 
@@ -43,7 +51,7 @@ def _decode_palette_bmp(contents: tf.Tensor) -> tf.Tensor:
     start = tf.io.decode_raw(tf.strings.substr(contents, 10, 4), tf.int32)[0]
     palette = tf.io.decode_raw(tf.strings.substr(contents, header, start - header), tf.uint8)
     palette = tf.reshape(palette, [-1, 4])[:, 2::-1]
-    return tf.gather(palette, tf.cast(tf.io.decode_bmp(contents, channels=1)[..., 0], tf.int32))
+    return tf.gather(palette, tf.cast(tf.io.decode_bmp(contents)[..., 0], tf.int32))
 
 
 def read_images(

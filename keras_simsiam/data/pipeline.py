@@ -199,17 +199,34 @@ def _two_crops(image, augmentation, seed, epoch, example, size) -> dict:
 
 
 def _examples(positions: tf.Tensor, count: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Epoch and example, int64 ``[B]`` each, at positions ``[B]`` of the training."""
+    """Epoch and example, int64 ``[B]`` each, at positions ``[B]`` of the training.
+
+    The positions must be ascending and no more than two epochs apart, as in a batch.
+    """
     epochs = positions // count
-    seeds = tf.stack([tf.fill(tf.shape(epochs), tf.constant(seed, tf.int64)), epochs], axis=1)
-    # tf.random.experimental.index_shuffle is documented to take a seed for each position, but pads
-    # such seeds wrongly; this is the operation under it.
+    first = epochs[0]
+    keys = tf.stack([_shuffle_key(seed, first), _shuffle_key(seed, first + 1)])
+    # This is the operation under tf.random.experimental.index_shuffle, which neither takes a key
+    # for each position nor lets one choose the rounds of its cipher. Its four leave orders of a
+    # few hundred examples that are nearly the stored one; 24 pass tests of evenness.
     examples = tf.raw_ops.RandomIndexShuffle(
         index=positions % count,
-        seed=tf.pad(seeds, [[0, 0], [1, 0]]),
+        seed=tf.gather(keys, epochs - first),
         max_index=tf.constant(count - 1, tf.int64),
+        rounds=24,
     )
     return epochs, examples
+
+
+def _shuffle_key(seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """The key of an epoch's order, int64 ``[3]``.
+
+    Random bits, because the cipher uses only the lowest few of each number where there are few
+    examples: seed and epoch themselves would give the same orders again after 256 epochs.
+    """
+    return tf.random.stateless_uniform(
+        [3], tf.stack([tf.constant(seed, tf.int64), epoch]), None, None, tf.int64, "philox"
+    )
 
 
 def _hold(images: np.ndarray) -> tf.Tensor:

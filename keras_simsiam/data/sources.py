@@ -70,7 +70,7 @@ class ImageStream:
 
         def records(file: tf.Tensor) -> tf.data.Dataset:
             numbered = tf.data.TFRecordDataset(files[file]).enumerate()
-            return numbered.map(lambda i, record: ((file << 32) + i, record))
+            return numbered.map(lambda i, record: (file * 2**32 + i, record))
 
         # Records are shuffled, not images: a buffer of decoded images would fill the memory.
         shuffled = (

@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
 from keras_simsiam.data.folder import MAX_IN_MEMORY
 from keras_simsiam.data.sources import ImageStream
@@ -40,8 +41,8 @@ def read(
         raise NoSuchSplit(
             f"dataset '{name}' has no split '{splits[0]}'; it has {', '.join(info.splits)}"
         )
-    image = info.features.get("image")
-    if not isinstance(image, tfds.features.Image):
+    image = _feature(builder, "image", tfds.features.Image)
+    if image is None:
         raise InputError(
             f"dataset '{name}' has no images; its features are {', '.join(info.features)}"
         )
@@ -68,9 +69,13 @@ def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     if builder.is_prepared():
         return builder
     try:
-        _check_network()
+        if builder.url_infos:  # else it makes its data itself
+            _check_network()
         builder.download_and_prepare()
-    except (OSError, tfds.download.DownloadError) as e:
+    except AssertionError as e:
+        # What TensorFlow Datasets raises for a dataset that has to be fetched by hand.
+        raise InputError(f"dataset '{name}' cannot be prepared: {' '.join(str(e).split())}") from e
+    except (OSError, tfds.download.DownloadError, NonMatchingChecksumError) as e:
         # requests' errors, such as of a broken connection, are OSErrors.
         raise InputError(
             f"dataset '{name}' cannot be downloaded ({_first_line(e)}); is there a network? "
@@ -95,7 +100,8 @@ def _stream(builder: tfds.core.DatasetBuilder, split: str) -> ImageStream:
 
     def decode(record: tf.Tensor) -> tf.Tensor:
         image = builder.info.features.deserialize_example(record)["image"]
-        return tf.image.grayscale_to_rgb(image) if image.shape[-1] == 1 else image
+        image = tf.image.convert_image_dtype(image, tf.uint8)  # from 16 bits, where it has them
+        return tf.image.grayscale_to_rgb(image) if image.shape[-1] == 1 else image[..., :3]
 
     return ImageStream([str(f) for f in info.filepaths], info.num_examples, decode)
 
@@ -104,8 +110,8 @@ def _labels(
     builder: tfds.core.DatasetBuilder, stream: ImageStream
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Every label in the stored order, without decoding the images, and the class names."""
-    features = builder.info.features
-    if not isinstance(features.get("label"), tfds.features.ClassLabel):
+    features, label = builder.info.features, _feature(builder, "label", tfds.features.ClassLabel)
+    if label is None:
         return None, ()
     skip = {"image": tfds.decode.SkipDecoding()}
     records = tf.data.TFRecordDataset(stream.files).batch(1024)
@@ -118,7 +124,13 @@ def _labels(
     )
     labels = np.concatenate(list(batches.as_numpy_iterator()))
     # TensorFlow Datasets labels unlabelled images -1.
-    return (None if (labels < 0).all() else labels), tuple(features["label"].names)
+    return (None if (labels < 0).all() else labels), tuple(label.names)
+
+
+def _feature(builder: tfds.core.DatasetBuilder, name: str, kind: type):
+    """The feature of that name; None where there is none, or one of another kind."""
+    features = builder.info.features
+    return features[name] if name in features and isinstance(features[name], kind) else None
 
 
 def _first_line(error: Exception) -> str:

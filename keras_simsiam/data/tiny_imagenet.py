@@ -134,7 +134,7 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
                 {
                     "image": tfds.features.Image(shape=(*_SIDE, 3), encoding_format="jpeg"),
                     # The names are known once the archive is there; see _split_generators.
-                    "label": tfds.features.ClassLabel(num_classes=200),
+                    "label": tfds.features.ClassLabel(),
                     "file": tfds.features.Text(),
                 }
             ),

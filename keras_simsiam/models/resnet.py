@@ -110,9 +110,7 @@ def _convolution(x, filters: int, kernel: int, stride: int, name: str):
         stride,
         padding=padding,
         use_bias=False,
-        kernel_initializer=keras.initializers.VarianceScaling(
-            2.0, "fan_out", "untruncated_normal"
-        ),
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         name=name,
     )(x)
 

@@ -145,10 +145,21 @@ class StopOnBadLoss(keras.callbacks.Callback):
         """
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
-            raise TrainingDiverged(
-                f"the loss became {loss} at step {self.model.steps_done:,}; try a lower "
-                "--learning-rate, or --warmup-epochs. The last checkpoint is from before that"
-            )
+            self._stop(f"the loss became {loss}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Raises:
+        TrainingDiverged: If a weight is not finite: the next loss would not be either.
+        """
+        for weight in self.model.weights:
+            if not np.isfinite(weight.numpy()).all():
+                self._stop(f"weight {weight.path} is no longer finite")
+
+    def _stop(self, what: str) -> None:
+        raise TrainingDiverged(
+            f"{what} at step {self.model.steps_done:,}; try a lower --learning-rate, or "
+            "--warmup-epochs. The last checkpoint is from before that"
+        )
 
 
 class HistoryFile(keras.callbacks.Callback):

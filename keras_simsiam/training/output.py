@@ -79,15 +79,19 @@ class RunFolder:
 
     def check_resumable(self, run: Run) -> None:
         """Raises InputError where there is nothing to go on with, or it was another run."""
-        if not (self.path / "config.yaml").exists() or self.latest_checkpoint() is None:
+        config, summary = self.path / "config.yaml", self.path / "summary.json"
+        if not config.exists() or self.latest_checkpoint() is None:
             raise InputError(f"run '{self.path}' cannot be resumed: it has no checkpoint")
-        there, here = Run.load(self.path / "config.yaml").to_dict(), run.to_dict()
+        if summary.exists() and json.loads(summary.read_text())["status"] == "finished":
+            raise InputError(f"run '{self.path}' has finished already; there is nothing to resume")
+        there, here = Run.load(config).to_dict(), run.to_dict()
         for section, values in there.items():
             for name, value in values.items():
-                if here[section][name] != value:
+                # The images may have moved.
+                if name != "data_dir" and here[section][name] != value:
                     raise InputError(
                         f"run '{self.path}' can only go on as it was: {name} is {value} there and "
-                        f"{here[section][name]} here"
+                        f"{here[section][name]} here; --config {config} takes all its settings"
                     )
 
     def create(self, run: Run, baselines: dict) -> None:

@@ -9,7 +9,7 @@ import keras
 
 from keras_simsiam import augment, data, plots
 from keras_simsiam.config import Run
-from keras_simsiam.errors import TrainingDiverged
+from keras_simsiam.errors import InputError, TrainingDiverged
 from keras_simsiam.export import export_encoder
 from keras_simsiam.models.simsiam import SimSiam
 from keras_simsiam.training.callbacks import (
@@ -45,6 +45,8 @@ def train(run: Run, output: Output) -> dict:
         TrainingDiverged: If the loss is not finite; the run's folder then holds the last good
             checkpoint, and figures and summary up to there.
     """
+    if output.overwrite and output.resume:
+        raise InputError("--overwrite and --resume exclude each other; give one of them")
     folder = RunFolder(output, run.data.dataset)
     if output.resume:
         folder.check_resumable(run)
@@ -52,9 +54,7 @@ def train(run: Run, output: Output) -> dict:
         folder.check_free(output.overwrite)
     inputs = load_inputs(run)
     model = build_model(run, inputs)
-    baselines = (
-        folder.baselines() if output.resume else measure_baselines(model, inputs.monitor)
-    )
+    baselines = folder.baselines() if output.resume else measure_baselines(model, inputs.monitor)
     print(describe(run, inputs, model, baselines))
     if output.resume:
         model = keras.models.load_model(folder.latest_checkpoint())

@@ -137,7 +137,8 @@ def test_first_representations_and_gradients_equal_pytorchs(name, arrays):
     load_initial(model, arrays)
     x1, x2 = views(arrays, 0)
     with tf.GradientTape() as tape:
-        z1, z2 = (model.projector(model.backbone(x, training=True)) for x in (x1, x2))
+        h1, h2 = (model.backbone(x, training=True) for x in (x1, x2))
+        z1, z2 = (model.projector(h, training=True) for h in (h1, h2))
         p1, p2 = (model.predictor(z, training=True) for z in (z1, z2))
         loss = 0.5 * (model._distance(p1, z2) + model._distance(p2, z1))
     for key, value in {"z1": z1, "z2": z2, "p1": p1, "p2": p2}.items():
@@ -189,9 +190,7 @@ def test_saved_model_goes_on_as_the_one_in_memory(tmp_path, arrays):
         for m in (model, loaded):
             m.reset_metrics()
         expected, found = (m.train_step(views(arrays, step)) for m in (model, loaded))
-        assert {k: float(v) for k, v in found.items()} == {
-            k: float(v) for k, v in expected.items()
-        }
+        assert {k: float(v) for k, v in found.items()} == {k: float(v) for k, v in expected.items()}
     np.testing.assert_array_equal(loaded(views(arrays, 0)[0]), model(views(arrays, 0)[0]))
 
 

@@ -1,0 +1,158 @@
+"""Tiny ImageNet from the disk and through TensorFlow Datasets."""
+
+import pathlib
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from keras_simsiam import InputError, load
+from keras_simsiam.data.tiny_imagenet import TinyImagenet
+
+REAL = pathlib.Path(__file__).parents[2] / "../shared/data/tiny-imagenet-50.zip"
+
+
+class TinyImagenetTest(tfds.testing.DatasetBuilderTestCase):
+    """TensorFlow Datasets' own test of a builder."""
+
+    DATASET_CLASS = TinyImagenet
+    SPLITS = {"train": 120, "validation": 12, "test": 5}  # noqa: RUF012
+    OVERLAPPING_SPLITS = ()
+    DL_DOWNLOAD_RESULT = "tiny-imagenet-200.zip"
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _dummy_data(cls, tiny_imagenet_zip):
+        cls.EXAMPLE_DIR = str(tiny_imagenet_zip.parent)
+
+    def test_class_names_are_human(self):
+        self._download_and_prepare_as_dataset(self.builder)
+        names = self.builder.info.features["label"].names
+        assert tuple(names) == ("crane (n02)", "cat", "crane (n03)")
+
+
+def test_zip_and_tree_give_the_same(tiny_imagenet_zip, tiny_imagenet_tree):
+    for split in ("train", "validation", "test"):
+        zipped, extracted = (
+            load("tiny_imagenet", split, str(path))
+            for path in (tiny_imagenet_zip, tiny_imagenet_tree)
+        )
+        np.testing.assert_array_equal(zipped.images, extracted.images)
+        np.testing.assert_array_equal(zipped.labels, extracted.labels)
+
+
+def test_images_and_labels_are_those_of_the_files(tiny_imagenet_tree):
+    train = load("tiny_imagenet", "train", str(tiny_imagenet_tree))
+    assert train.images.shape == (120, 64, 64, 3)
+    assert train.images.dtype == np.uint8
+    np.testing.assert_array_equal(train.labels, np.repeat([0, 1, 2], 40))
+    assert train.class_names == ("crane (n02)", "cat", "crane (n03)")
+    validation = load("tiny_imagenet", "validation", str(tiny_imagenet_tree))
+    assert len(validation.images) == 12
+    rows = (tiny_imagenet_tree / "val/val_annotations.txt").read_text().splitlines()
+    wnids = ["n02", "n01", "n03"]
+    for image, label, row in zip(validation.images, validation.labels, rows, strict=True):
+        name, wnid = row.split("\t")[:2]
+        assert wnids[label] == wnid
+        expected = np.asarray(Image.open(tiny_imagenet_tree / "val/images" / name))
+        assert np.abs(image.astype(int) - expected).max() <= 2
+    assert load("tiny_imagenet", "test", str(tiny_imagenet_tree)).labels is None
+
+
+def test_grayscale_jpegs_become_rgb(tiny_imagenet_tree):
+    images = load("tiny_imagenet", "train", str(tiny_imagenet_tree)).images
+    # Names are sorted as text: n02_7 is the fourth from the end of its class.
+    gray = [i for i in range(40) if (images[i, ..., 0] == images[i, ..., 2]).all()]
+    assert gray == [37]
+
+
+def test_zip_of_fewer_classes_without_a_top_folder(tiny_imagenet_tree, tmp_path):
+    shutil.rmtree(tiny_imagenet_tree / "train/n03")
+    (tiny_imagenet_tree / "wnids.txt").write_text("n02\nn01\n")
+    annotations = tiny_imagenet_tree / "val/val_annotations.txt"
+    kept = [row for row in annotations.read_text().splitlines() if "n03" not in row]
+    annotations.write_text("\n".join(kept))
+    path = shutil.make_archive(str(tmp_path / "two"), "zip", tiny_imagenet_tree)
+    assert len(load("tiny_imagenet", "train", path).images) == 80
+    assert len(load("tiny_imagenet", "validation", path).images) == 8
+
+
+def damage(tree, case, tmp_path):
+    """A path that is no Tiny ImageNet, and what the error must name."""
+    if case == "missing":
+        return tmp_path / "nowhere", "nowhere"
+    if case == "empty folder":
+        (tmp_path / "empty").mkdir()
+        return tmp_path / "empty", "empty"
+    if case == "truncated zip":
+        whole = pathlib.Path(shutil.make_archive(str(tmp_path / "whole"), "zip", tree))
+        cut = tmp_path / "cut.zip"
+        cut.write_bytes(whole.read_bytes()[:50_000])
+        return cut, "248,100,043"
+    if case == "foreign zip":
+        with zipfile.ZipFile(tmp_path / "foreign.zip", "w") as file:
+            file.writestr("hello.txt", "hello")
+        return tmp_path / "foreign.zip", "wnids.txt"
+    if case == "no training images":
+        shutil.rmtree(tree / "train")
+        (tree / "train").mkdir()
+        return tree, "no train images"
+    if case == "unknown class":
+        with (tree / "val/val_annotations.txt").open("a") as file:
+            file.write("val_0.JPEG\tn99\t0\t0\t63\t63\n")
+        return tree, "n99"
+    (tree / case).unlink()
+    return tree, case
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "missing",
+        "empty folder",
+        "truncated zip",
+        "foreign zip",
+        "wnids.txt",
+        "val/val_annotations.txt",
+        "no training images",
+        "unknown class",
+    ],
+)
+def test_what_is_no_tiny_imagenet_is_refused_by_name(case, tiny_imagenet_tree, tmp_path):
+    path, named = damage(tiny_imagenet_tree, case, tmp_path)
+    split = "validation" if case == "unknown class" else "train"
+    with pytest.raises(InputError, match=named) as caught:
+        load("tiny_imagenet", split, str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_image_is_named_and_left_out(tiny_imagenet_tree):
+    whole = load("tiny_imagenet", "train", str(tiny_imagenet_tree))
+    path = tiny_imagenet_tree / "train/n01/images/n01_3.JPEG"
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.warns(UserWarning, match=r"1 of 120 images cannot be read: n01_3\.JPEG"):
+        rest = load("tiny_imagenet", "train", str(tiny_imagenet_tree))
+    assert np.bincount(rest.labels).tolist() == [40, 39, 40]
+    names = sorted(f"n01_{i}.JPEG" for i in range(40))
+    lost = 40 + names.index("n01_3.JPEG")
+    np.testing.assert_array_equal(rest.images, np.delete(whole.images, lost, axis=0))
+
+
+def test_more_than_one_percent_of_damaged_images_are_refused(tiny_imagenet_tree):
+    for name in ("n01_3", "n01_4"):
+        (tiny_imagenet_tree / f"train/n01/images/{name}.JPEG").write_bytes(b"")
+    with pytest.raises(InputError, match=r"2 of 120 .*n01_3\.JPEG.*n01_4\.JPEG.*1%"):
+        load("tiny_imagenet", "train", str(tiny_imagenet_tree))
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="needs Tiny ImageNet, which may not be shared")
+def test_real_tiny_imagenet_is_read_whole():
+    train, validation = (load("tiny_imagenet", s, str(REAL)) for s in ("train", "validation"))
+    assert (np.bincount(train.labels) == 500).all()
+    assert (np.bincount(validation.labels) == 50).all()
+    assert len(set(train.class_names)) == 50
+    gray = (train.images[..., 0] == train.images[..., 2]).all(axis=(1, 2)).mean()
+    assert 0.01 < gray < 0.03
