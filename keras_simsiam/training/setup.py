@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_simsiam import data
@@ -135,7 +136,10 @@ def measure_baselines(model: SimSiam, monitor: KNNMonitor | None) -> dict[str, f
 def describe(run: Run, inputs: Inputs, model: SimSiam, baselines: dict) -> str:
     """What the run is going to do, for people."""
     m, t, a = run.model, run.training, run.augmentation
-    parts = {p.name: p.count_params() for p in (model.backbone, model.projector, model.predictor)}
+    parts = {
+        part.name: sum(int(np.prod(v.shape)) for v in part.trainable_variables)
+        for part in (model.backbone, model.projector, model.predictor)
+    }
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     rate = t.learning_rate * t.batch_size / 256
     lines = {

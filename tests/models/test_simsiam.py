@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_simsiam import Augmentation, SimSiam, paper_optimizers, predictor, projector, resnet18
+from keras_simsiam import (
+    Augmentation,
+    SimSiam,
+    data,
+    paper_optimizers,
+    predictor,
+    projector,
+    resnet18,
+)
 from keras_simsiam.models.simsiam import negative_cosine_similarity, z_std
 
 STEPS, BATCH = 5, 16
@@ -219,3 +227,61 @@ def test_backbone_without_a_vector_is_refused():
     backbone = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3)])
     with pytest.raises(ValueError, match=r"\(None, 14, 14, 4\)"):
         SimSiam(backbone)
+
+
+def test_fit_learns_the_same_whether_views_are_made_on_the_host_or_on_the_device(arrays):
+    images = np.random.RandomState(0).randint(0, 256, (64, 32, 32, 3), np.uint8)
+    histories = {}
+    for where in ("host", "device"):
+        on_device = {"augmentation": Augmentation(), "image_size": 32}
+        model = small_simsiam(**(on_device if where == "device" else {}))
+        load_initial(model, arrays)
+        model.compile(**paper_optimizers(16, 4))
+        pairs = data.views(images, Augmentation(), 16, seed=1, augment_on=where)
+        log = model.fit(pairs, epochs=4, steps_per_epoch=1, verbose=0, shuffle=False)
+        histories[where] = log.history["loss"]
+    np.testing.assert_allclose(histories["host"], histories["device"], atol=1e-3)
+    assert len(set(histories["host"])) == 4
+
+
+def test_compiled_by_xla_a_step_gives_the_same_loss(arrays):
+    losses = []
+    for jit_compile in (False, True):
+        model = small_simsiam()
+        load_initial(model, arrays)
+        model.compile(**paper_optimizers(BATCH, STEPS), jit_compile=jit_compile)
+        pairs = tf.data.Dataset.from_tensors(views(arrays, 0))
+        losses.append(model.fit(pairs, verbose=0, shuffle=False).history["loss"])
+    np.testing.assert_allclose(*losses, atol=1e-5)
+
+
+def test_evaluation_changes_no_weight_and_gives_loss_and_spread(arrays):
+    model = small_simsiam()
+    model.compile(**paper_optimizers(BATCH, STEPS))
+    before = [w.numpy() for w in model.weights]
+    result = model.evaluate(
+        tf.data.Dataset.from_tensors(views(arrays, 0)), verbose=0, return_dict=True
+    )
+    assert set(result) == {"loss", "z_std"}
+    assert -1 <= result["loss"] <= 1
+    for weight, old in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+
+
+def test_view_size_is_learnt_from_the_first_batch_and_saved(tmp_path, arrays):
+    model = small_simsiam()
+    model.compile(**paper_optimizers(BATCH, STEPS))
+    model.train_step(views(arrays, 0))
+    assert model.image_size == 64
+    model.save(tmp_path / "simsiam.keras")
+    assert keras.models.load_model(tmp_path / "simsiam.keras").image_size == 64
+
+
+def test_without_a_second_optimizer_one_trains_all_three_parts(arrays):
+    model = small_simsiam()
+    model.compile(keras.optimizers.SGD(0.1))
+    before = {v.path: v.numpy() for v in model.trainable_variables}
+    model.train_step(views(arrays, 0))
+    for part in (model.backbone, model.projector, model.predictor):
+        for variable in part.trainable_variables[:1]:
+            assert not np.array_equal(variable.numpy(), before[variable.path])

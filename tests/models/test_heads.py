@@ -1,0 +1,50 @@
+"""Projector and predictor as the paper has them."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_simsiam import predictor, projector
+
+stats = pytest.importorskip("scipy.stats")
+
+
+def of_kind(model, kind):
+    return [layer for layer in model.layers if isinstance(layer, kind)]
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_projector_has_batch_norm_on_every_layer_the_last_without_scale_and_offset(layers):
+    model = projector(32, 24, hidden_dim=16, layers=layers)
+    dense = of_kind(model, keras.layers.Dense)
+    norms = of_kind(model, keras.layers.BatchNormalization)
+    assert [d.units for d in dense] == [16] * (layers - 1) + [24]
+    assert not any(d.use_bias for d in dense)
+    assert [(n.scale, n.center) for n in norms] == [(True, True)] * (layers - 1) + [(False, False)]
+    assert len(of_kind(model, keras.layers.ReLU)) == layers - 1
+
+
+def test_heads_of_the_papers_size():
+    head = projector(2048)
+    assert [d.units for d in of_kind(head, keras.layers.Dense)] == [2048, 2048, 2048]
+    assert [d.units for d in of_kind(predictor(), keras.layers.Dense)] == [512, 2048]
+
+
+def test_predictor_is_a_bottleneck_with_batch_norm_on_the_hidden_layer_only():
+    model = predictor(64)
+    kinds = [type(layer).__name__ for layer in model.layers[1:]]
+    assert kinds == ["Dense", "BatchNormalization", "ReLU", "Dense"]
+    assert model.layers[1].units == 16
+    assert not model.layers[1].use_bias
+    assert model.layers[4].use_bias
+
+
+def test_fully_connected_layers_start_uniform_by_fan_in():
+    model = predictor(256, 512)
+    for dense in of_kind(model, keras.layers.Dense):
+        limit = 1 / np.sqrt(dense.kernel.shape[0])
+        uniform = stats.uniform(-limit, 2 * limit)
+        weights = [dense.kernel.numpy().ravel()[::11]]
+        weights += [dense.bias.numpy()] if dense.use_bias else []
+        for values in weights:
+            assert stats.kstest(values, uniform.cdf).pvalue > 1e-4

@@ -1,0 +1,131 @@
+"""The SavedModel: what it gives, where, and what it never overwrites."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_simsiam import (
+    InputError,
+    SimSiam,
+    export,
+    export_encoder,
+    load_encoder,
+    predictor,
+    projector,
+    resnet18,
+)
+from keras_simsiam.evaluation import model_encoder
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model whose BatchNorm statistics are not those it started with."""
+    model = SimSiam(resnet18(width=4), projector(32, 16), predictor(16))
+    model.compile("sgd")
+    x = tf.random.stateless_normal([8, 32, 32, 3], [0, 0])
+    model.train_step((x, x[::-1]))
+    return model
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "encoder"
+    export_encoder(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.RandomState(0).randint(0, 256, (7, 32, 32, 3), np.uint8)
+
+
+def test_features_equal_those_of_keras(model, exported, images):
+    encode, size = load_encoder(exported)
+    assert size == 32
+    expected = model(
+        (images / 255.0 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    )
+    for batch in (images, images[:1]):
+        found = encode(batch)
+        assert found.dtype == tf.float32
+        np.testing.assert_allclose(found, expected[: len(batch)], atol=1e-5)
+
+
+def test_images_of_other_sizes_are_resized_inside(model, exported):
+    encode, _ = load_encoder(exported)
+    large = np.random.RandomState(1).randint(0, 256, (2, 50, 70, 3), np.uint8)
+    np.testing.assert_allclose(encode(large), model_encoder(model, 32)(large), atol=1e-5)
+
+
+def test_loads_with_tensorflow_alone_in_a_process_without_keras_simsiam(exported, images):
+    np.save(exported.parent / "images.npy", images)
+    script = f"""
+import sys
+import numpy as np
+import tensorflow as tf
+module = tf.saved_model.load({str(exported)!r})
+serve = module.signatures["serving_default"]
+features = serve(images=tf.constant(np.load({str(exported.parent / "images.npy")!r})))["features"]
+assert not any(name.startswith("keras_simsiam") for name in sys.modules)
+np.save({str(exported.parent / "features.npy")!r}, features)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=exported.parent)
+    expected = load_encoder(exported)[0](images)
+    np.testing.assert_allclose(np.load(exported.parent / "features.npy"), expected, atol=1e-5)
+
+
+def test_backbone_of_another_kind_is_exported_at_its_own_size(tmp_path):
+    backbone = keras.Sequential([keras.Input((24, 24, 3)), keras.layers.GlobalAveragePooling2D()])
+    export_encoder(backbone, tmp_path / "encoder")
+    encode, size = load_encoder(tmp_path / "encoder")
+    assert size == 24
+    assert encode(np.zeros((2, 40, 40, 3), np.uint8)).shape == (2, 3)
+
+
+def test_unknown_size_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="image_size is needed"):
+        export_encoder(resnet18(width=2), tmp_path / "encoder")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_saved_model_is_replaced_but_nothing_else_is(model, tmp_path, images):
+    export_encoder(resnet18(width=2), tmp_path / "encoder", image_size=32)
+    export_encoder(model, tmp_path / "encoder")
+    assert load_encoder(tmp_path / "encoder")[0](images).shape == (7, 32)
+    assert [p.name for p in tmp_path.iterdir()] == ["encoder"]
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter1.txt").write_text("years of work")
+    with pytest.raises(InputError, match="thesis' exists already and is no SavedModel"):
+        export_encoder(model, tmp_path / "thesis")
+    assert (tmp_path / "thesis/chapter1.txt").exists()
+
+
+def test_interrupted_export_leaves_the_one_before(model, tmp_path, images, monkeypatch):
+    export_encoder(model, tmp_path / "encoder")
+    before = load_encoder(tmp_path / "encoder")[0](images)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export.tf.saved_model, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            export_encoder(model, tmp_path / "encoder")
+    np.testing.assert_array_equal(load_encoder(tmp_path / "encoder")[0](images), before)
+
+
+@pytest.mark.parametrize("case", ["missing", "damaged", "foreign"])
+def test_what_is_no_exported_encoder_is_refused_by_name(case, tmp_path):
+    path = tmp_path / "encoder"
+    if case == "damaged":
+        path.mkdir()
+        (path / "saved_model.pb").write_bytes(b"broken")
+    if case == "foreign":
+        tf.saved_model.save(tf.Module(), str(path))
+    with pytest.raises(InputError, match="encoder'") as caught:
+        load_encoder(path)
+    assert "\n" not in str(caught.value)

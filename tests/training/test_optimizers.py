@@ -1,0 +1,54 @@
+"""The paper's optimiser and schedules; `test_simsiam` holds it to PyTorch's steps."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_simsiam import SGD, paper_optimizers
+
+
+def test_sgd_adds_the_decay_to_the_gradient_and_keeps_the_rate_out_of_the_velocity():
+    weight = keras.Variable([1.0, -2.0])
+    optimizer = SGD(0.5, momentum=0.9, weight_decay=0.01)
+    optimizer.build([weight])
+    w, v = np.array([1.0, -2.0]), np.zeros(2)
+    for rate, gradient in ((0.5, [0.3, 0.1]), (0.1, [-0.2, 0.4]), (0.7, [0.0, 0.0])):
+        optimizer.learning_rate.assign(rate)
+        optimizer.apply_gradients([(tf.constant(gradient), weight)])
+        v = 0.9 * v + (np.array(gradient) + 0.01 * w)  # torch.optim.SGD's documented order
+        w = w - rate * v
+        np.testing.assert_allclose(weight.numpy(), w, rtol=1e-6)
+
+
+def test_sgd_without_momentum_is_plain_descent():
+    weight = keras.Variable([1.0])
+    optimizer = SGD(0.1, momentum=0.0, weight_decay=0.5)
+    optimizer.apply_gradients([(tf.constant([2.0]), weight)])
+    np.testing.assert_allclose(weight.numpy(), [1 - 0.1 * 2.5], rtol=1e-6)
+
+
+def test_sgd_is_made_again_from_its_config():
+    made = SGD.from_config(SGD(0.3, momentum=0.8, weight_decay=0.02).get_config())
+    assert (made.momentum, made.coupled_weight_decay) == (0.8, 0.02)
+    assert float(made.learning_rate) == pytest.approx(0.3)
+    assert made.weight_decay is None  # Keras must not decay as well
+
+
+def test_encoder_follows_a_cosine_and_predictor_keeps_its_rate():
+    pair = paper_optimizers(batch_size=512, steps=100, base_learning_rate=0.05)
+    schedule = pair["optimizer"]._learning_rate
+    for step in (0, 25, 50, 99):
+        expected = 0.1 * 0.5 * (1 + math.cos(math.pi * step / 100))
+        assert float(schedule(step)) == pytest.approx(expected, abs=1e-7)
+    assert float(pair["predictor_optimizer"].learning_rate) == pytest.approx(0.1)
+
+
+def test_warm_up_rises_from_zero_and_the_cosine_follows():
+    schedule = paper_optimizers(1024, 100, warmup_steps=10)["optimizer"]._learning_rate
+    rate = 0.05 * 4
+    assert [float(schedule(s)) for s in (0, 5, 10)] == pytest.approx([0, rate / 2, rate])
+    assert float(schedule(55)) == pytest.approx(rate / 2)
+    assert float(schedule(100)) == pytest.approx(0, abs=1e-7)
