@@ -1,5 +1,6 @@
 """The drawn parameters against torchvision's definitions, and what they depend on."""
 
+import functools
 import itertools
 import math
 
@@ -14,10 +15,15 @@ N = 20_000
 LEAST_P = 1e-3  # the seed is fixed, so this either holds or does not
 
 
-def drawn(augmentation, height=64, width=64, seed=0):
+@functools.cache
+def numbers(seed):
+    """Numbers for N examples of the first epoch."""
     examples = tf.range(N, dtype=tf.int64)
-    numbers = augment.uniforms(seed, tf.zeros_like(examples), examples)
-    parameters = augment.draw(augmentation, numbers[0], height, width)
+    return tf.function(augment.uniforms)(seed, tf.zeros_like(examples), examples)
+
+
+def drawn(augmentation, height=64, width=64, seed=0):
+    parameters = augment.draw(augmentation, numbers(seed)[0], height, width)
     return augment.ViewParameters(*(p.numpy() for p in parameters))
 
 
@@ -97,8 +103,7 @@ def test_blur_is_uniform_in_its_range_half_of_the_time():
 
 
 def test_parameters_of_one_view_are_independent_of_each_other_and_of_the_other_view():
-    examples = tf.range(N, dtype=tf.int64)
-    both = augment.uniforms(0, tf.zeros_like(examples), examples).numpy()
+    both = numbers(0).numpy()
     flat = np.concatenate([both[0], both[1]], axis=1)
     correlation = np.corrcoef(flat.T) - np.eye(flat.shape[1])
     assert np.abs(correlation).max() < 5 / math.sqrt(N)
@@ -123,9 +128,9 @@ def test_numbers_depend_on_seed_epoch_and_example_alone():
 def test_apply_is_the_same_compiled_and_not():
     images = np.random.RandomState(0).randint(0, 256, (6, 48, 40, 3), np.uint8)
     ids = tf.range(6, dtype=tf.int64)
-    numbers = augment.uniforms(0, tf.zeros_like(ids), ids)
+    u = augment.uniforms(0, tf.zeros_like(ids), ids)
     augmentation = Augmentation(blur_probability=0.8)
-    parameters = augment.draw(augmentation, numbers[0], 48, 40)
+    parameters = augment.draw(augmentation, u[0], 48, 40)
     plain = augment.apply(augmentation, images, parameters, 32)
     compiled = tf.function(augment.apply, jit_compile=True)(
         augmentation, tf.constant(images), parameters, 32
@@ -138,8 +143,8 @@ def test_preset_none_only_normalizes():
     images = np.random.RandomState(0).randint(0, 256, (4, 32, 32, 3), np.uint8)
     ids = tf.range(4, dtype=tf.int64)
     augmentation = Augmentation.preset("none")
-    numbers = augment.uniforms(0, tf.zeros_like(ids), ids)
-    x1 = augment.apply(augmentation, images, augment.draw(augmentation, numbers[0], 32, 32), 32)
+    u = augment.uniforms(0, tf.zeros_like(ids), ids)
+    x1 = augment.apply(augmentation, images, augment.draw(augmentation, u[0], 32, 32), 32)
     expected = (images / 255.0 - augmentation.mean) / augmentation.std
     np.testing.assert_allclose(x1, expected, atol=1e-5)
 
