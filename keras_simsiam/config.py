@@ -5,8 +5,11 @@ This module imports no TensorFlow, so that `--help` and a mistyped option answer
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
+import types
+import typing
 from dataclasses import dataclass, field
 
 import yaml
@@ -265,7 +268,7 @@ def read_yaml(path: str | pathlib.Path) -> dict:
 
 def _merge(base, values: dict, prefix: str):
     """`base`, a dataclass, with `values` in place of its own."""
-    fields = {f.name: f for f in dataclasses.fields(base)}
+    fields = typing.get_type_hints(type(base))
     changes = {}
     if not isinstance(values, dict):
         raise InputError(f"config: {prefix.rstrip('.')} must be a mapping, not {values!r}")
@@ -278,37 +281,36 @@ def _merge(base, values: dict, prefix: str):
         if dataclasses.is_dataclass(current):
             changes[name] = _merge(current, value, f"{prefix}{name}.")
         else:
-            changes[name] = _checked(value, fields[name].type, f"{prefix}{name}")
+            changes[name] = _checked(value, fields[name], f"{prefix}{name}")
     return dataclasses.replace(base, **changes)
 
 
-def _checked(value, kind: str, name: str):
-    """A value from YAML as the field's type, which is its annotation as text."""
-    optional = kind.endswith(" | None")
-    kind = kind.removesuffix(" | None")
-    if value is None and optional:
-        return None
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "float" and isinstance(value, str):
+def _checked(value, kind, name: str):
+    """A value from YAML as the field's type, such as `float` or `int | None`."""
+    kinds = typing.get_args(kind)
+    if types.NoneType in kinds:
+        if value is None:
+            return None
+        kind, _ = kinds
+    if kind is float and isinstance(value, str):
         # YAML 1.1 reads 1e-4 as text.
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if kind == "float" and number:
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if kind is float and _is_number(value):
         return float(value)
-    if kind == "int" and number and float(value).is_integer():
+    if kind is int and _is_number(value) and float(value).is_integer():
         return int(value)
-    if (
-        kind.startswith("tuple")
-        and isinstance(value, list | tuple)
-        and len(value) == kind.count("float")
-        and all(isinstance(v, int | float) for v in value)
-    ):
-        return tuple(float(v) for v in value)
-    if (kind, type(value)) in (("bool", bool), ("str", str)):
+    if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
+        if len(value) == len(kinds) and all(map(_is_number, value)):
+            return tuple(map(float, value))
+    elif kind is type(value):  # bool or str
         return value
-    raise InputError(f"config: {name} is {value!r}, which is no {kind}")
+    wanted = f"list of {len(kinds)} numbers" if typing.get_origin(kind) is tuple else kind.__name__
+    raise InputError(f"config: {name} is {value!r}, which is no {wanted}")
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _plain(value):

@@ -1,0 +1,86 @@
+"""A run in and out of YAML, and the settings it starts from."""
+
+import pytest
+
+from keras_simsiam import Augmentation, InputError, Run
+from keras_simsiam.config import AUGMENTATIONS
+from keras_simsiam.presets import PRESETS, default_preset, preset
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_every_preset_survives_yaml(name, tmp_path):
+    run = preset(name)
+    run.save(tmp_path / "run.yaml")
+    assert Run.load(tmp_path / "run.yaml") == run
+
+
+def test_what_a_file_leaves_out_is_taken_from_the_base(tmp_path):
+    (tmp_path / "run.yaml").write_text("training:\n  weight_decay: 1e-4\n  epochs: 7\n")
+    run = Run.load(tmp_path / "run.yaml", preset("cifar"))
+    assert run.training.weight_decay == 1e-4  # which YAML 1.1 reads as text
+    assert run.training.epochs == 7
+    assert run.training.batch_size == preset("cifar").training.batch_size
+
+
+def test_presets_are_the_papers_settings():
+    paper, cifar = preset("imagenet"), preset("cifar")
+    assert (paper.model.backbone, paper.training.batch_size) == ("resnet50", 512)
+    assert (paper.training.learning_rate, paper.training.weight_decay) == (0.05, 1e-4)
+    assert (paper.training.epochs, paper.model.projector_layers) == (100, 3)
+    assert (cifar.training.learning_rate, cifar.training.weight_decay) == (0.03, 5e-4)
+    assert (cifar.training.epochs, cifar.model.projector_layers) == (800, 2)
+    assert cifar.augmentation.blur_probability == 0
+    assert paper.augmentation == Augmentation()
+    assert preset("tiny_imagenet").training.epochs == 50
+
+
+@pytest.mark.parametrize(
+    ("dataset", "expected"),
+    [
+        ("photo_patches", "photo_patches"),
+        ("tiny_imagenet", "tiny_imagenet"),
+        ("cifar100", "cifar"),
+        ("folder:x", "imagenet"),
+    ],
+)
+def test_each_dataset_has_a_preset(dataset, expected):
+    assert default_preset(dataset) == expected
+
+
+@pytest.mark.parametrize("name", list(AUGMENTATIONS))
+def test_augmentations_by_name(name):
+    assert Augmentation.preset(name) == Augmentation(**AUGMENTATIONS[name])
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("training: {epoch: 3}", "'training.epoch'"),
+        ("trainng: {epochs: 3}", "'trainng'"),
+        ("training: {epochs: three}", "training.epochs is 'three'"),
+        ("training: {epochs: 2.5}", "training.epochs is 2.5"),
+        ("training: {epochs: .inf}", "training.epochs is inf"),
+        ("training: 3", "training must be a mapping"),
+        ("model: {stop_gradient: 'yes'}", "model.stop_gradient is 'yes'"),
+        ("augmentation: {crop_area: [0.2]}", r"augmentation.crop_area is \[0.2\]"),
+        ("augmentation: {hue: 0.7}", "hue 0.7"),
+        ("model: {backbone: vgg}", "backbone 'vgg'"),
+        ("training: {batch_size: 1}", "batch_size 1"),
+        ("training: {epochs: 3, warmup_epochs: 3}", "warmup_epochs 3"),
+        ("training: {seed: 4294967296}", "seed 4294967296"),
+        ("evaluation: {knn_temperature: 0}", "knn_temperature 0"),
+        ("- 3", "must hold a mapping"),
+        ("training: {", "is no YAML"),
+    ],
+)
+def test_what_does_not_fit_is_named_in_one_line(text, named, tmp_path):
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(InputError, match=named) as caught:
+        Run.load(tmp_path / "run.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_presets_are_named():
+    for call in (preset, Augmentation.preset):
+        with pytest.raises(InputError, match="'best'"):
+            call("best")

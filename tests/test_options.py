@@ -1,0 +1,79 @@
+"""Options from the configuration: where a value comes from, and what help says."""
+
+import subprocess
+import sys
+
+import pytest
+
+from keras_simsiam import InputError, options
+from keras_simsiam.config import Run
+
+
+def parse(*argv):
+    parser = options.Parser("train", "Trains.")
+    run, _ = options.parse_run(parser, argv)
+    return run
+
+
+def test_an_option_goes_before_the_file_and_the_file_before_the_preset(tmp_path):
+    (tmp_path / "run.yaml").write_text("training: {epochs: 7, batch_size: 32}\n")
+    run = parse("--config", str(tmp_path / "run.yaml"), "--batch-size", "16")
+    assert run.training.batch_size == 16
+    assert run.training.epochs == 7
+    assert run.model.width == 16  # of the preset for photo_patches
+
+
+def test_the_preset_hangs_on_the_dataset_wherever_that_is_given(tmp_path):
+    (tmp_path / "run.yaml").write_text("data: {dataset: cifar10}\n")
+    for argv in (("--dataset", "cifar10"), ("--config", str(tmp_path / "run.yaml"))):
+        run = parse(*argv)
+        assert run.data.dataset == "cifar10"
+        assert run.model.stem == "cifar"
+    assert parse("--dataset", "cifar10", "--preset", "imagenet").model.stem == "imagenet"
+
+
+def test_every_field_of_a_run_is_an_option():
+    parser = options.Parser("train", "Trains.")
+    options.parse_run(parser, [])
+    text = parser.format_help()
+    for section in Run().to_dict().values():
+        for name in section:
+            assert f"--{name.replace('_', '-')} " in text, name
+
+
+def test_pairs_and_switches_are_read():
+    run = parse("--crop-area", "0.3", "0.9", "--no-stop-gradient")
+    assert run.augmentation.crop_area == (0.3, 0.9)
+    assert run.model.stop_gradient is False
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["--epohcs", "3"], "unknown option '--epohcs'; did you mean --epochs?"),
+        (["--epochs", "many"], "'many'"),
+        (["--epochs", "0"], "epochs 0"),
+        (["--preset", "best"], "'best'"),
+        (["--config", "nowhere.yaml"], "'nowhere.yaml' cannot be read"),
+        (["--hue", "0.7"], "hue 0.7"),
+    ],
+)
+def test_bad_options_are_named(argv, named):
+    with pytest.raises(InputError, match=named.replace("?", r"\?")):
+        parse(*argv)
+
+
+def test_help_answers_in_groups_with_defaults_and_without_waiting_for_tensorflow():
+    script = """
+import sys
+from keras_simsiam import train
+try:
+    train.main(["--help"])
+finally:
+    assert "tensorflow" not in sys.modules
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    for words in ("Where the images come from", "How it is trained", "default: 64"):
+        assert words in run.stdout
+    assert "['run" not in run.stdout

@@ -1,0 +1,37 @@
+"""Figures: drawn from what there is, and looking like the data."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_simsiam import plots
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [{"epoch": 0, "knn_top1": 0.3}],
+        [{"epoch": i, "loss": -i / 30, "z_std": 0.9, "knn_top1": 0.3} for i in range(30)],
+        [{"epoch": 1, "loss": -0.5, "z_std": 0.9}],
+    ],
+)
+def test_curves_are_drawn_however_far_the_run_came(rows, tmp_path):
+    plots.curves(rows, tmp_path / "curves.png", "title", {"raw pixels": 0.28})
+    assert len(np.unique(pixels(tmp_path / "curves.png"), axis=0)) > 5
+
+
+def test_view_pairs_undo_the_normalization(tmp_path):
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+    red, blue = (
+        np.tile((np.array(color) - mean) / std, (3, 8, 8, 1)).astype(np.float32)
+        for color in ((0.8, 0.0, 0.0), (0.0, 0.0, 0.6))
+    )
+    plots.view_pairs(red, blue, tmp_path / "views.png", mean, std)
+    found = pixels(tmp_path / "views.png").astype(int)
+    for color in ((204, 0, 0), (0, 0, 153)):
+        assert (np.abs(found - color).max(axis=1) <= 1).sum() > 1000
