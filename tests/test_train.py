@@ -1,0 +1,257 @@
+"""The training command, from its options to its files."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_simsiam import Run, load_encoder, options, train
+from keras_simsiam.training.callbacks import Checkpoints, StopOnBadLoss
+from tests.conftest import write_image
+
+SMALL = ("--width", "2", "--projector-dim", "16")
+QUICK = (*SMALL, "--epochs", "2", "--batch-size", "600", "--knn-every", "0")  # 9 steps an epoch
+
+
+def command(*argv):
+    """Runs the command in this process; gives its exit code."""
+    with pytest.raises(SystemExit) as caught:
+        options.run_command(lambda _: train.main(argv))
+    return caught.value.code
+
+
+def history(folder):
+    with (folder / "history.csv").open(newline="") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
+def summary(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+def final_weights(folder):
+    """Of the checkpoint, by name."""
+    path = max((folder / "checkpoints").iterdir())
+    return {w.path: w.numpy() for w in keras.models.load_model(path).weights}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished run, and what it printed."""
+    cwd = tmp_path_factory.mktemp("finished")
+    argv = [sys.executable, "-m", "keras_simsiam.train", "--name", "first", *QUICK]
+    run = subprocess.run(argv, cwd=cwd, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return cwd / "runs/first", run.stdout
+
+
+def test_run_says_first_what_it_is_going_to_do_and_last_what_came_of_it(finished):
+    folder, printed = finished
+    before, _, after = printed.partition("Epoch 1/2")
+    for words in (
+        "photo_patches, 5,400 training images, 1,080 test images, 18 classes",
+        "resnet18, width 2",
+        "parameters",
+        "18 steps in all",
+        "learning rate 1.172 (0.5 × 600 / 256)",
+        "seed 0",
+        "CPU",
+        "raw pixels 28.0%",
+        "random weights",
+    ):
+        assert words in before
+    assert "images_per_second" in after
+    assert "minutes_left" in after
+    assert f"kNN top-1, SimSiam             {summary(folder)['knn_top1']:.1%}" in after
+    assert f"loss                           {summary(folder)['loss']:.3f}" in after
+
+
+def test_run_writes_all_it_promises(finished):
+    folder, _ = finished
+    names = {p.name for p in folder.iterdir()}
+    assert {"config.yaml", "history.csv", "curves.png", "views.png", "summary.json"} <= names
+    assert any((folder / "tensorboard").rglob("events.*"))
+    checkpoints = sorted(p.name for p in (folder / "checkpoints").iterdir())
+    assert checkpoints == ["step-00000009.keras", "step-00000018.keras"]
+    s = summary(folder)
+    promised = "loss z_std knn_top1 knn_top1_random_weights knn_top1_raw_pixels images_per_second"
+    promised += " epochs steps seconds seed saved_model"
+    assert all(s[name] is not None for name in promised.split())
+    assert (s["status"], s["epochs"], s["steps"], s["seed"]) == ("finished", 2, 18, 0)
+    rows = history(folder)
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert rows[0]["knn_top1"] == pytest.approx(s["knn_top1_random_weights"], abs=1e-4)
+    assert rows[2]["knn_top1"] == pytest.approx(s["knn_top1"], abs=1e-4)
+    assert rows[2]["loss"] < rows[1]["loss"] < 0
+    encode, size = load_encoder(folder.parents[1] / s["saved_model"])
+    assert size == 32
+    assert encode(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 16)
+
+
+def test_config_of_a_run_repeats_it(finished, tmp_path, monkeypatch):
+    folder, _ = finished
+    monkeypatch.chdir(tmp_path)
+    assert command("--config", str(folder / "config.yaml"), "--name", "again") == 0
+    again = tmp_path / "runs/again"
+    assert Run.load(again / "config.yaml") == Run.load(folder / "config.yaml")
+    for expected, found in zip(history(folder), history(again), strict=True):
+        # Threads add up in another order each time, which 18 steps hardly amplify.
+        for name in ("loss", "z_std"):
+            assert found.get(name, 0) == pytest.approx(expected.get(name, 0), abs=1e-3)
+
+
+def test_interrupted_run_is_written_down_and_resumed_ends_as_the_unbroken_one(
+    finished, tmp_path, monkeypatch, capsys
+):
+    folder, _ = finished
+    monkeypatch.chdir(tmp_path)
+    broken = tmp_path / "runs/broken"
+
+    def press_ctrl_c(self, batch, logs=None):
+        if self.model.steps_done == 13:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StopOnBadLoss, "on_train_batch_end", press_ctrl_c)
+        assert command("--name", "broken", *QUICK) == 130
+    s = summary(broken)
+    assert (s["status"], s["epochs"], s["steps"]) == ("interrupted", 1, 13)
+    assert s["knn_top1"] is not None
+    assert (broken / "curves.png").exists()
+    assert pathlib.Path(s["saved_model"], "saved_model.pb").exists()
+
+    assert command("--name", "broken", *QUICK) == 2  # never over a run
+    assert summary(broken) == s
+    assert command("--name", "broken", *QUICK, "--overwrite", "--resume") == 2
+    assert command("--name", "broken", *QUICK, "--resume", "--learning-rate", "0.1") == 2
+    assert "learning_rate is 0.5 there and 0.1 here" in capsys.readouterr().err
+
+    assert command("--name", "broken", *QUICK, "--resume") == 0
+    assert summary(broken)["status"] == "finished"
+    rows, expected = history(broken), history(folder)
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert rows[1]["loss"] == pytest.approx(expected[1]["loss"], abs=1e-3)
+    unbroken = final_weights(folder)
+    for path, weight in final_weights(broken).items():
+        np.testing.assert_allclose(weight, unbroken[path], atol=5e-3, err_msg=path)
+    assert command("--name", "broken", *QUICK, "--resume") == 2
+    assert "has finished already" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_a_run_cleanly(tmp_path):
+    argv = [sys.executable, "-m", "keras_simsiam.train", *SMALL, "--epochs", "500", "--name", "x"]
+    with subprocess.Popen(
+        argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not any((tmp_path / "runs/x").glob("checkpoints/step*")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in printed
+    assert summary(tmp_path / "runs/x")["status"] == "interrupted"
+    assert "kNN top-1, SimSiam" in printed
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write = Checkpoints.on_epoch_end
+
+    def spoil(self, epoch, logs=None):
+        write(self, epoch, logs)
+        self.model.predictor.weights[0].assign(np.full((16, 4), np.nan))
+
+    monkeypatch.setattr(Checkpoints, "on_epoch_end", spoil)
+    assert command("--name", "diverged", *QUICK) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "the loss became nan at step" in error
+    assert "--learning-rate" in error
+    folder = tmp_path / "runs/diverged"
+    s = summary(folder)
+    assert s["status"] == "diverged"
+    assert s["steps"] == 9
+    assert [p.name for p in (folder / "checkpoints").iterdir()] == ["step-00000009.keras"]
+    assert all(np.isfinite(w).all() for w in final_weights(folder).values())
+    assert (tmp_path / s["saved_model"]).exists()
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_folder_of_images_of_many_sizes_trains_on_the_device(labelled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for split, count in (("train", 8), ("val", 2)) if labelled else (("", 16),):
+        for label in ("cat", "dog") if labelled else ("",):
+            for i in range(count):
+                path = tmp_path / "images" / split / label / f"{i}.jpg"
+                write_image(path, i, (36 + i, 40 - i))
+    argv = ("--dataset", f"folder:{tmp_path / 'images'}", "--name", "mine", "--augment-on")
+    argv += ("device", "--image-size", "32", "--batch-size", "8", "--epochs", "1")
+    assert command(*argv, *SMALL) == 0
+    s = summary(tmp_path / "runs/mine")
+    assert s["steps"] == 2
+    assert (s["knn_top1"] is not None) == labelled
+
+
+def test_tiny_imagenet_trains_from_its_archive(tiny_imagenet_zip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    argv = ("--dataset", "tiny_imagenet", "--data-dir", str(tiny_imagenet_zip), "--epochs", "1")
+    assert command(*argv, *SMALL, "--batch-size", "60") == 0
+    assert summary(tmp_path / "runs/tiny_imagenet")["steps"] == 2
+    assert Run.load(tmp_path / "runs/tiny_imagenet/config.yaml").augmentation.blur_probability > 0
+
+
+def test_a_set_of_tensorflow_datasets_trains(tmp_path, monkeypatch):
+    from tests.data.test_tfds_source import LocalOneSize
+
+    monkeypatch.chdir(tmp_path)
+    name = f"tfds:{LocalOneSize.name}"
+    argv = ("--dataset", name, "--data-dir", str(tmp_path / "data"), "--batch-size", "5")
+    assert command(*argv, *SMALL, "--epochs", "1") == 0
+    s = summary(tmp_path / "runs" / name.replace(":", "-"))
+    assert s["steps"] == 2
+    assert s["knn_top1"] is not None
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["--dataset", "mnits"], "unknown dataset 'mnits'; datasets are photo_patches"),
+        (["--backbone", "vgg"], "unknown backbone 'vgg'; it can be resnet18"),
+        (["--bakbone", "vgg"], "unknown option '--bakbone'; did you mean --backbone?"),
+        (["--batch-size", "5401"], "batch_size 5401 is larger than the dataset"),
+        (["--batch-size", "1"], "batch_size 1 is too small: BatchNorm"),
+        (["--dataset", "tiny_imagenet", "--data-dir", "nowhere"], "'nowhere' does not exist"),
+        (["--dataset", "folder:nowhere"], "folder 'nowhere' does not exist"),
+        (["--name", "../up"], "name '../up'"),
+        (["--resume"], "cannot be resumed: it has no checkpoint"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it_and_nothing_is_written(
+    argv, named, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert command(*argv) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert named in error
+    assert "\n" not in error
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_default_run_learns_more_than_both_baselines_in_minutes(tmp_path):
+    """The README's first promise, on one of the five seeds that experiments/README.md shows."""
+    subprocess.run([sys.executable, "-m", "keras_simsiam.train"], cwd=tmp_path, check=True)
+    s = summary(tmp_path / "runs/photo_patches")
+    assert s["knn_top1"] > max(s["knn_top1_raw_pixels"], s["knn_top1_random_weights"]) + 0.08
+    assert s["z_std"] > 0.8
