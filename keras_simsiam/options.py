@@ -36,7 +36,8 @@ class Parser(simple_parsing.ArgumentParser):
     def format_help(self) -> str:
         """The help without the dataclasses' attribute names, which mean nothing to a user."""
         text = re.sub(r"Run \['run'\]:\n.*?\n\n", "", super().format_help(), flags=re.DOTALL)
-        return re.sub(r" \['run\.\w+'\]:", ":", text)
+        text = re.sub(r" \['[\w.]+'\]:", ":", text)
+        return re.sub(r"(--[\w-]+) bool\b", r"\1", text)  # switches take no value
 
     def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
         """Parses; an option that does not exist is an error that names the nearest ones."""

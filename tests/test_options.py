@@ -76,4 +76,4 @@ finally:
     assert run.returncode == 0, run.stderr
     for words in ("Where the images come from", "How it is trained", "default: 64"):
         assert words in run.stdout
-    assert "['run" not in run.stdout
+    assert "['" not in run.stdout

@@ -9,6 +9,8 @@ import re
 import shutil
 from dataclasses import dataclass
 
+from simple_parsing import flag
+
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError
 
@@ -23,9 +25,9 @@ class Output:
     """Folder of runs; this one gets the folder NAME in it."""
     saved_model_dir: str = "saved_models"
     """Folder of exported models; this one gets the folder NAME in it."""
-    overwrite: bool = False
+    overwrite: bool = flag(False, negative_prefix="--no-")
     """Delete a run of that name first."""
-    resume: bool = False
+    resume: bool = flag(False, negative_prefix="--no-")
     """Go on with the run of that name where its last checkpoint is."""
 
 
