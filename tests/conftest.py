@@ -8,7 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
-from PIL import Image
+from helpers import write_image
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
 
@@ -22,15 +22,6 @@ def reference():
             return dict(file)
 
     return read
-
-
-def write_image(path, seed, size=(64, 64), mode="RGB", **options):
-    """Writes a smooth random image, which JPEG keeps well, and gives it as RGB."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    coarse = np.random.RandomState(seed).randint(0, 256, (4, 4, 3), np.uint8)
-    image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode)
-    image.save(path, **options)
-    return image.convert("RGB")
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from helpers import write_image
 
 from keras_simsiam import evaluate, export_encoder, knn_accuracy, load, options, resnet18
 from keras_simsiam.evaluation import extract, model_encoder
-from tests.conftest import write_image
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ import time
 import keras
 import numpy as np
 import pytest
+from helpers import LocalOneSize, write_image
 
 from keras_simsiam import Run, load_encoder, options, train
 from keras_simsiam.training.callbacks import Checkpoints, StopOnBadLoss
-from tests.conftest import write_image
 
 SMALL = ("--width", "2", "--projector-dim", "16")
 QUICK = (*SMALL, "--epochs", "2", "--batch-size", "600", "--knn-every", "0")  # 9 steps an epoch
@@ -211,8 +211,6 @@ def test_tiny_imagenet_trains_from_its_archive(tiny_imagenet_zip, tmp_path, monk
 
 
 def test_a_set_of_tensorflow_datasets_trains(tmp_path, monkeypatch):
-    from tests.data.test_tfds_source import LocalOneSize
-
     monkeypatch.chdir(tmp_path)
     name = f"tfds:{LocalOneSize.name}"
     argv = ("--dataset", name, "--data-dir", str(tmp_path / "data"), "--batch-size", "5")

@@ -51,7 +51,7 @@ def read(
             f"folder '{path}' has no {' or '.join(_SPLIT_FOLDERS[split])} folder in it"
         )
     folder = found[0] if found else root
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in EXTENSIONS and f.is_file())
+    files = sorted(f for f in folder.rglob("*") if _is_image(f))
     if not files:
         raise InputError(
             f"folder '{folder}' holds no images; it needs files that end in {' '.join(EXTENSIONS)}"
@@ -59,6 +59,12 @@ def read(
     labels, classes = _labels(folder, files) if found else (None, ())
     images, kept = _images(files)
     return images, None if labels is None else labels[kept], classes
+
+
+def _is_image(file: pathlib.Path) -> bool:
+    """Whether its name says so; hidden files, such as macOS's "._a.jpg", are none."""
+    named = file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
+    return named and file.is_file()
 
 
 def _labels(folder: pathlib.Path, files: list[pathlib.Path]):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import write_image
 from PIL import Image
 
 from keras_simsiam.data.decoding import decode
-from tests.conftest import write_image
 
 
 def decoded(path):

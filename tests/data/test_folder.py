@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from helpers import write_image
 from PIL import Image
 
 from keras_simsiam import InputError, load
 from keras_simsiam.data import ImageFiles
 from keras_simsiam.errors import NoSuchSplit
-from tests.conftest import write_image
 
 
 def class_folders(root, size=lambda i: (20, 16), suffix="png"):
@@ -43,8 +43,8 @@ def test_images_of_many_sizes_stay_files(tmp_path):
 
 
 def test_nested_folder_without_classes_is_unlabelled(tmp_path):
-    for i, place in enumerate(("a.png", "deep/b.PNG", "deep/er/c.jpeg", "notes.txt")):
-        if place.endswith("txt"):
+    for i, place in enumerate(("a.png", "deep/b.PNG", "deep/er/c.jpeg", "._a.png", "notes.txt")):
+        if place in ("notes.txt", "._a.png"):
             (tmp_path / place).write_text("no image")
         else:
             write_image(tmp_path / place, i)

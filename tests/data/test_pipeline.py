@@ -5,11 +5,11 @@ import collections
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import write_image
 from PIL import Image
 
 from keras_simsiam import Augmentation, InputError, augment, load, views
 from keras_simsiam.data import pipeline, preprocess, side_of, whole_images
-from tests.conftest import write_image
 
 FULL = Augmentation()
 COUNT = 800  # one epoch is 25 batches of 32 and 8 batches of 100

@@ -3,50 +3,23 @@
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from helpers import LocalOneSize
 
 from keras_simsiam import Augmentation, InputError, load, views
 from keras_simsiam.data import ImageStream
 
 
-class _Local(tfds.core.GeneratorBasedBuilder):
-    """Ten training and four test images, each of one colour: its number."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    shape = (12, 12, 3)
-    labelled = True
-    dtype = np.uint8
-
-    def _info(self):
-        features = {"image": tfds.features.Image(shape=self.shape, dtype=self.dtype)}
-        if self.labelled:
-            features["label"] = tfds.features.ClassLabel(names=["even", "odd"])
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
-
-    def _split_generators(self, dl_manager):
-        return {"train": self._generate_examples(10), "test": self._generate_examples(4)}
-
-    def _generate_examples(self, count):
-        for i in range(count):
-            height = 12 if self.shape[0] else 12 + i
-            image = np.full((height, 12, self.shape[-1]), 10 * i, self.dtype)
-            yield i, {"image": image, **({"label": i % 2} if self.labelled else {})}
-
-
-class LocalOneSize(_Local):
-    pass
-
-
-class LocalManySizes(_Local):
+class LocalManySizes(LocalOneSize):
     shape = (None, None, 3)
 
 
-class LocalGray16(_Local):
+class LocalGray16(LocalOneSize):
     shape = (12, 12, 1)
     dtype = np.uint16
     labelled = False
 
 
-class LocalUnlabelled(_Local):
+class LocalUnlabelled(LocalOneSize):
     """What STL-10's unlabelled split looks like."""
 
     def _generate_examples(self, count):
@@ -54,7 +27,7 @@ class LocalUnlabelled(_Local):
             yield i, {**example, "label": -1}
 
 
-class LocalByHand(_Local):
+class LocalByHand(LocalOneSize):
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Fetch it from its authors."
 
     def _split_generators(self, dl_manager):
