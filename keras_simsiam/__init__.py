@@ -24,6 +24,7 @@ _HOMES = {
     "knn_accuracy": "evaluation",
     "load": "data",
     "load_encoder": "export",
+    "no_predictor": "models.heads",
     "paper_optimizers": "training.optimizers",
     "predictor": "models.heads",
     "projector": "models.heads",

@@ -134,8 +134,17 @@ class Model:
     """Dimension of z, and of p."""
     predictor_hidden: int | None = None
     """Hidden width of the predictor; a quarter of projector_dim if not given."""
+    batch_norm: str = "default"
+    """Where BatchNorm is in the heads: default (all but the predictor's output), hidden, all or
+    none (paper, Table 3)."""
+    predictor: str = "mlp"
+    """mlp, fixed (as it was drawn) or none (paper, Table 1)."""
     stop_gradient: bool = flag(True, negative_prefix="--no-")
     """Whether no gradient flows through z; without, SimSiam collapses."""
+    similarity: str = "cosine"
+    """cosine or cross_entropy, what the loss measures (paper, Section 4.5)."""
+    symmetry: str = "symmetric"
+    """symmetric, asymmetric or two_pairs, which views predict which (paper, Section 4.6)."""
 
 
 @dataclass
@@ -154,6 +163,8 @@ class Training:
     """Weight decay, added to the gradient; on every weight."""
     warmup_epochs: int = 0
     """Epochs in which the rate rises from zero; the paper has 10 for batches of 1024 and more."""
+    predictor_decay: bool = flag(False, negative_prefix="--no-")
+    """Whether the predictor's rate decays, too; it does better without (paper, Table 1)."""
     jit_compile: bool = flag(False, negative_prefix="--no-")
     """Whether XLA compiles the training step; worth trying on a GPU."""
     seed: int = 0
@@ -188,6 +199,10 @@ class Run:
             ("augment_on", self.data.augment_on, ("host", "device")),
             ("backbone", self.model.backbone, ("resnet18", "resnet34", "resnet50")),
             ("stem", self.model.stem, ("imagenet", "cifar")),
+            ("batch_norm", self.model.batch_norm, ("default", "hidden", "all", "none")),
+            ("predictor", self.model.predictor, ("mlp", "fixed", "none")),
+            ("similarity", self.model.similarity, ("cosine", "cross_entropy")),
+            ("symmetry", self.model.symmetry, ("symmetric", "asymmetric", "two_pairs")),
         ):
             if value not in allowed:
                 raise InputError(f"unknown {name} '{value}'; it can be {', '.join(allowed)}")

@@ -56,20 +56,21 @@ class ViewParameters(NamedTuple):
     sigma: tf.Tensor
 
 
-def uniforms(seed: int, epochs: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
-    """Random numbers for both views of each example, the same wherever and whenever asked for.
+def uniforms(seed: int, epochs: tf.Tensor, examples: tf.Tensor, views: int = 2) -> tf.Tensor:
+    """Random numbers for the views of each example, the same wherever and whenever asked for.
 
     Args:
         seed: The run's seed, 0 ≤ seed < 2**31.
         epochs: int64 ``[B]``.
         examples: int64 ``[B]``, which example of the dataset.
+        views: How many each gets; the first are the same however many there are.
 
     Returns:
-        float32 ``[2, B, n]`` in [0, 1): view, example, number.
+        float32 ``[views, B, n]`` in [0, 1): view, example, number.
     """
     keys = tf.stack([epochs + (seed << 32), examples], axis=1)
     numbers = tf.map_fn(
-        lambda key: tf.random.stateless_uniform([2, sum(_LAYOUT.values())], key, alg="philox"),
+        lambda key: tf.random.stateless_uniform([views, sum(_LAYOUT.values())], key, alg="philox"),
         keys,
         fn_output_signature=tf.float32,
     )
@@ -147,25 +148,25 @@ def apply(
     return ops.to_images(ops.normalize(planes, a.mean, a.std))
 
 
-def make_views(augmentation: Augmentation, batch: dict, size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Both views of a batch, on whatever device this runs.
+def make_views(augmentation: Augmentation, batch: dict, size: int) -> tuple[tf.Tensor, ...]:
+    """All views of a batch, on whatever device this runs.
 
     Args:
         augmentation: As for `apply`.
-        batch: ``parameters``, a pair of `ViewParameters`, and either ``images``, the uint8 images
-            that both views are cropped from, or ``crops``, a pair of images cropped already.
+        batch: ``parameters``, `ViewParameters` for each view, and either ``images``, the uint8
+            images that all views are cropped from, or ``crops``, as many batches of crops.
         size: Side of the views in pixels.
 
     Returns:
-        x1 and x2, float32 ``[B, size, size, 3]``.
+        x1, x2 and so on, float32 ``[B, size, size, 3]``.
     """
     cropped = "crops" in batch
-    sources = batch["crops"] if cropped else (batch["images"],) * 2
-    x1, x2 = (
-        apply(augmentation, images, parameters, size, cropped)
-        for images, parameters in zip(sources, batch["parameters"], strict=True)
+    parameters = batch["parameters"]
+    sources = batch["crops"] if cropped else (batch["images"],) * len(parameters)
+    return tuple(
+        apply(augmentation, images, p, size, cropped)
+        for images, p in zip(sources, parameters, strict=True)
     )
-    return x1, x2
 
 
 def _draw_box(

@@ -27,6 +27,7 @@ def views(
     image_size: int | None = None,
     start_step: int = 0,
     augment_on: str = "host",
+    pairs: int = 1,
 ) -> tf.data.Dataset:
     """An endless dataset of batches of view pairs, for `SimSiam.fit(..., steps_per_epoch=...)`.
 
@@ -41,6 +42,8 @@ def views(
         augment_on: "host" for the views themselves, ``(x1, x2)`` float32
             ``[B, image_size, image_size, 3]``; "device" for what
             `keras_simsiam.augment.make_views` makes them of, on the accelerator.
+        pairs: Pairs of views of each image; 2 gives ``(x1, x2, x3, x4)``, which
+            ``SimSiam(symmetry="two_pairs")`` takes.
 
     Raises:
         InputError: If the batch does not fit the images, or an argument is none of those.
@@ -54,11 +57,11 @@ def views(
         raise InputError(f"augment_on '{augment_on}' is neither host nor device")
     size = image_size or side_of(images)
     if isinstance(images, np.ndarray):
-        batches = _array_batches(images, augmentation, batch_size, seed, start_step)
+        batches = _array_batches(images, augmentation, batch_size, seed, pairs, start_step)
     elif isinstance(images, ImageFiles):
-        batches = _file_batches(images, augmentation, batch_size, seed, size, start_step)
+        batches = _file_batches(images, augmentation, batch_size, seed, pairs, size, start_step)
     else:
-        batches = _stream_batches(images, augmentation, batch_size, seed, size, start_step)
+        batches = _stream_batches(images, augmentation, batch_size, seed, pairs, size, start_step)
     if augment_on == "host":
         # One XLA cluster is about three times as fast as single operations.
         make_views = tf.function(
@@ -132,7 +135,7 @@ def whole_images(images: Images, size: int, batch_size: int = 256) -> tf.data.Da
     return each.batch(batch_size).prefetch(2)
 
 
-def _array_batches(images, augmentation, batch_size, seed, start_step) -> tf.data.Dataset:
+def _array_batches(images, augmentation, batch_size, seed, pairs, start_step) -> tf.data.Dataset:
     """Batches of images that lie in memory, with the parameters of their views."""
     held = _hold(images)
     height, width = images.shape[1:3]
@@ -142,7 +145,7 @@ def _array_batches(images, augmentation, batch_size, seed, start_step) -> tf.dat
         epochs, examples = _examples(positions, len(images), seed)
         parameters = tuple(
             augment.draw(augmentation, numbers, height, width)
-            for numbers in tf.unstack(augment.uniforms(seed, epochs, examples))
+            for numbers in tf.unstack(augment.uniforms(seed, epochs, examples, 2 * pairs))
         )
         gathered = tf.gather(held, examples)
         return {
@@ -153,20 +156,24 @@ def _array_batches(images, augmentation, batch_size, seed, start_step) -> tf.dat
     return tf.data.Dataset.counter(start_step).map(batch, tf.data.AUTOTUNE)
 
 
-def _file_batches(files, augmentation, batch_size, seed, size, start_step) -> tf.data.Dataset:
+def _file_batches(
+    files, augmentation, batch_size, seed, pairs, size, start_step
+) -> tf.data.Dataset:
     """Batches of crops of images of many sizes, decoded as they are needed."""
     paths = tf.constant(files.paths)
 
     def crops(position: tf.Tensor) -> dict:
         epoch, example = (v[0] for v in _examples(position[None], len(files), seed))
         image = files.decode(tf.gather(paths, example))
-        return _two_crops(image, augmentation, seed, epoch, example, size)
+        return _crops(image, augmentation, seed, epoch, example, pairs, size)
 
     positions = tf.data.Dataset.counter(start_step * batch_size)
     return positions.map(crops, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
 
 
-def _stream_batches(stream, augmentation, batch_size, seed, size, start_step) -> tf.data.Dataset:
+def _stream_batches(
+    stream, augmentation, batch_size, seed, pairs, size, start_step
+) -> tf.data.Dataset:
     """The same from a source that can only be read in its own order.
 
     It is shuffled by files and a buffer, epoch by epoch. Entering in the middle reads and throws
@@ -176,7 +183,7 @@ def _stream_batches(stream, augmentation, batch_size, seed, size, start_step) ->
 
     def crops_of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         return stream.shuffled(seed, epoch).map(
-            lambda example, image: _two_crops(image, augmentation, seed, epoch, example, size),
+            lambda example, image: _crops(image, augmentation, seed, epoch, example, pairs, size),
             tf.data.AUTOTUNE,
         )
 
@@ -184,10 +191,10 @@ def _stream_batches(stream, augmentation, batch_size, seed, size, start_step) ->
     return crops.batch(batch_size, drop_remainder=True)
 
 
-def _two_crops(image, augmentation, seed, epoch, example, size) -> dict:
-    """Two crops of one image with the parameters of what is left to do to them."""
+def _crops(image, augmentation, seed, epoch, example, pairs, size) -> dict:
+    """Crops of one image, one a view, with the parameters of what is left to do to them."""
     height, width = (tf.cast(v, tf.float32) for v in tf.unstack(tf.shape(image)[:2]))
-    numbers = augment.uniforms(seed, epoch[None], example[None])  # [2, 1, n]
+    numbers = augment.uniforms(seed, epoch[None], example[None], 2 * pairs)  # [views, 1, n]
     crops, parameters = [], []
     for view in tf.unstack(numbers):
         drawn = augment.draw(augmentation, view, height, width)

@@ -6,7 +6,11 @@ import math
 
 import keras
 
+from keras_simsiam.errors import InputError
 from keras_simsiam.models.resnet import BATCH_NORM
+
+PROJECTOR_BATCH_NORM = ("all", "hidden", "none")
+PREDICTOR_BATCH_NORM = ("hidden", "all", "none")
 
 
 def projector(
@@ -14,6 +18,7 @@ def projector(
     output_dim: int = 2048,
     hidden_dim: int | None = None,
     layers: int = 3,
+    batch_norm: str = "all",
     name: str = "projector",
 ) -> keras.Model:
     """The projection MLP: BatchNorm after every layer, ReLU after all but the last.
@@ -27,39 +32,76 @@ def projector(
         hidden_dim: Dimension of the hidden layers; that of the features where None, as in the
             authors' code (both are 2048 for ResNet-50).
         layers: Fully connected layers, at least 1.
+        batch_norm: Which layers BatchNorm follows: "all", "hidden" or "none" (Table 3).
         name: Name of the model.
 
     Returns:
         A model from features ``[B, input_dim]`` to z ``[B, output_dim]``.
+
+    Raises:
+        InputError: If there is no such placement of BatchNorm.
     """
+    _check(batch_norm, PROJECTOR_BATCH_NORM, "projector")
     x = inputs = keras.Input((input_dim,), name="features")
     for i in range(1, layers):
-        x = _dense(x, hidden_dim or input_dim, f"fc{i}", use_bias=False)
-        x = keras.layers.BatchNormalization(name=f"bn{i}", **BATCH_NORM)(x)
-        x = keras.layers.ReLU(name=f"relu{i}")(x)
-    x = _dense(x, output_dim, f"fc{layers}", use_bias=False)
-    z = keras.layers.BatchNormalization(
-        center=False, scale=False, name=f"bn{layers}", **BATCH_NORM
-    )(x)
+        x = _hidden(x, hidden_dim or input_dim, i, batch_norm != "none")
+    last = batch_norm == "all"
+    z = _dense(x, output_dim, f"fc{layers}", use_bias=not last)
+    if last:
+        z = keras.layers.BatchNormalization(
+            center=False, scale=False, name=f"bn{layers}", **BATCH_NORM
+        )(z)
     return keras.Model(inputs, z, name=name)
 
 
-def predictor(dim: int = 2048, hidden_dim: int | None = None, name: str = "predictor"):
+def predictor(
+    dim: int = 2048,
+    hidden_dim: int | None = None,
+    batch_norm: str = "hidden",
+    name: str = "predictor",
+) -> keras.Model:
     """The prediction MLP h: a bottleneck of two layers, BatchNorm on the hidden one only.
 
     Args:
         dim: d, dimension of z and of p.
         hidden_dim: Dimension of the bottleneck; d / 4 where None (paper, Appendix B).
+        batch_norm: Which layers BatchNorm follows: "hidden", "all" or "none" (Table 3).
         name: Name of the model.
 
     Returns:
-        A `keras.Model` from z ``[B, dim]`` to p ``[B, dim]``.
+        A model from z ``[B, dim]`` to p ``[B, dim]``.
+
+    Raises:
+        InputError: If there is no such placement of BatchNorm.
     """
+    _check(batch_norm, PREDICTOR_BATCH_NORM, "predictor")
     z = keras.Input((dim,), name="z")
-    x = _dense(z, hidden_dim or max(1, dim // 4), "fc1", use_bias=False)
-    x = keras.layers.BatchNormalization(name="bn1", **BATCH_NORM)(x)
-    x = keras.layers.ReLU(name="relu1")(x)
-    return keras.Model(z, _dense(x, dim, "fc2", use_bias=True), name=name)
+    x = _hidden(z, hidden_dim or max(1, dim // 4), 1, batch_norm != "none")
+    p = _dense(x, dim, "fc2", use_bias=batch_norm != "all")
+    if batch_norm == "all":
+        p = keras.layers.BatchNormalization(name="bn2", **BATCH_NORM)(p)
+    return keras.Model(z, p, name=name)
+
+
+def no_predictor(dim: int = 2048, name: str = "predictor") -> keras.Model:
+    """The identity in the predictor's place, p = z, with which SimSiam collapses (Table 1a)."""
+    z = keras.Input((dim,), name="z")
+    return keras.Model(z, keras.layers.Identity(name="identity")(z), name=name)
+
+
+def _check(batch_norm: str, allowed: tuple[str, ...], head: str) -> None:
+    if batch_norm not in allowed:
+        raise InputError(
+            f"unknown batch_norm '{batch_norm}' of the {head}; it can be {', '.join(allowed)}"
+        )
+
+
+def _hidden(x, units: int, number: int, batch_norm: bool):
+    """A fully connected layer, BatchNorm where asked for, and a ReLU."""
+    x = _dense(x, units, f"fc{number}", use_bias=not batch_norm)
+    if batch_norm:
+        x = keras.layers.BatchNormalization(name=f"bn{number}", **BATCH_NORM)(x)
+    return keras.layers.ReLU(name=f"relu{number}")(x)
 
 
 def _dense(x, units: int, name: str, use_bias: bool):

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_simsiam import augment
 from keras_simsiam.config import Augmentation
+from keras_simsiam.errors import InputError
 from keras_simsiam.models import heads
 
 
@@ -19,7 +20,7 @@ class SimSiam(keras.Model):
     ``fit`` takes batches ``(x1, x2)``: two float32 tensors ``[B, H, W, 3]`` with a random view of
     each of B images, as `keras_simsiam.data.views` makes them. With an `augmentation`, it takes
     the batches of ``views(..., augment_on="device")`` instead and makes the views inside the
-    training step, on the accelerator.
+    training step, on the accelerator. The paper's ablations are arguments.
 
     Each step logs ``loss`` (in [-1, 1]), ``z_std`` (the standard deviation of each dimension of
     the l2-normalised z1, averaged over dimensions, times √d: near 1 when spread over the sphere,
@@ -38,12 +39,18 @@ class SimSiam(keras.Model):
         predictor: From z to p; `heads.predictor` for the projector's z where None.
         stop_gradient: Whether no gradient flows through z in the loss. False is the paper's
             collapsing ablation (Section 4.1).
+        train_predictor: Whether the predictor is trained; False leaves it as it was drawn
+            (Table 1b).
+        similarity: "cosine", or "cross_entropy" of softmaxes (Section 4.5).
+        symmetry: "symmetric", the loss of equation 2; "asymmetric", D(p1, z2) alone; or
+            "two_pairs", D(p1, z2) and D(p3, z4) of batches ``(x1, x2, x3, x4)`` (Section 4.6).
         augmentation: Makes the views inside the step from device batches; None takes views.
         image_size: Side of the views in pixels; needed with `augmentation`, else learnt from the
             first batch. `export_encoder` resizes to it.
 
     Raises:
         ValueError: If the backbone's output is not one vector an image.
+        InputError: If there is no such similarity or symmetry.
     """
 
     def __init__(
@@ -52,6 +59,9 @@ class SimSiam(keras.Model):
         projector: keras.Model | None = None,
         predictor: keras.Model | None = None,
         stop_gradient: bool = True,
+        train_predictor: bool = True,
+        similarity: str = "cosine",
+        symmetry: str = "symmetric",
         augmentation: Augmentation | None = None,
         image_size: int | None = None,
         **kwargs,
@@ -64,10 +74,19 @@ class SimSiam(keras.Model):
             )
         if augmentation is not None and image_size is None:
             raise ValueError("image_size is needed to augment inside the training step")
+        for name, value, allowed in (
+            ("similarity", similarity, SIMILARITIES),
+            ("symmetry", symmetry, SYMMETRIES),
+        ):
+            if value not in allowed:
+                raise InputError(f"unknown {name} '{value}'; it can be {', '.join(allowed)}")
         self.backbone = backbone
         self.projector = projector or heads.projector(backbone.output_shape[1])
         self.predictor = predictor or heads.predictor(self.projector.output_shape[1])
         self.stop_gradient = stop_gradient
+        self.train_predictor = train_predictor
+        self.similarity = similarity
+        self.symmetry = symmetry
         self.augmentation = augmentation
         self.image_size = image_size
         self.loss_tracker = keras.metrics.Mean(name="loss")
@@ -132,29 +151,32 @@ class SimSiam(keras.Model):
         return {m.name: m.result() for m in self.metrics}
 
     def _forward(self, data, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """The symmetrised loss of equation 2, and z1."""
-        x1, x2 = self._views(data)  # each [B, H, W, 3]
-        z1 = self.projector(self.backbone(x1, training=training), training=training)  # [B, d]
-        z2 = self.projector(self.backbone(x2, training=training), training=training)
-        p1 = self.predictor(z1, training=training)  # [B, d]
-        p2 = self.predictor(z2, training=training)
-        return 0.5 * self._distance(p1, z2) + 0.5 * self._distance(p2, z1), z1
+        """The loss of a batch, and z1."""
+        views = self._views(data)  # each [B, H, W, 3]
+        # One pass a view, so that BatchNorm sees each view by itself.
+        z = [self.projector(self.backbone(x, training=training), training=training) for x in views]
+        pairs = SYMMETRIES[self.symmetry]
+        distances = [
+            self._distance(self.predictor(z[i], training=training), z[j]) for i, j in pairs
+        ]
+        return tf.add_n(distances) / len(pairs), z[0]
 
     def _distance(self, p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-        return negative_cosine_similarity(p, tf.stop_gradient(z) if self.stop_gradient else z)
+        target = tf.stop_gradient(z) if self.stop_gradient else z
+        return SIMILARITIES[self.similarity](p, target)
 
-    def _views(self, data) -> tuple[tf.Tensor, tf.Tensor]:
-        if self.augmentation is None:
-            x1, x2 = data
-            self.image_size = self.image_size or x1.shape[1]
-            return x1, x2
-        return augment.make_views(self.augmentation, data, self.image_size)
+    def _views(self, data) -> tuple[tf.Tensor, ...]:
+        if self.augmentation is not None:
+            return augment.make_views(self.augmentation, data, self.image_size)
+        self.image_size = self.image_size or data[0].shape[1]
+        return data
 
     def _optimizer_groups(self) -> list[tuple[keras.optimizers.Optimizer, list]]:
         """Each optimiser with the variables that it trains."""
         encoder = self.backbone.trainable_variables + self.projector.trainable_variables
-        predictor = self.predictor.trainable_variables
-        if self.predictor_optimizer is None:
+        # A fixed predictor is left out here and not frozen: Keras would freeze its BatchNorm too.
+        predictor = self.predictor.trainable_variables if self.train_predictor else []
+        if self.predictor_optimizer is None or not predictor:
             return [(self.optimizer, encoder + predictor)]
         return [(self.optimizer, encoder), (self.predictor_optimizer, predictor)]
 
@@ -165,6 +187,9 @@ class SimSiam(keras.Model):
         return {
             **{k: keras.saving.serialize_keras_object(v) for k, v in parts.items()},
             "stop_gradient": self.stop_gradient,
+            "train_predictor": self.train_predictor,
+            "similarity": self.similarity,
+            "symmetry": self.symmetry,
             "augmentation": self.augmentation and dataclasses.asdict(self.augmentation),
             "image_size": self.image_size,
             "name": self.name,
@@ -208,6 +233,20 @@ def negative_cosine_similarity(p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
     return -tf.reduce_mean(tf.reduce_sum(p * z, axis=1))
 
 
+def softmax_cross_entropy(p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy of softmax(p) to its target softmax(z), averaged (paper, Section 4.5).
+
+    Args:
+        p: ``[B, d]``, a prediction.
+        z: ``[B, d]``, its target.
+
+    Returns:
+        A scalar of at least 0, and log d where both are flat; float32 at least.
+    """
+    p, z = _float32_at_least(p), _float32_at_least(z)
+    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(z), p))
+
+
 def z_std(z: tf.Tensor) -> tf.Tensor:
     """How spread out z is: 0 is collapsed, 1 is uniform on the sphere (paper, Section 4.1).
 
@@ -224,7 +263,23 @@ def z_std(z: tf.Tensor) -> tf.Tensor:
 
 
 def _normalized(v: tf.Tensor) -> tf.Tensor:
-    """v / |v| along the last axis, in float32 at least."""
-    if v.dtype in (tf.float16, tf.bfloat16):
-        v = tf.cast(v, tf.float32)
-    return tf.math.l2_normalize(v, axis=-1)
+    """v / |v| along the last axis."""
+    return tf.math.l2_normalize(_float32_at_least(v), axis=-1)
+
+
+def _float32_at_least(v: tf.Tensor) -> tf.Tensor:
+    return tf.cast(v, tf.float32) if v.dtype in (tf.float16, tf.bfloat16) else v
+
+
+SIMILARITIES = {
+    "cosine": negative_cosine_similarity,
+    "cross_entropy": softmax_cross_entropy,
+}
+"""What the loss measures between a prediction and its target, by name."""
+
+SYMMETRIES = {
+    "symmetric": ((0, 1), (1, 0)),
+    "asymmetric": ((0, 1),),
+    "two_pairs": ((0, 1), (2, 3)),
+}
+"""Which view predicts which, by name."""

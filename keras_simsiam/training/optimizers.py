@@ -60,6 +60,7 @@ def paper_optimizers(
     momentum: float = 0.9,
     weight_decay: float = 1e-4,
     warmup_steps: int = 0,
+    predictor_decay: bool = False,
 ) -> dict[str, SGD]:
     """The paper's pair of optimisers, ready for `SimSiam.compile(**paper_optimizers(...))`.
 
@@ -75,6 +76,7 @@ def paper_optimizers(
         weight_decay: Weight decay of both, added to the gradient.
         warmup_steps: Steps in which the rate of backbone and projector first rises from zero; the
             paper warms up for batches of 1024 and more.
+        predictor_decay: Whether the predictor follows the same schedule instead (Table 1).
     """
     rate = base_learning_rate * batch_size / 256
     decay_steps = max(1, steps - warmup_steps)
@@ -87,5 +89,7 @@ def paper_optimizers(
     shared = {"momentum": momentum, "weight_decay": weight_decay}
     return {
         "optimizer": SGD(schedule, name="encoder_sgd", **shared),
-        "predictor_optimizer": SGD(rate, name="predictor_sgd", **shared),
+        "predictor_optimizer": SGD(
+            schedule if predictor_decay else rate, name="predictor_sgd", **shared
+        ),
     }

@@ -112,6 +112,7 @@ class _Training:
             self.inputs.size,
             start_step,
             self.run.data.augment_on,
+            pairs=2 if self.run.model.symmetry == "two_pairs" else 1,
         )
 
     def _draw_views(self) -> None:
@@ -120,7 +121,7 @@ class _Training:
         if self.run.data.augment_on == "device":
             batch = augment.make_views(self.run.augmentation, batch, self.inputs.size)
         a = self.run.augmentation
-        plots.view_pairs(*batch, self.folder.path / "views.png", a.mean, a.std)
+        plots.view_pairs(*batch[:2], self.folder.path / "views.png", a.mean, a.std)
 
     def _fit(self) -> None:
         callbacks = [

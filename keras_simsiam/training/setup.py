@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_simsiam import data
+from keras_simsiam import config, data
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError, NoSuchSplit
 from keras_simsiam.evaluation import RAW_PIXELS_SIDE, raw_pixels
@@ -17,6 +17,14 @@ from keras_simsiam.models.resnet import BACKBONES
 from keras_simsiam.models.simsiam import SimSiam
 from keras_simsiam.training.callbacks import KNNMonitor
 from keras_simsiam.training.optimizers import paper_optimizers
+
+HEAD_BATCH_NORM = {
+    "default": ("all", "hidden"),
+    "hidden": ("hidden", "hidden"),
+    "all": ("all", "all"),
+    "none": ("none", "none"),
+}
+"""Where BatchNorm is in projector and predictor, by the rows of the paper's Table 3."""
 
 
 @dataclass
@@ -100,13 +108,18 @@ def build_model(run: Run, inputs: Inputs) -> SimSiam:
     keras.utils.set_random_seed(t.seed)
     backbone = BACKBONES[m.backbone](width=m.width, stem=m.stem)
     on_device = run.data.augment_on == "device"
+    features, dim = backbone.output_shape[1], m.projector_dim
+    of_projector, of_predictor = HEAD_BATCH_NORM[m.batch_norm]
     model = SimSiam(
         backbone,
-        heads.projector(
-            backbone.output_shape[1], m.projector_dim, m.projector_hidden, m.projector_layers
-        ),
-        heads.predictor(m.projector_dim, m.predictor_hidden),
+        heads.projector(features, dim, m.projector_hidden, m.projector_layers, of_projector),
+        heads.no_predictor(dim)
+        if m.predictor == "none"
+        else heads.predictor(dim, m.predictor_hidden, of_predictor),
         stop_gradient=m.stop_gradient,
+        train_predictor=m.predictor == "mlp",
+        similarity=m.similarity,
+        symmetry=m.symmetry,
         augmentation=run.augmentation if on_device else None,
         image_size=inputs.size if on_device else None,
     )
@@ -117,6 +130,7 @@ def build_model(run: Run, inputs: Inputs) -> SimSiam:
         t.momentum,
         t.weight_decay,
         t.warmup_epochs * inputs.steps_per_epoch,
+        t.predictor_decay,
     )
     model.compile(**optimizers, jit_compile=t.jit_compile)
     return model
@@ -149,6 +163,12 @@ def describe(run: Run, inputs: Inputs, model: SimSiam, baselines: dict) -> str:
         "model": f"{m.backbone}, width {m.width}, {m.stem} stem; "
         + ", ".join(f"{name} {count:,}" for name, count in parts.items())
         + f" parameters; stop-gradient {'on' if m.stop_gradient else 'OFF'}",
+        "variant": ", ".join(
+            f"{name} {getattr(m, name)}"
+            for name in ("batch_norm", "predictor", "similarity", "symmetry")
+            if getattr(m, name) != getattr(config.Model(), name)
+        )
+        or "the paper's",
         "training": f"{t.epochs} epochs of {inputs.steps_per_epoch:,} steps of {t.batch_size} "
         f"images, {inputs.steps:,} steps in all; learning rate {rate:.4g} "
         f"({t.learning_rate:g} × {t.batch_size} / 256), weight decay {t.weight_decay:g}; "

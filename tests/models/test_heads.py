@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_simsiam import predictor, projector
+from keras_simsiam import InputError, predictor, projector
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -48,3 +48,31 @@ def test_fully_connected_layers_start_uniform_by_fan_in():
         weights += [dense.bias.numpy()] if dense.use_bias else []
         for values in weights:
             assert stats.kstest(values, uniform.cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("head", "batch_norm", "normalized"),
+    [
+        (projector, "all", [True, True, True]),
+        (projector, "hidden", [True, True, False]),
+        (projector, "none", [False, False, False]),
+        (predictor, "hidden", [True, False]),
+        (predictor, "all", [True, True]),
+        (predictor, "none", [False, False]),
+    ],
+)
+def test_batch_norm_is_where_table_3_puts_it_and_biases_where_it_is_not(
+    head, batch_norm, normalized
+):
+    model = head(16, batch_norm=batch_norm)
+    kinds = [type(layer).__name__ for layer in model.layers]
+    following = [kinds[i + 1 : i + 2] for i, kind in enumerate(kinds) if kind == "Dense"]
+    assert [f == ["BatchNormalization"] for f in following] == normalized
+    biases = [dense.use_bias for dense in of_kind(model, keras.layers.Dense)]
+    assert biases == [not n for n in normalized]
+
+
+@pytest.mark.parametrize("head", [projector, predictor])
+def test_unknown_placement_of_batch_norm_is_named(head):
+    with pytest.raises(InputError, match="batch_norm 'some'"):
+        head(16, batch_norm="some")

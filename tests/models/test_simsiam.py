@@ -7,14 +7,20 @@ import tensorflow as tf
 
 from keras_simsiam import (
     Augmentation,
+    InputError,
     SimSiam,
     data,
+    no_predictor,
     paper_optimizers,
     predictor,
     projector,
     resnet18,
 )
-from keras_simsiam.models.simsiam import negative_cosine_similarity, z_std
+from keras_simsiam.models.simsiam import (
+    negative_cosine_similarity,
+    softmax_cross_entropy,
+    z_std,
+)
 
 STEPS, BATCH = 5, 16
 
@@ -280,11 +286,11 @@ def test_view_size_is_learnt_from_the_first_batch_and_saved(tmp_path, arrays):
 def test_without_a_second_optimizer_one_trains_all_three_parts(arrays):
     model = small_simsiam()
     model.compile(keras.optimizers.SGD(0.1))
-    before = {v.path: v.numpy() for v in model.trainable_variables}
+    first = [p.trainable_variables[0] for p in (model.backbone, model.projector, model.predictor)]
+    before = [variable.numpy() for variable in first]
     model.train_step(views(arrays, 0))
-    for part in (model.backbone, model.projector, model.predictor):
-        for variable in part.trainable_variables[:1]:
-            assert not np.array_equal(variable.numpy(), before[variable.path])
+    for variable, old in zip(first, before, strict=True):
+        assert not np.array_equal(variable.numpy(), old)
 
 
 def test_without_stop_gradient_it_collapses_and_with_it_does_not():
@@ -306,3 +312,94 @@ def test_without_stop_gradient_it_collapses_and_with_it_does_not():
     assert last[False][1] < 0.6
     assert last[True][0] > -0.5
     assert last[True][1] > 0.9
+
+
+def gradients_of(model, views_of_batch):
+    """The gradient of each trainable variable's loss, None where there is none."""
+    with tf.GradientTape() as tape:
+        loss, _ = model._forward(views_of_batch, training=True)
+    return tape.gradient(loss, model.trainable_variables)
+
+
+def test_without_a_predictor_p_is_z(arrays):
+    model = SimSiam(resnet18(width=8), projector(64, 64), no_predictor(64))
+    z = tf.random.stateless_normal([4, 64], [0, 0])
+    np.testing.assert_array_equal(model.predictor(z), z)
+    model.compile(**paper_optimizers(BATCH, STEPS))
+    log = model.train_step(views(arrays, 0))
+    assert -1 <= float(log["loss"]) <= 1
+
+
+def test_a_fixed_predictor_stays_as_it_was_drawn_but_normalizes_its_batch(arrays):
+    model = small_simsiam(train_predictor=False)
+    model.compile(**paper_optimizers(BATCH, STEPS))
+    before = [w.numpy() for w in model.predictor.weights]
+    model.train_step(views(arrays, 0))
+    moved = {
+        w.path.split("/")[-1]
+        for w, old in zip(model.predictor.weights, before, strict=True)
+        if not np.array_equal(w.numpy(), old)
+    }
+    # Its BatchNorm goes on seeing batches; what an optimiser would train does not move.
+    assert moved == {"moving_mean", "moving_variance"}
+
+
+def test_the_symmetric_loss_is_the_mean_of_both_asymmetric_ones(arrays):
+    x1, x2 = views(arrays, 0)
+    losses = {}
+    for symmetry, batch in (("symmetric", (x1, x2)), ("asymmetric", (x1, x2))):
+        model = small_simsiam(symmetry=symmetry)
+        load_initial(model, arrays)
+        losses[symmetry] = float(model._forward(batch, training=True)[0])
+        losses["swapped"] = float(model._forward(batch[::-1], training=True)[0])
+    assert losses["symmetric"] == pytest.approx(
+        (losses["asymmetric"] + losses["swapped"]) / 2, abs=1e-6
+    )
+
+
+def test_the_asymmetric_loss_gives_no_gradient_through_the_other_view(arrays):
+    model = small_simsiam(symmetry="asymmetric")
+    load_initial(model, arrays)
+    x1, x2 = (tf.Variable(x) for x in views(arrays, 0))
+    with tf.GradientTape() as tape:
+        loss, _ = model._forward((x1, x2), training=True)
+    of_x1, of_x2 = tape.gradient(loss, [x1, x2])
+    assert float(tf.norm(of_x1)) > 0
+    assert of_x2 is None
+
+
+def test_two_pairs_are_the_mean_of_two_asymmetric_losses(arrays):
+    first, second = views(arrays, 0), views(arrays, 1)
+    found = []
+    for symmetry, batches in (("two_pairs", [first + second]), ("asymmetric", [first, second])):
+        model = small_simsiam(symmetry=symmetry)
+        load_initial(model, arrays)
+        each = [gradients_of(model, batch) for batch in batches]
+        found.append([sum(gradients) / len(batches) for gradients in zip(*each, strict=True)])
+    for two_pairs, mean in zip(*found, strict=True):
+        np.testing.assert_allclose(two_pairs, mean, atol=1e-4)
+
+
+def test_cross_entropy_is_that_of_the_softmaxes():
+    p, z = (np.random.RandomState(i).randn(8, 5) for i in (0, 1))
+    softmax = [np.exp(v) / np.exp(v).sum(axis=1, keepdims=True) for v in (p, z)]
+    expected = -(softmax[1] * np.log(softmax[0])).sum(axis=1).mean()
+    assert float(softmax_cross_entropy(tf.constant(p), tf.constant(z))) == pytest.approx(expected)
+    model = small_simsiam(similarity="cross_entropy")
+    found = model._distance(tf.constant(p, tf.float32), tf.constant(z, tf.float32))
+    assert float(found) == pytest.approx(expected, abs=1e-5)
+
+
+def test_variants_survive_saving(tmp_path):
+    variant = {"train_predictor": False, "similarity": "cross_entropy", "symmetry": "asymmetric"}
+    model = small_simsiam(**variant)
+    model.compile(**paper_optimizers(BATCH, STEPS))
+    model.save(tmp_path / "simsiam.keras")
+    loaded = keras.models.load_model(tmp_path / "simsiam.keras")
+    assert {name: getattr(loaded, name) for name in variant} == variant
+
+
+@pytest.mark.parametrize("name", ["similarity", "symmetry"])
+def test_unknown_variants_are_named(name):
+    with pytest.raises(InputError, match=f"unknown {name} 'other'"):
+        small_simsiam(**{name: "other"})

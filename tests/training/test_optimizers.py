@@ -52,3 +52,8 @@ def test_warm_up_rises_from_zero_and_the_cosine_follows():
     assert [float(schedule(s)) for s in (0, 5, 10)] == pytest.approx([0, rate / 2, rate])
     assert float(schedule(55)) == pytest.approx(rate / 2)
     assert float(schedule(100)) == pytest.approx(0, abs=1e-7)
+
+
+def test_predictor_follows_the_same_cosine_where_asked_to():
+    pair = paper_optimizers(512, 100, predictor_decay=True)
+    assert float(pair["predictor_optimizer"]._learning_rate(50)) == pytest.approx(0.05)
