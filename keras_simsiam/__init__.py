@@ -1,7 +1,7 @@
 """SimSiam for Keras: learning image features without labels (Chen and He, CVPR 2021).
 
-The public names are loaded when they are first used, so that ``--help`` does not wait for
-TensorFlow.
+The public names are loaded when they are first used, so that ``--help`` of a command does not
+wait for TensorFlow.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import sys
 
 __version__ = "0.1.0"
 
@@ -64,3 +65,9 @@ def _check_tensorflow() -> None:
 
 
 _check_tensorflow()
+
+# `keras.models.load_model` must know our classes as soon as the package is imported. Only while
+# Python locates the module of a command, when argv starts with "-m", is it too early for that.
+if sys.argv[:1] != ["-m"]:
+    for _name in ("SimSiam", "SGD"):
+        __getattr__(_name)

@@ -3,6 +3,8 @@
 import importlib
 import importlib.metadata
 import importlib.util
+import subprocess
+import sys
 
 import pytest
 
@@ -38,3 +40,20 @@ def test_an_old_tensorflow_is_named(version, works, monkeypatch):
 
 def test_version_is_that_of_the_installed_package():
     assert importlib.metadata.version("keras-simsiam") == keras_simsiam.__version__
+
+
+def test_after_the_import_keras_can_load_a_saved_simsiam(tmp_path):
+    backbone = keras_simsiam.resnet18(width=2)
+    model = keras_simsiam.SimSiam(
+        backbone, keras_simsiam.projector(16, 8), keras_simsiam.predictor(8)
+    )
+    model.compile(**keras_simsiam.paper_optimizers(64, 10))
+    model.save(tmp_path / "simsiam.keras")
+    script = """
+import keras
+import keras_simsiam
+model = keras.models.load_model("simsiam.keras")
+assert type(model).__name__ == "SimSiam"
+assert model.optimizer.coupled_weight_decay == 1e-4
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
