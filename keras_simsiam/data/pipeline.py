@@ -8,6 +8,8 @@ gets the batches it would have had, and the views of an epoch are the same for e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
@@ -115,7 +117,7 @@ def resize_square(images: tf.Tensor, size: int) -> tf.Tensor:
     return tf.ensure_shape(images, [*images.shape[:-3], size, size, 3])
 
 
-def whole_images(images: Images, size: int, batch_size: int = 256) -> tf.data.Dataset:
+def whole_images(images: Images, size: int, batch_size: int = 256) -> Iterator[tf.Tensor]:
     """Batches of every image once, in order, for evaluation: uint8 ``[B, size, size, 3]``.
 
     Args:
@@ -123,16 +125,20 @@ def whole_images(images: Images, size: int, batch_size: int = 256) -> tf.data.Da
         size: Side of the result in pixels, see `resize_square`.
         batch_size: Images a batch; the last may have fewer.
     """
+    if not isinstance(images, np.ndarray):
+        each = images.dataset().map(lambda image: _square(image, size), tf.data.AUTOTUNE)
+        yield from each.batch(batch_size).prefetch(2)
+        return
+    # No tf.data here: the functions of a pipeline, and the images with them, are never freed.
+    for start in range(0, len(images), batch_size):
+        yield _square(tf.constant(images[start : start + batch_size]), size)
 
-    def square(image):
-        return tf.cast(tf.round(resize_square(image, size)), tf.uint8)
 
-    if isinstance(images, np.ndarray):
-        count, held = len(images), _hold(images)
-        starts = tf.data.Dataset.range(0, count, batch_size)
-        return starts.map(lambda i: square(held[i : tf.minimum(i + batch_size, count)]))
-    each = images.dataset().map(square, tf.data.AUTOTUNE)
-    return each.batch(batch_size).prefetch(2)
+def _square(images: tf.Tensor, size: int) -> tf.Tensor:
+    """`resize_square` of uint8, rounded to uint8; images of that size already are left alone."""
+    if images.shape[-3:-1] == (size, size):
+        return images
+    return tf.cast(tf.round(resize_square(images, size)), tf.uint8)
 
 
 def _array_batches(images, augmentation, batch_size, seed, pairs, start_step) -> tf.data.Dataset:

@@ -6,6 +6,7 @@ import time
 from importlib import metadata
 
 import keras
+import tensorflow as tf
 
 from keras_simsiam import augment, data, plots
 from keras_simsiam.config import Run
@@ -86,7 +87,6 @@ class _Training:
         started = time.perf_counter()
         status, diverged = "finished", None
         try:
-            self._draw_views()
             if self.inputs.monitor is not None and not self.history.rows:
                 untrained = self.baselines["knn_top1_random_weights"]
                 self.history.add({"epoch": 0, "knn_top1": untrained})
@@ -103,7 +103,7 @@ class _Training:
             raise diverged
         return summary
 
-    def _views(self, start_step: int):
+    def _views(self, start_step: int) -> tf.data.Dataset:
         return data.views(
             self.inputs.images,
             self.run.augmentation,
@@ -115,9 +115,9 @@ class _Training:
             pairs=2 if self.run.model.symmetry == "two_pairs" else 1,
         )
 
-    def _draw_views(self) -> None:
+    def _draw_views(self, pairs: tf.data.Dataset) -> None:
         """The first batch as the network sees it."""
-        batch = next(iter(self._views(0)))
+        batch = next(iter(pairs))
         if self.run.data.augment_on == "device":
             batch = augment.make_views(self.run.augmentation, batch, self.inputs.size)
         a = self.run.augmentation
@@ -140,8 +140,11 @@ class _Training:
         if epoch < self.inputs.epochs:
             stretches.append((epoch * per_epoch, epoch, self.inputs.epochs, per_epoch))
         for start_step, initial_epoch, epochs, steps in stretches:
+            pairs = self._views(start_step)
+            if start_step == 0:
+                self._draw_views(pairs)
             self.model.fit(
-                self._views(start_step),
+                pairs,
                 initial_epoch=initial_epoch,
                 epochs=epochs,
                 steps_per_epoch=steps,

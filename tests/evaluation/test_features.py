@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
+from keras_simsiam.data import whole_images
 from keras_simsiam.evaluation import RAW_PIXELS_SIDE, extract, model_encoder, raw_pixels
 
 
@@ -39,3 +40,17 @@ def test_features_are_float32_whatever_the_model_computes_in(images):
         [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, dtype="float16")]
     )
     assert model_encoder(model, 8)(tf.constant(images[:2])).dtype == tf.float32
+
+
+def test_evaluations_hold_no_copy_of_the_images():
+    psutil = pytest.importorskip("psutil")
+    images = np.zeros((20_000, 32, 32, 3), np.uint8)  # 61 MB
+    encoder = model_encoder(
+        keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten()]), 32
+    )
+    extract(encoder, images[:512], 32)
+    before = psutil.Process().memory_info().rss
+    for _ in range(4):
+        for batch in whole_images(images, 32):
+            encoder(batch)
+    assert psutil.Process().memory_info().rss - before < images.nbytes
