@@ -147,8 +147,14 @@ def test_interrupted_run_is_written_down_and_resumed_ends_as_the_unbroken_one(
 
 def test_ctrl_c_ends_a_run_cleanly(tmp_path):
     argv = [sys.executable, "-m", "keras_simsiam.train", *SMALL, "--epochs", "500", "--name", "x"]
+    # Under a shell's "&" these tests would hand down an ignored SIGINT.
     with subprocess.Popen(
-        argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        argv,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 120
         while not any((tmp_path / "runs/x").glob("checkpoints/step*")):
