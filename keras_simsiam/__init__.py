@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Augmentation": "config",
+    "CollapseMonitor": "training.collapse",
     "InputError": "errors",
     "KNNMonitor": "training.callbacks",
     "Run": "config",

@@ -167,6 +167,8 @@ class Training:
     """Whether the predictor's rate decays, too; it does better without (paper, Table 1)."""
     jit_compile: bool = flag(False, negative_prefix="--no-")
     """Whether XLA compiles the training step; worth trying on a GPU."""
+    stop_on_collapse: bool = flag(False, negative_prefix="--no-")
+    """Whether a run that collapses ends early; it is warned of in any case."""
     seed: int = 0
     """Seed of the weights, the order of the images and the views."""
 

@@ -89,6 +89,26 @@ def view_pairs(
     _save(figure, path)
 
 
+def spectrum(spectra: dict[str, np.ndarray], path: str | pathlib.Path) -> None:
+    """Draws the singular values of features, each divided by its largest.
+
+    Args:
+        spectra: Singular values, largest first, by name.
+        path: The PNG to write.
+    """
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axis = figure.subplots()
+    for (name, values), color in zip(spectra.items(), (BLUE, ORANGE, GREEN), strict=False):
+        share = values / max(values[0], np.finfo(float).tiny)
+        axis.plot(np.arange(1, len(share) + 1), np.maximum(share, 1e-8), color=color, label=name)
+    axis.set(
+        xscale="log", yscale="log", xlabel="dimension, by size", ylabel="singular value / largest"
+    )
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    _save(figure, path)
+
+
 def _columns(points: list[tuple]) -> tuple:
     return tuple(zip(*points, strict=True)) or ((), ())
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_simsiam.data import folder, photo_patches, tfds_source, tiny_imagenet
-from keras_simsiam.data.pipeline import Images, preprocess, side_of, views, whole_images
+from keras_simsiam.data.pipeline import Images, preprocess, sample, side_of, views, whole_images
 from keras_simsiam.data.sources import ImageFiles, ImageStream
 from keras_simsiam.errors import InputError
 
@@ -23,6 +23,7 @@ __all__ = [
     "load",
     "preprocess",
     "pretraining_split",
+    "sample",
     "side_of",
     "views",
     "whole_images",

@@ -134,6 +134,12 @@ def whole_images(images: Images, size: int, batch_size: int = 256) -> Iterator[t
         yield _square(tf.constant(images[start : start + batch_size]), size)
 
 
+def sample(images: Images, count: int) -> Images:
+    """About `count` images at even distances, so that sorted classes are all among them."""
+    step = max(1, len(images) // count)
+    return images[::step] if isinstance(images, np.ndarray) else images.every(step)
+
+
 def _square(images: tf.Tensor, size: int) -> tf.Tensor:
     """`resize_square` of uint8, rounded to uint8; images of that size already are left alone."""
     if images.shape[-3:-1] == (size, size):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,6 +31,10 @@ class ImageFiles:
         """The image in a file: uint8 ``[H, W, 3]``."""
         return decode(tf.io.read_file(path))
 
+    def every(self, step: int) -> ImageFiles:
+        """The first of each `step` images."""
+        return ImageFiles(self.paths[::step])
+
     def dataset(self) -> tf.data.Dataset:
         """Every image in order."""
         return tf.data.Dataset.from_tensor_slices(self.paths).map(self.decode, tf.data.AUTOTUNE)
@@ -43,18 +48,25 @@ class ImageStream:
         files: The TFRecord files.
         count: How many images there are in all.
         decode: From a record to uint8 ``[H, W, 3]``.
+        step: Only the first of each `step` records is read.
     """
 
     files: list[str]
     count: int
     decode: Callable[[tf.Tensor], tf.Tensor]
+    step: int = 1
 
     def __len__(self) -> int:
         return self.count
 
     def dataset(self) -> tf.data.Dataset:
         """Every image in the stored order."""
-        return tf.data.TFRecordDataset(self.files).map(self.decode, tf.data.AUTOTUNE)
+        records = tf.data.TFRecordDataset(self.files).shard(self.step, 0)
+        return records.map(self.decode, tf.data.AUTOTUNE)
+
+    def every(self, step: int) -> ImageStream:
+        """The first of each `step` images, in the stored order only."""
+        return dataclasses.replace(self, count=-(-self.count // step), step=step)
 
     def shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
         """``(example, image)`` of one epoch, shuffled by files and a buffer of 10,000 records.

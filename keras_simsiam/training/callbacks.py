@@ -170,7 +170,10 @@ class HistoryFile(keras.callbacks.Callback):
         first_epoch: Number of that epoch, from 0.
     """
 
-    COLUMNS = ("epoch", "loss", "z_std", "learning_rate", "knn_top1", "images_per_second")
+    COLUMNS = (
+        *("epoch", "loss", "z_std", "learning_rate", "knn_top1", "images_per_second"),
+        *("backbone_std", "projector_std", "backbone_rank", "projector_rank"),
+    )
 
     def __init__(self, path: pathlib.Path, first_epoch: int = 0):
         super().__init__()

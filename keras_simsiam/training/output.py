@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 import json
 import os
 import pathlib
@@ -9,6 +11,7 @@ import re
 import shutil
 from dataclasses import dataclass
 
+import numpy as np
 from simple_parsing import flag
 
 from keras_simsiam.config import Run
@@ -113,3 +116,11 @@ class RunFolder:
         aside = self.path / f"{name}.partial"
         aside.write_text(json.dumps(values, indent=2) + "\n")
         os.replace(aside, self.path / name)
+
+    def write_spectrum(self, spectra: dict[str, np.ndarray]) -> None:
+        """Writes singular values, a column a part, as spectrum.csv."""
+        with (self.path / "spectrum.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["index", *spectra])
+            columns = itertools.zip_longest(*spectra.values(), fillvalue="")
+            writer.writerows([i, *values] for i, values in enumerate(columns, start=1))

@@ -19,6 +19,7 @@ from keras_simsiam.training.callbacks import (
     StopOnBadLoss,
     Throughput,
 )
+from keras_simsiam.training.collapse import CollapseMonitor
 from keras_simsiam.training.output import Output, RunFolder
 from keras_simsiam.training.setup import (
     Inputs,
@@ -79,6 +80,14 @@ class _Training:
             folder.path / "history.csv", self.first_step // inputs.steps_per_epoch
         )
         self.throughput = Throughput(inputs.batch_size, inputs.steps)
+        a = run.augmentation
+        self.collapse = CollapseMonitor(
+            inputs.images,
+            stop=run.training.stop_on_collapse,
+            image_size=inputs.size,
+            mean=a.mean,
+            std=a.std,
+        )
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.checkpoints.set_model(model)
 
@@ -91,6 +100,8 @@ class _Training:
                 untrained = self.baselines["knn_top1_random_weights"]
                 self.history.add({"epoch": 0, "knn_top1": untrained})
             self._fit()
+            if self.model.stop_training:
+                status = "collapsed"
         except KeyboardInterrupt:
             status = "interrupted"
             print("\ninterrupted: writing the checkpoint, the figures and the summary so far")
@@ -127,6 +138,7 @@ class _Training:
         callbacks = [
             self.throughput,
             StopOnBadLoss(),
+            self.collapse,
             *([self.inputs.monitor] if self.inputs.monitor else []),
             self.history,
             self.checkpoints,
@@ -140,6 +152,8 @@ class _Training:
         if epoch < self.inputs.epochs:
             stretches.append((epoch * per_epoch, epoch, self.inputs.epochs, per_epoch))
         for start_step, initial_epoch, epochs, steps in stretches:
+            if self.model.stop_training:
+                break
             pairs = self._views(start_step)
             if start_step == 0:
                 self._draw_views(pairs)
@@ -176,11 +190,17 @@ class _Training:
             f"SimSiam on {self.run.data.dataset}",
             {names[k]: v for k, v in known.items()},
         )
+        if self.collapse.spectra:
+            plots.spectrum(self.collapse.spectra, self.folder.path / "spectrum.png")
+            self.folder.write_spectrum(self.collapse.spectra)
         summary = {
             "status": status,
             "dataset": self.run.data.dataset,
             "loss": last.get("loss"),
             "z_std": last.get("z_std"),
+            "backbone_rank": last.get("backbone_rank"),
+            "projector_rank": last.get("projector_rank"),
+            "collapse": self.collapse.collapse,
             "knn_top1": accuracy and accuracy.top1,
             "knn_top5": accuracy and accuracy.top5,
             **self.baselines,

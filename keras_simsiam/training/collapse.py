@@ -1,0 +1,105 @@
+"""Watching for collapse while training (paper, Section 4.1; Garrido et al. 2023)."""
+
+from __future__ import annotations
+
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
+from keras_simsiam.data import Images, preprocess, sample, side_of, whole_images
+from keras_simsiam.evaluation.collapse import effective_rank, singular_values, spread
+
+
+class CollapseMonitor(keras.callbacks.Callback):
+    """Measures after each epoch how far a `SimSiam` is from collapse, and warns once.
+
+    On whole images and in evaluation mode it logs::
+
+        backbone_std   projector_std    spread over the sphere: 1 is all of it, 0 is one point
+        backbone_rank  projector_rank   RankMe, over how many dimensions features really spread
+
+    It warns when z gathers in one point (a full collapse), or in a few dimensions (a partial one,
+    which is what BatchNorm at the projector's end makes of it).
+
+    Args:
+        images: To measure on, as `keras_simsiam.data.load` gives them.
+        samples: About how many of them; all where there are fewer.
+        stop: Whether to end the training when it collapses.
+        least_std: Less spread of z than this is a full collapse.
+        least_rank: Over fewer dimensions than this part of those that z could have is a partial
+            collapse; so is over fewer than three.
+        image_size: Side in pixels that the model is trained at; that of the images where None.
+        mean: Of each channel, in [0, 1], as in training.
+        std: Of each channel.
+
+    Attributes:
+        collapse: The warning, or None.
+        spectra: Singular values of the features of "backbone" and "projector", largest first,
+            as measured last.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        samples: int = 1024,
+        stop: bool = False,
+        least_std: float = 0.1,
+        least_rank: float = 0.01,
+        image_size: int | None = None,
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
+    ):
+        super().__init__()
+        self.stop = stop
+        self.least_std, self.least_rank = least_std, least_rank
+        self.normalization = (mean, std)
+        self.collapse: str | None = None
+        self.spectra: dict[str, np.ndarray] = {}
+        size = image_size or side_of(images)
+        # Small enough to keep, so that no epoch decodes them again.
+        self._images = np.concatenate([*whole_images(sample(images, samples), size)])
+
+    def measure(self) -> dict[str, float]:
+        """What it logs, of the model as it is now."""
+        parts = {"backbone": [], "projector": []}
+        size = self._images.shape[1]
+        for batch in whole_images(self._images, size):
+            x = preprocess(batch, size, *self.normalization)
+            h = self.model.backbone(x, training=False)
+            parts["backbone"].append(h)
+            parts["projector"].append(self.model.projector(h, training=False))
+        features = {part: tf.concat(rows, 0).numpy() for part, rows in parts.items()}
+        self.spectra = {part: singular_values(f) for part, f in features.items()}
+        stds = {f"{part}_std": spread(f) for part, f in features.items()}
+        ranks = {f"{part}_rank": effective_rank(s) for part, s in self.spectra.items()}
+        return {**stds, **ranks}
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Measures, and warns or stops where it has collapsed."""
+        measured = self.measure()
+        if logs is not None:
+            logs.update(measured)
+        if self.collapse is not None:
+            return
+        self.collapse = self._judge(measured["projector_std"], measured["projector_rank"])
+        if self.collapse is not None:
+            warnings.warn(f"epoch {epoch + 1}: {self.collapse}", stacklevel=2)
+            self.model.stop_training = self.stop
+
+    def _judge(self, std: float, rank: float) -> str | None:
+        """The warning that is due, or None."""
+        possible = len(self.spectra["projector"])
+        what = None
+        if std < self.least_std:
+            what = f"all images get nearly the same z (z_std {std:.3f}, where 1 is spread out)"
+        elif rank < max(3.0, self.least_rank * possible):
+            what = f"z varies in only {rank:.1f} of {possible} dimensions"
+        if what is None:
+            return None
+        return (
+            f"the representations are collapsing: {what}. Its features will be of little use; "
+            "look at the stop-gradient, the predictor, BatchNorm and the learning rate"
+        )

@@ -1,0 +1,75 @@
+"""The watch for collapse, on models made to collapse and models made not to."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+from keras_simsiam import (
+    Augmentation,
+    CollapseMonitor,
+    SimSiam,
+    paper_optimizers,
+    predictor,
+    projector,
+    views,
+)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.RandomState(0).randint(0, 256, (256, 8, 8, 3), np.uint8)
+
+
+def train(images, monitor, stop_gradient, epochs=4):
+    keras.utils.set_random_seed(0)
+    backbone = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(64, "relu")]
+    )
+    model = SimSiam(
+        backbone, projector(64, 32, layers=2), predictor(32), stop_gradient=stop_gradient
+    )
+    model.compile(**paper_optimizers(64, 100 * epochs, base_learning_rate=1.0))
+    pairs = views(images, Augmentation.preset("cifar"), 64)
+    return model.fit(
+        pairs, epochs=epochs, steps_per_epoch=100, verbose=0, shuffle=False, callbacks=[monitor]
+    ).history
+
+
+def test_it_is_silent_while_simsiam_is_healthy(images):
+    monitor = CollapseMonitor(images)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*collapsing")
+        history = train(images, monitor, stop_gradient=True)
+    assert monitor.collapse is None
+    assert history["projector_rank"][-1] > 10
+    assert history["projector_std"][-1] > 0.9
+    assert len(monitor.spectra["projector"]) == 32
+    assert (np.diff(monitor.spectra["backbone"]) <= 0).all()
+
+
+def test_it_speaks_once_and_stops_where_asked_to_without_the_stop_gradient(images):
+    monitor = CollapseMonitor(images, stop=True)
+    with pytest.warns(
+        UserWarning, match=r"collapsing: z varies in only .* of 32 dimensions"
+    ) as all_:
+        history = train(images, monitor, stop_gradient=False, epochs=8)
+    assert sum("collapsing" in str(w.message) for w in all_) == 1
+    assert "stop-gradient" in monitor.collapse
+    assert len(history["loss"]) < 8
+
+
+def test_one_point_for_all_images_is_a_full_collapse(images):
+    backbone = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    one_point = keras.Sequential(
+        [
+            keras.Input((192,)),
+            keras.layers.Dense(16, kernel_initializer="zeros", bias_initializer="ones"),
+        ]
+    )
+    model = SimSiam(backbone, one_point, predictor(16))
+    monitor = CollapseMonitor(images)
+    monitor.set_model(model)
+    with pytest.warns(UserWarning, match="all images get nearly the same z"):
+        monitor.on_epoch_end(0, {})
