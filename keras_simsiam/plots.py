@@ -89,6 +89,97 @@ def view_pairs(
     _save(figure, path)
 
 
+def compared_curves(
+    runs: dict[str, list[list[dict]]],
+    path: str | pathlib.Path,
+    title: str,
+    baselines: dict[str, float],
+) -> None:
+    """Draws loss, z_std and kNN accuracy of variants (the report's Figure 1, the paper's 2).
+
+    Args:
+        runs: For each variant the histories of its seeds, rows as for `curves`.
+        path: The PNG to write.
+        title: Above the panels.
+        baselines: kNN accuracies in [0, 1] to draw as lines, by name.
+    """
+    panels = {
+        "loss": "training loss",
+        "z_std": "z_std (× √d)",
+        "knn_top1": "kNN top-1 accuracy (%)",
+    }
+    figure = Figure(figsize=(12.6, 3.6), layout="constrained")
+    figure.suptitle(title)
+    for axis, (key, label) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        factor = 100 if key == "knn_top1" else 1
+        for (name, histories), color in zip(runs.items(), (BLUE, ORANGE, GREEN), strict=False):
+            epochs = [row["epoch"] for row in histories[0] if key in row]
+            values = factor * np.array([[r[key] for r in rows if key in r] for rows in histories])
+            axis.plot(epochs, values.mean(axis=0), color=color, marker="o", label=name)
+            axis.fill_between(epochs, *_range(values), color=color, alpha=0.2, linewidth=0)
+        if key == "knn_top1":
+            for (name, value), style in zip(baselines.items(), (":", "--"), strict=False):
+                axis.axhline(factor * value, color=GRAY, linestyle=style, label=name)
+        axis.set(xlabel="epoch", ylabel=label)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    _save(figure, path)
+
+
+def compared_bars(
+    accuracies: dict[str, list[float | None]],
+    path: str | pathlib.Path,
+    title: str,
+    baselines: dict[str, float],
+) -> None:
+    """Draws the kNN accuracy of variants: a bar at the mean, a dot a seed.
+
+    Args:
+        accuracies: For each variant the accuracies of its seeds in [0, 1]; None for a seed
+            whose training diverged.
+        path: The PNG to write.
+        title: Above the bars.
+        baselines: Accuracies in [0, 1] to draw as lines, by name.
+    """
+    figure = Figure(figsize=(6.4, 0.6 * len(accuracies) + 1.6), layout="constrained")
+    axis = figure.subplots()
+    axis.set_title(title)
+    for i, values in enumerate(accuracies.values()):
+        known = [100 * v for v in values if v is not None]
+        axis.barh(i, np.mean(known) if known else 0, color=BLUE, alpha=0.6)
+        axis.plot(known, [i] * len(known), "o", color="black", markersize=4)
+    for (name, value), style in zip(baselines.items(), (":", "--"), strict=False):
+        axis.axvline(100 * value, color=ORANGE, linestyle=style, label=name)
+    axis.set_yticks(range(len(accuracies)), accuracies)
+    axis.invert_yaxis()
+    axis.set_xlabel("kNN top-1 accuracy (%)")
+    axis.legend(fontsize=8)
+    _save(figure, path)
+
+
+def floor(losses: dict[int, list[float | None]], path: str | pathlib.Path, title: str) -> None:
+    """Draws where the loss of collapsed runs ends over the batch size.
+
+    Args:
+        losses: For each batch size the last losses of its seeds; None for a seed that diverged.
+        path: The PNG to write.
+        title: Above it.
+    """
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axis = figure.subplots()
+    axis.set_title(title, fontsize=10)
+    points = [(batch, v) for batch, values in losses.items() for v in values if v is not None]
+    axis.plot(*_columns(points), "o", color=BLUE, label="last epoch's loss, a dot a seed")
+    axis.axhline(-1, color=GRAY, linestyle=":", label="smallest possible")
+    axis.axhline(-0.87, color=ORANGE, linestyle="--", label="the report, batch 16")
+    axis.set(xscale="log", xlabel="images that BatchNorm sees", ylabel="training loss")
+    axis.set_xticks(list(losses), [str(batch) for batch in losses], minor=False)
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    _save(figure, path)
+
+
 def spectrum(spectra: dict[str, np.ndarray], path: str | pathlib.Path) -> None:
     """Draws the singular values of features, each divided by its largest.
 
@@ -107,6 +198,10 @@ def spectrum(spectra: dict[str, np.ndarray], path: str | pathlib.Path) -> None:
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     _save(figure, path)
+
+
+def _range(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return values.min(axis=0), values.max(axis=0)
 
 
 def _columns(points: list[tuple]) -> tuple:

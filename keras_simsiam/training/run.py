@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from importlib import metadata
 
 import keras
@@ -30,7 +31,7 @@ from keras_simsiam.training.setup import (
 )
 
 
-def train(run: Run, output: Output) -> dict:
+def train(run: Run, output: Output, prepare: Callable[[SimSiam], None] | None = None) -> dict:
     """Trains, and writes ``run_dir/name`` and ``saved_model_dir/name``.
 
     Ctrl-C ends it early: the checkpoint, figures and summary so far are written all the same.
@@ -38,6 +39,8 @@ def train(run: Run, output: Output) -> dict:
     Args:
         run: The configuration.
         output: Where to write.
+        prepare: Called with the compiled model before its first step, for experiments that
+            change what no setting does.
 
     Returns:
         The summary, as in ``summary.json``.
@@ -56,6 +59,8 @@ def train(run: Run, output: Output) -> dict:
         folder.check_free(output.overwrite)
     inputs = load_inputs(run)
     model = build_model(run, inputs)
+    if prepare is not None:
+        prepare(model)
     baselines = folder.baselines() if output.resume else measure_baselines(model, inputs.monitor)
     print(describe(run, inputs, model, baselines))
     if output.resume:

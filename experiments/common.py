@@ -1,0 +1,214 @@
+"""What the experiments share: each run done once, a table of means and ranges, the options."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import hashlib
+import json
+import pathlib
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+
+import keras
+
+from keras_simsiam import Run, TrainingDiverged, data, options, plots, presets
+from keras_simsiam.training.output import Output
+from keras_simsiam.training.run import train
+
+HERE = pathlib.Path(__file__).parent
+RUNS = pathlib.Path("runs/experiments")
+COLUMNS = {
+    "loss": "{:.3f}",
+    "z_std": "{:.2f}",
+    "projector_rank": "{:.1f}",
+    "backbone_rank": "{:.1f}",
+    "knn_top1": "{:.1%}",
+}
+
+
+@dataclasses.dataclass
+class Variant:
+    """One row of an experiment's table.
+
+    Attributes:
+        name: What to call it.
+        changes: Its settings that differ from the base's, as nested dicts.
+        paper: The paper's figure for it, as text.
+        prepare: Changes the compiled model, where no setting does; its name marks the run.
+    """
+
+    name: str
+    changes: dict
+    paper: str = ""
+    prepare: Callable[[keras.Model], None] | None = None
+
+
+def parse(description: str, argv: list[str] | None = None) -> argparse.Namespace:
+    """The options that all experiments take."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--dataset", default="photo_patches")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, help="epochs a run; the scale's if not given")
+    parser.add_argument(
+        "--scale",
+        choices=["small", "full"],
+        default="small",
+        help="small: what 2 CPU cores finish; full: the preset of the dataset, for a GPU",
+    )
+    return parser.parse_args(argv)
+
+
+def base_run(args: argparse.Namespace) -> Run:
+    """The run that the variants change."""
+    small = {
+        "model": {"width": 16},
+        "training": {"epochs": 8, "batch_size": 64, "learning_rate": 0.5},
+        "evaluation": {"knn_every": 2},
+    }
+    run = presets.preset(presets.default_preset(args.dataset))
+    run = Run.from_dict(small if args.scale == "small" else {}, run)
+    run = Run.from_dict({"data": {"dataset": args.dataset, "data_dir": args.data_dir}}, run)
+    return Run.from_dict({"training": {"epochs": args.epochs}}, run) if args.epochs else run
+
+
+def compare(
+    description: str, name: str, variants: list[Variant], argv: list[str] | None = None
+) -> None:
+    """A whole experiment: runs what has not been run, writes the table and a figure of bars."""
+    args = parse(description, argv)
+    rows = run_all(base_run(args), variants, args.seeds)
+    name = f"{name}_{args.dataset}"
+    report(name, rows)
+    plots.compared_bars(
+        {variant: [r["knn_top1"] for r in group] for variant, group in grouped(rows)},
+        HERE / "figures" / f"{name}.png",
+        f"{args.dataset}, {len(args.seeds)} seeds",
+        baselines(rows),
+    )
+
+
+def baselines(rows: list[dict]) -> dict[str, float]:
+    """Mean kNN accuracy of random weights and of raw pixels, by name."""
+    return {
+        name: statistics.mean(r[f"knn_top1_{name.replace(' ', '_')}"] for r in rows)
+        for name in ("random weights", "raw pixels")
+    }
+
+
+def run_all(base: Run, variants: list[Variant], seeds: list[int]) -> list[dict]:
+    """Runs every variant with every seed that has not been run yet.
+
+    A run is known by its settings, so experiments share those that they have in common, and an
+    experiment started again goes on where it was.
+
+    Returns:
+        For each variant and seed its summary, with ``variant``, ``paper`` and ``history`` added.
+    """
+    rows = []
+    for variant in variants:
+        for seed in seeds:
+            run = Run.from_dict(variant.changes, base)
+            run = Run.from_dict({"training": {"seed": seed}}, run)
+            folder = _done(run, variant.prepare)
+            summary = json.loads((folder / "summary.json").read_text())
+            added = {"variant": variant.name, "paper": variant.paper, "history": history(folder)}
+            rows.append({**summary, **added})
+    return rows
+
+
+def count_images(run: Run) -> int:
+    """How many training images a run has."""
+    return len(data.load(run.data.dataset, "train", run.data.data_dir).images)
+
+
+def history(folder: pathlib.Path) -> list[dict]:
+    """The rows of a run's history.csv."""
+    with (folder / "history.csv").open(newline="") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
+def report(name: str, rows: list[dict]) -> None:
+    """Prints the table of an experiment and writes its CSV beside the others."""
+    path = HERE / "results" / f"{name}.csv"
+    path.parent.mkdir(exist_ok=True)
+    columns = ["variant", "seed", "status", *COLUMNS, "knn_top1_random_weights"]
+    columns += ["knn_top1_raw_pixels", "collapse", "steps", "seconds"]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(
+            {
+                **{k: f"{v:.5g}" if isinstance(v, float) else v for k, v in r.items()},
+                "collapse": bool(r["collapse"]),
+            }
+            for r in rows
+        )
+    print(f"\n{table(rows)}\n\nwritten to {path}")
+
+
+def table(rows: list[dict]) -> str:
+    """Means and ranges over the seeds as a Markdown table, the baselines last."""
+    heads = [
+        "variant",
+        "loss",
+        "z_std",
+        "rank of z",
+        "rank of features",
+        "kNN top-1",
+        "warned of collapse",
+    ]
+    lines = [f"| {' | '.join([*heads, 'paper, ImageNet'])} |", "|---" * (len(heads) + 1) + "|"]
+    for variant, group in grouped(rows):
+        cells = [_mean_and_range([r[c] for r in group], form) for c, form in COLUMNS.items()]
+        warned = sum(bool(r["collapse"]) for r in group)
+        diverged = sum(r["status"] == "diverged" for r in group)
+        said = f"{warned} of {len(group)}" if warned else "silent"
+        cells.append(f"{said}, {diverged} diverged" if diverged else said)
+        lines.append(f"| {' | '.join([variant, *cells, group[0]['paper'] or '-'])} |")
+    for label, key in (("random weights", "random_weights"), ("raw pixels", "raw_pixels")):
+        values = sorted({r[f"knn_top1_{key}"] for r in rows})
+        cell = _mean_and_range(values, "{:.1%}")
+        lines.append(f"| *{label}* | | | | | {cell} | | |")
+    return "\n".join(lines)
+
+
+def grouped(rows: list[dict]) -> Iterator[tuple[str, list[dict]]]:
+    """Each variant with its rows, in order."""
+    for name in dict.fromkeys(r["variant"] for r in rows):
+        yield name, [r for r in rows if r["variant"] == name]
+
+
+def _mean_and_range(values: list[float | None], form: str) -> str:
+    known = [v for v in values if v is not None]
+    if not known:
+        return "-"
+    mean, low, high = (form.format(v) for v in (statistics.mean(known), min(known), max(known)))
+    return mean if low == high else f"{mean} ({low} to {high})"
+
+
+def _done(run: Run, prepare: Callable | None) -> pathlib.Path:
+    """The folder of a run, which is trained where it has not been."""
+    mark = prepare.__name__ if prepare else ""
+    values = run.to_dict()
+    values["data"].pop("data_dir")
+    key = hashlib.sha256(json.dumps([values, mark], sort_keys=True).encode()).hexdigest()[:12]
+    output = Output(key, str(RUNS), str(RUNS / "saved_models"), overwrite=True)
+    folder = RUNS / key
+    ended = folder / "summary.json"
+    if not ended.exists() or json.loads(ended.read_text())["status"] == "interrupted":
+        keras.backend.clear_session()
+        try:
+            if train(run, output, prepare)["status"] == "interrupted":
+                sys.exit("interrupted; start the same command again to go on")
+        except TrainingDiverged as e:
+            print(f"diverged: {e}")
+    return folder
+
+
+def run_experiment(main: Callable[[list[str] | None], None]) -> None:
+    """Runs an experiment with the commands' short errors."""
+    options.run_command(main)

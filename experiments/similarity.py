@@ -1,0 +1,14 @@
+"""The paper's Section 4.5: cosine similarity or the cross-entropy of softmaxes."""
+
+from __future__ import annotations
+
+from experiments import common
+
+VARIANTS = [
+    common.Variant("cosine (default)", {}, "68.1"),
+    common.Variant("cross-entropy", {"model": {"similarity": "cross_entropy"}}, "63.2"),
+]
+
+
+if __name__ == "__main__":
+    common.run_experiment(lambda argv: common.compare(__doc__, "similarity", VARIANTS, argv))

@@ -1,0 +1,15 @@
+"""The paper's Section 4.6: which view predicts which."""
+
+from __future__ import annotations
+
+from experiments import common
+
+VARIANTS = [
+    common.Variant("symmetric (default)", {}, "68.1"),
+    common.Variant("asymmetric", {"model": {"symmetry": "asymmetric"}}, "64.8"),
+    common.Variant("asymmetric, two pairs", {"model": {"symmetry": "two_pairs"}}, "67.3"),
+]
+
+
+if __name__ == "__main__":
+    common.run_experiment(lambda argv: common.compare(__doc__, "symmetry", VARIANTS, argv))

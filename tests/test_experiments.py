@@ -1,0 +1,107 @@
+"""What the experiments share, and what the report's departures do to a step."""
+
+import json
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_simsiam import SGD, TrainingDiverged
+from keras_simsiam.presets import preset
+
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
+
+from experiments import collapse_floor, common
+
+
+@pytest.fixture
+def trained(monkeypatch, tmp_path):
+    """Runs that were trained, by a stand-in that only writes what a training would."""
+    calls = []
+
+    def train(run, output, prepare=None):
+        calls.append((run.model.predictor, run.training.seed))
+        folder = pathlib.Path(output.run_dir) / output.name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "history.csv").write_text("epoch,loss\n1,-0.5\n")
+        diverges = run.model.predictor == "fixed"
+        summary = {
+            "status": "diverged" if diverges else "finished",
+            "seed": run.training.seed,
+            "knn_top1": None if diverges else 0.5 + run.training.seed / 10,
+            "collapse": "it does" if run.model.predictor == "none" else None,
+            "knn_top1_random_weights": 0.3,
+            "knn_top1_raw_pixels": 0.2,
+            **dict.fromkeys(("loss", "z_std", "projector_rank", "backbone_rank"), 0.5),
+        }
+        (folder / "summary.json").write_text(json.dumps(summary))
+        if diverges:
+            raise TrainingDiverged("the loss became nan")
+        return summary
+
+    monkeypatch.setattr(common, "train", train)
+    monkeypatch.setattr(common, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(common, "HERE", tmp_path)
+    (tmp_path / "figures").mkdir()
+    return calls
+
+
+VARIANTS = [
+    common.Variant("default", {}, "68.1"),
+    common.Variant("fixed", {"model": {"predictor": "fixed"}}),
+    common.Variant("none", {"model": {"predictor": "none"}}),
+]
+
+
+def test_each_run_is_done_once_and_shared_by_its_settings(trained):
+    base = preset("photo_patches")
+    common.run_all(base, VARIANTS[:1], [0, 1])
+    assert trained == [("mlp", 0), ("mlp", 1)]
+    rows = common.run_all(base, [VARIANTS[0], VARIANTS[2]], [0, 1])
+    assert trained[2:] == [("none", 0), ("none", 1)]
+    assert [r["variant"] for r in rows] == ["default", "default", "none", "none"]
+
+
+def test_an_interrupted_run_is_done_again(trained, tmp_path):
+    base = preset("photo_patches")
+    common.run_all(base, VARIANTS[:1], [0])
+    (path,) = (tmp_path / "runs").glob("*/summary.json")
+    path.write_text(json.dumps({"status": "interrupted"}))
+    common.run_all(base, VARIANTS[:1], [0])
+    assert len(trained) == 2
+
+
+def test_table_shows_means_ranges_collapse_and_divergence(trained, tmp_path, capsys):
+    common.compare("Compares.", "predictor", VARIANTS, ["--seeds", "0", "1"])
+    printed = capsys.readouterr().out
+    assert (
+        "| default | 0.500 | 0.50 | 0.5 | 0.5 | 55.0% (50.0% to 60.0%) | silent | 68.1 |" in printed
+    )
+    assert "| fixed | 0.500 | 0.50 | 0.5 | 0.5 | - | silent, 2 diverged | - |" in printed
+    assert "| none | 0.500 | 0.50 | 0.5 | 0.5 | 55.0% (50.0% to 60.0%) | 2 of 2 | - |" in printed
+    assert "| *random weights* | | | | | 30.0% | | |" in printed
+    rows = (tmp_path / "results/predictor_photo_patches.csv").read_text().splitlines()
+    assert len(rows) == 7
+    assert (tmp_path / "figures/predictor_photo_patches.png").exists()
+
+
+def test_gradients_that_are_never_zeroed_add_up():
+    weight = keras.Variable([1.0])
+    optimizer = collapse_floor._summing(SGD(0.1, momentum=0.0))
+    optimizer.build([weight])
+    for gradient in ([1.0], [2.0], [3.0]):
+        optimizer.apply_gradients([(tf.constant(gradient), weight)])
+    np.testing.assert_allclose(weight.numpy(), [1 - 0.1 * (1 + 3 + 6)], atol=1e-6)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
+    assert type(again).__name__ == "Summing"
+
+
+@pytest.mark.parametrize("batch", collapse_floor.BATCHES)
+def test_batches_are_compared_at_the_same_steps_and_the_same_rate(batch):
+    training = collapse_floor.without_stop_gradient(batch, 5400)["training"]
+    steps = training["epochs"] * (5400 // batch)
+    assert abs(steps - collapse_floor.STEPS) <= 0.3 * collapse_floor.STEPS
+    assert training["learning_rate"] * batch / 256 == pytest.approx(collapse_floor.RATE)
