@@ -30,7 +30,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         stop: Whether to end the training when it collapses.
         least_std: Less spread of z than this is a full collapse.
         least_rank: Over fewer dimensions than this part of those that z could have is a partial
-            collapse; so is over fewer than three.
+            collapse; so is over fewer than three, where z has more than a few.
         image_size: Side in pixels that the model is trained at; that of the images where None.
         mean: Of each channel, in [0, 1], as in training.
         std: Of each channel.
@@ -95,7 +95,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         what = None
         if std < self.least_std:
             what = f"all images get nearly the same z (z_std {std:.3f}, where 1 is spread out)"
-        elif rank < max(3.0, self.least_rank * possible):
+        elif rank < min(max(3.0, self.least_rank * possible), possible / 2):
             what = f"z varies in only {rank:.1f} of {possible} dimensions"
         if what is None:
             return None

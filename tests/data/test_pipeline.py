@@ -9,7 +9,7 @@ from helpers import write_image
 from PIL import Image
 
 from keras_simsiam import Augmentation, InputError, augment, load, views
-from keras_simsiam.data import pipeline, preprocess, side_of, whole_images
+from keras_simsiam.data import pipeline, preprocess, sample, side_of, whole_images
 
 FULL = Augmentation()
 COUNT = 800  # one epoch is 25 batches of 32 and 8 batches of 100
@@ -194,6 +194,12 @@ def test_whole_images_gives_each_once_in_order(source, request):
     else:
         means = [np.asarray(Image.open(p)).mean() for p in source.paths]
         assert np.corrcoef(means, found.mean(axis=(1, 2, 3)))[0, 1] > 0.95
+
+
+def test_a_sample_is_spread_over_all_images(images, files):
+    np.testing.assert_array_equal(sample(images, 100), images[::8])
+    assert sample(files, 10).paths == files.paths[::4]
+    assert len(sample(files, 1000)) == 40
 
 
 def test_side_of_images_is_theirs_where_they_have_one(images, files):

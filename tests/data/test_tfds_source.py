@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 from helpers import LocalOneSize
 
 from keras_simsiam import Augmentation, InputError, load, views
-from keras_simsiam.data import ImageStream
+from keras_simsiam.data import ImageStream, sample
 
 
 class LocalManySizes(LocalOneSize):
@@ -110,6 +110,13 @@ def test_a_stream_gives_each_image_once_an_epoch_in_another_order(stream):
     epochs = [found[0] + found[1], found[2] + found[3], found[4] + found[5]]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_a_sample_of_a_stream_is_spread_over_it(stream):
+    whole = [image[0, 0, 0] for image in stream.dataset().as_numpy_iterator()]
+    some = sample(stream, 4)
+    assert len(some) == 5
+    assert [image[0, 0, 0] for image in some.dataset().as_numpy_iterator()] == whole[::2]
 
 
 def test_a_stream_entered_at_a_step_gives_the_batches_of_an_unbroken_run(stream):
