@@ -12,7 +12,7 @@ import time
 import keras
 import numpy as np
 import pytest
-from helpers import LocalOneSize, write_image
+from helpers import LocalManySizes, LocalOneSize, write_image
 
 from keras_simsiam import Run, load_encoder, options, train
 from keras_simsiam.training.callbacks import Checkpoints, StopOnBadLoss
@@ -215,11 +215,12 @@ def test_tiny_imagenet_trains_from_its_archive(tiny_imagenet_zip, tmp_path, monk
     assert Run.load(tmp_path / "runs/tiny_imagenet/config.yaml").augmentation.blur_probability > 0
 
 
-def test_a_set_of_tensorflow_datasets_trains(tmp_path, monkeypatch):
+@pytest.mark.parametrize("dataset", [LocalOneSize, LocalManySizes])
+def test_a_set_of_tensorflow_datasets_trains(dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    name = f"tfds:{LocalOneSize.name}"
+    name = f"tfds:{dataset.name}"
     argv = ("--dataset", name, "--data-dir", str(tmp_path / "data"), "--batch-size", "5")
-    assert command(*argv, *SMALL, "--epochs", "1") == 0
+    assert command(*argv, *SMALL, "--epochs", "1", "--image-size", "16") == 0
     s = summary(tmp_path / "runs" / name.replace(":", "-"))
     assert s["steps"] == 2
     assert s["knn_top1"] is not None

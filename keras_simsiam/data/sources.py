@@ -69,7 +69,7 @@ class ImageStream:
         return dataclasses.replace(self, count=-(-self.count // step), step=step)
 
     def shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
-        """``(example, image)`` of one epoch, shuffled by files and a buffer of 10,000 records.
+        """``(example, image)`` of one epoch: its files shuffled, then each 10,000 records.
 
         The example is an int64 that names its file and its place there, so that its views do not
         depend on the order.
@@ -84,10 +84,20 @@ class ImageStream:
             numbered = tf.data.TFRecordDataset(files[file]).enumerate()
             return numbered.map(lambda i, record: (file * 2**32 + i, record))
 
-        # Records are shuffled, not images: a buffer of decoded images would fill the memory.
+        def shuffle(window: tf.Tensor, batch: tuple) -> tuple:
+            order = tf.random.experimental.stateless_shuffle(
+                tf.range(tf.shape(batch[0])[0]), tf.stack([key, window + 1])
+            )
+            return tuple(tf.gather(part, order) for part in batch)
+
+        # Records are shuffled, not images: decoded images would fill the memory. Not by
+        # Dataset.shuffle, because its order depends on TensorFlow's global seed as well.
         shuffled = (
             tf.data.Dataset.from_tensor_slices(order)
             .flat_map(records)
-            .shuffle(SHUFFLE_BUFFER, seed=key)
+            .batch(SHUFFLE_BUFFER)
+            .enumerate()
+            .map(shuffle)
+            .unbatch()
         )
         return shuffled.map(lambda i, record: (i, self.decode(record)), tf.data.AUTOTUNE)

@@ -1,5 +1,6 @@
 """TensorFlow Datasets, on builders that make their data themselves."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -7,10 +8,6 @@ from helpers import LocalOneSize
 
 from keras_simsiam import Augmentation, InputError, load, views
 from keras_simsiam.data import ImageStream, sample
-
-
-class LocalManySizes(LocalOneSize):
-    shape = (None, None, 3)
 
 
 class LocalGray16(LocalOneSize):
@@ -110,6 +107,15 @@ def test_a_stream_gives_each_image_once_an_epoch_in_another_order(stream):
     epochs = [found[0] + found[1], found[2] + found[3], found[4] + found[5]]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_order_of_a_stream_hangs_on_its_own_seed_alone(stream):
+    found = []
+    for global_seed in (0, 1):
+        keras.utils.set_random_seed(global_seed)
+        batches = views(stream, Augmentation.preset("none"), 5, seed=1, image_size=8)
+        found.append(colors(batches, 2))
+    assert found[0] == found[1]
 
 
 def test_a_sample_of_a_stream_is_spread_over_it(stream):

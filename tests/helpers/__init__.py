@@ -38,3 +38,9 @@ class LocalOneSize(tfds.core.GeneratorBasedBuilder):
             height = 12 if self.shape[0] else 12 + i
             image = np.full((height, 12, self.shape[-1]), 10 * i, self.dtype)
             yield i, {"image": image, **({"label": i % 2} if self.labelled else {})}
+
+
+class LocalManySizes(LocalOneSize):
+    """The same with another height for each image."""
+
+    shape = (None, None, 3)
