@@ -10,7 +10,9 @@ VERSION = re.search(
     r'^__version__ = "(.+)"', (HERE / "keras_simsiam/__init__.py").read_text(), re.MULTILINE
 ).group(1)
 
+EXPERIMENTS = ["jinja2>=3"]
 TEST = [
+    *EXPERIMENTS,
     "pytest>=8",
     "ruff>=0.6",
     "scikit-learn>=1.4",
@@ -43,5 +45,5 @@ setup(
         # Options from dataclasses; tensorflow-datasets brings it, too.
         "simple-parsing>=0.1.5",
     ],
-    extras_require={"test": TEST, "dev": TEST},
+    extras_require={"experiments": EXPERIMENTS, "test": TEST, "dev": TEST},
 )

@@ -59,13 +59,14 @@ def main(argv: list[str] | None = None) -> None:
 
     batches = [common.Variant(f"batch {b}", settings(b)) for b in BATCHES]
     rows = common.run_all(base, batches, args.seeds)
-    common.report(f"collapse_floor_batch_{args.dataset}", rows)
+    title = "Without the stop-gradient, by the number of images that BatchNorm sees."
+    common.report(f"collapse_floor_batch_{args.dataset}", title, args, rows)
     plots.floor(
         {
             batch: [r["loss"] for r in group]
             for batch, (_, group) in zip(BATCHES, common.grouped(rows), strict=True)
         },
-        common.HERE / "figures" / f"collapse_floor_{args.dataset}.png",
+        common.HERE / "figures" / f"collapse_floor_batch_{args.dataset}.png",
         f"without stop-gradient on {args.dataset}, {STEPS} steps",
     )
     once = {"symmetry": "asymmetric"}
@@ -78,7 +79,8 @@ def main(argv: list[str] | None = None) -> None:
         common.Variant("all four", settings(16, **once), prepare=adam_never_zeroed),
     ]
     rows = common.run_all(base, departures, args.seeds)
-    common.report(f"collapse_floor_departures_{args.dataset}", rows)
+    title = "Without the stop-gradient, with the report's four departures from the paper."
+    common.report(f"collapse_floor_departures_{args.dataset}", title, args, rows)
 
 
 def _summing(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import keras
+import yaml
 
 from keras_simsiam import Run, TrainingDiverged, data, options, plots, presets
 from keras_simsiam.training.output import Output
@@ -82,7 +83,7 @@ def compare(
     args = parse(description, argv)
     rows = run_all(base_run(args), variants, args.seeds)
     name = f"{name}_{args.dataset}"
-    report(name, rows)
+    report(name, description, args, rows)
     plots.compared_bars(
         {variant: [r["knn_top1"] for r in group] for variant, group in grouped(rows)},
         HERE / "figures" / f"{name}.png",
@@ -131,49 +132,58 @@ def history(folder: pathlib.Path) -> list[dict]:
         return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
-def report(name: str, rows: list[dict]) -> None:
-    """Prints the table of an experiment and writes its CSV beside the others."""
+def report(name: str, title: str, args: argparse.Namespace, rows: list[dict]) -> None:
+    """Prints the table of an experiment, and writes its numbers and how they came about.
+
+    ``results/`` gets ``NAME.csv``, a row a run, and ``NAME.yaml``, what `experiments.report` says
+    beside them.
+    """
     path = HERE / "results" / f"{name}.csv"
     path.parent.mkdir(exist_ok=True)
-    columns = ["variant", "seed", "status", *COLUMNS, "knn_top1_random_weights"]
+    columns = ["variant", "paper", "seed", "status", *COLUMNS, "knn_top1_random_weights"]
     columns += ["knn_top1_raw_pixels", "collapse", "steps", "seconds"]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(
-            {
-                **{k: f"{v:.5g}" if isinstance(v, float) else v for k, v in r.items()},
-                "collapse": bool(r["collapse"]),
-            }
-            for r in rows
-        )
-    print(f"\n{table(rows)}\n\nwritten to {path}")
+        writer.writerows({**r, "collapse": "yes" if r["collapse"] else ""} for r in rows)
+    about = {
+        "title": title,
+        "seeds": args.seeds,
+        "versions": rows[0]["versions"],
+        "minutes": round(sum(r["seconds"] for r in rows) / 60, 1),
+        "configuration": base_run(args).to_dict(),
+    }
+    path.with_suffix(".yaml").write_text(yaml.safe_dump(about, sort_keys=False))
+    print(f"\n{markdown(table(rows))}\n\nwritten to {path}")
 
 
-def table(rows: list[dict]) -> str:
-    """Means and ranges over the seeds as a Markdown table, the baselines last."""
-    heads = [
-        "variant",
-        "loss",
-        "z_std",
-        "rank of z",
-        "rank of features",
-        "kNN top-1",
-        "warned of collapse",
-    ]
-    lines = [f"| {' | '.join([*heads, 'paper, ImageNet'])} |", "|---" * (len(heads) + 1) + "|"]
+def read(path: pathlib.Path) -> list[dict]:
+    """The rows of a results file, numbers as numbers."""
+    with path.open(newline="") as file:
+        return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def table(rows: list[dict]) -> list[list[str]]:
+    """Means and ranges over the seeds: a line of heads, one a variant, the baselines last."""
+    heads = ["variant", "loss", "z_std", "rank of z", "rank of features", "kNN top-1"]
+    lines = [[*heads, "warned of collapse", "paper, ImageNet"]]
     for variant, group in grouped(rows):
         cells = [_mean_and_range([r[c] for r in group], form) for c, form in COLUMNS.items()]
         warned = sum(bool(r["collapse"]) for r in group)
         diverged = sum(r["status"] == "diverged" for r in group)
         said = f"{warned} of {len(group)}" if warned else "silent"
-        cells.append(f"{said}, {diverged} diverged" if diverged else said)
-        lines.append(f"| {' | '.join([variant, *cells, group[0]['paper'] or '-'])} |")
+        said += f", {diverged} diverged" if diverged else ""
+        lines.append([variant, *cells, said, str(group[0]["paper"] or "-")])
     for label, key in (("random weights", "random_weights"), ("raw pixels", "raw_pixels")):
-        values = sorted({r[f"knn_top1_{key}"] for r in rows})
-        cell = _mean_and_range(values, "{:.1%}")
-        lines.append(f"| *{label}* | | | | | {cell} | | |")
-    return "\n".join(lines)
+        values = [r[f"knn_top1_{key}"] for r in rows]
+        lines.append([f"*{label}*", "", "", "", "", _mean_and_range(values, "{:.1%}"), "", ""])
+    return lines
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """A table in Markdown."""
+    rows = [f"| {' | '.join(line)} |".replace("|  ", "| ") for line in lines]
+    return "\n".join([rows[0], "|---" * len(lines[0]) + "|", *rows[1:]])
 
 
 def grouped(rows: list[dict]) -> Iterator[tuple[str, list[dict]]]:
@@ -188,6 +198,13 @@ def _mean_and_range(values: list[float | None], form: str) -> str:
         return "-"
     mean, low, high = (form.format(v) for v in (statistics.mean(known), min(known), max(known)))
     return mean if low == high else f"{mean} ({low} to {high})"
+
+
+def _number(text: str) -> float | str | None:
+    try:
+        return float(text)
+    except ValueError:
+        return text or None
 
 
 def _done(run: Run, prepare: Callable | None) -> pathlib.Path:

@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> None:
     args = common.parse(__doc__, argv)
     rows = common.run_all(common.base_run(args), VARIANTS, args.seeds)
     name = f"stop_gradient_{args.dataset}"
-    common.report(name, rows)
+    common.report(name, __doc__, args, rows)
     plots.compared_curves(
         {variant: [r["history"] for r in group] for variant, group in common.grouped(rows)},
         common.HERE / "figures" / f"{name}.png",

@@ -2,19 +2,22 @@
 
 import json
 import pathlib
+import shutil
+import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from keras_simsiam import SGD, TrainingDiverged
+from keras_simsiam import SGD, InputError, TrainingDiverged
 from keras_simsiam.presets import preset
 
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
 
-from experiments import collapse_floor, common
+from experiments import collapse_floor, common, report
 
 
 @pytest.fixture
@@ -30,6 +33,8 @@ def trained(monkeypatch, tmp_path):
         diverges = run.model.predictor == "fixed"
         summary = {
             "status": "diverged" if diverges else "finished",
+            "versions": {"keras": "3"},
+            "seconds": 30.0,
             "seed": run.training.seed,
             "knn_top1": None if diverges else 0.5 + run.training.seed / 10,
             "collapse": "it does" if run.model.predictor == "none" else None,
@@ -86,6 +91,62 @@ def test_table_shows_means_ranges_collapse_and_divergence(trained, tmp_path, cap
     rows = (tmp_path / "results/predictor_photo_patches.csv").read_text().splitlines()
     assert len(rows) == 7
     assert (tmp_path / "figures/predictor_photo_patches.png").exists()
+
+
+@pytest.fixture
+def page(trained, tmp_path):
+    """The report of one experiment."""
+    common.compare("Compares predictors.", "predictor", VARIANTS, ["--seeds", "0", "1"])
+    report.main(["--output", str(tmp_path / "report.html")])
+    return tmp_path / "report.html"
+
+
+def test_report_is_one_page_with_all_that_it_shows(page):
+    text = page.read_text()
+    for words in (
+        "<h2>Compares predictors.</h2>",
+        "<td>55.0% (50.0% to 60.0%)</td>",
+        "<td>random weights</td>",
+        "data:image/png;base64,",
+        "seeds 0, 1",
+        "keras 3",
+        "learning_rate: 0.5",
+    ):
+        assert words in text
+    assert "http" not in text
+    assert "src=" not in text.replace('src="data:', "")
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+@pytest.mark.parametrize("width", [1280, 500])
+def test_report_is_drawn_by_a_browser_wide_and_narrow(width, page, tmp_path):
+    picture = tmp_path / "page.png"
+    flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-sync"
+    subprocess.run(
+        [
+            "chromium",
+            *flags.split(),
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={width},1600",
+            f"--screenshot={picture}",
+            page.as_uri(),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    assert pixels.shape[1] == width
+    blue = (np.abs(pixels.astype(int) - (0x66, 0xAA, 0xD1)).max(axis=2) < 12).mean()
+    assert blue > 0.005  # the bars of the figure
+    assert (pixels.max(axis=2) < 100).mean() > 0.005  # text
+
+
+def test_without_results_the_report_says_what_to_run(monkeypatch, tmp_path):
+    monkeypatch.setattr(common, "HERE", tmp_path)
+    with pytest.raises(InputError, match=r"python -m experiments\."):
+        report.main(["--output", str(tmp_path / "report.html")])
+    assert not any(tmp_path.iterdir())
 
 
 def test_gradients_that_are_never_zeroed_add_up():
