@@ -147,13 +147,14 @@ def compared_bars(
     for i, values in enumerate(accuracies.values()):
         known = [100 * v for v in values if v is not None]
         axis.barh(i, np.mean(known) if known else 0, color=BLUE, alpha=0.6)
-        axis.plot(known, [i] * len(known), "o", color="black", markersize=4)
+        dots = axis.plot(known, [i] * len(known), "o", color="black", markersize=4)
+    dots[0].set_label("one seed")
     for (name, value), style in zip(baselines.items(), (":", "--"), strict=False):
         axis.axvline(100 * value, color=ORANGE, linestyle=style, label=name)
     axis.set_yticks(range(len(accuracies)), accuracies)
     axis.invert_yaxis()
     axis.set_xlabel("kNN top-1 accuracy (%)")
-    axis.legend(fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     _save(figure, path)
 
 

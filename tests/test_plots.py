@@ -35,3 +35,32 @@ def test_view_pairs_undo_the_normalization(tmp_path):
     found = pixels(tmp_path / "views.png").astype(int)
     for color in ((204, 0, 0), (0, 0, 153)):
         assert (np.abs(found - color).max(axis=1) <= 1).sum() > 1000
+
+
+def colors_in(path, *colors):
+    """Whether each of the colours fills some of a picture."""
+    found = pixels(path).astype(int)
+    wanted = [[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors]
+    return [(np.abs(found - color).max(axis=1) <= 2).sum() > 20 for color in wanted]
+
+
+def test_compared_curves_have_a_colour_a_variant(tmp_path):
+    rows = [{"epoch": 0, "knn_top1": 0.3}]
+    rows += [{"epoch": i, "loss": -i / 9, "z_std": 0.9, "knn_top1": 0.4} for i in (1, 2, 3)]
+    runs = {"with": [rows, rows], "without": [rows[:3], rows[:3]]}
+    plots.compared_curves(runs, tmp_path / "curves.png", "title", {"random weights": 0.3})
+    assert all(colors_in(tmp_path / "curves.png", plots.BLUE, plots.ORANGE))
+
+
+def test_bars_and_floors_leave_out_seeds_that_diverged(tmp_path):
+    accuracies = {"default": [0.5, None], "diverged": [None, None]}
+    plots.compared_bars(accuracies, tmp_path / "bars.png", "title", {"raw pixels": 0.3})
+    assert all(colors_in(tmp_path / "bars.png", "#000000", plots.ORANGE))
+    plots.floor({16: [-0.9, None], 64: [None]}, tmp_path / "floor.png", "title")
+    assert all(colors_in(tmp_path / "floor.png", plots.BLUE, plots.ORANGE))
+
+
+def test_spectrum_of_collapsed_features_is_drawn(tmp_path):
+    spectra = {"backbone": np.array([3.0, 1.0, 0.0]), "projector": np.zeros(3)}
+    plots.spectrum(spectra, tmp_path / "spectrum.png")
+    assert all(colors_in(tmp_path / "spectrum.png", plots.BLUE))
