@@ -11,7 +11,7 @@ from __future__ import annotations
 import keras
 
 from experiments import common
-from keras_simsiam import Run, SimSiam, plots
+from keras_simsiam import Run, SimSiam, options, plots
 
 STEPS = 600
 RATE = 0.125  # held while the batch changes: the rate follows from the base rate × batch / 256
@@ -103,4 +103,4 @@ def _summing(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
 
 
 if __name__ == "__main__":
-    common.run_experiment(main)
+    options.run_command(main)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 import keras
 import yaml
 
-from keras_simsiam import Run, TrainingDiverged, data, options, plots, presets
+from keras_simsiam import Run, TrainingDiverged, data, plots, presets
+from keras_simsiam.training.callbacks import read_history
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.run import train
 
@@ -116,20 +117,14 @@ def run_all(base: Run, variants: list[Variant], seeds: list[int]) -> list[dict]:
             run = Run.from_dict({"training": {"seed": seed}}, run)
             folder = _done(run, variant.prepare)
             summary = json.loads((folder / "summary.json").read_text())
-            added = {"variant": variant.name, "paper": variant.paper, "history": history(folder)}
-            rows.append({**summary, **added})
+            named = {"variant": variant.name, "paper": variant.paper}
+            rows.append({**summary, **named, "history": read_history(folder / "history.csv")})
     return rows
 
 
 def count_images(run: Run) -> int:
     """How many training images a run has."""
     return len(data.load(run.data.dataset, "train", run.data.data_dir).images)
-
-
-def history(folder: pathlib.Path) -> list[dict]:
-    """The rows of a run's history.csv."""
-    with (folder / "history.csv").open(newline="") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
 def report(name: str, title: str, args: argparse.Namespace, rows: list[dict]) -> None:
@@ -224,8 +219,3 @@ def _done(run: Run, prepare: Callable | None) -> pathlib.Path:
         except TrainingDiverged as e:
             print(f"diverged: {e}")
     return folder
-
-
-def run_experiment(main: Callable[[list[str] | None], None]) -> None:
-    """Runs an experiment with the commands' short errors."""
-    options.run_command(main)

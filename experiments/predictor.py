@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from experiments import common
+from keras_simsiam import options
 
 VARIANTS = [
     common.Variant("rate not decayed (default)", {}, "68.1"),
@@ -13,4 +14,4 @@ VARIANTS = [
 
 
 if __name__ == "__main__":
-    common.run_experiment(lambda argv: common.compare(__doc__, "predictor", VARIANTS, argv))
+    options.run_command(lambda argv: common.compare(__doc__, "predictor", VARIANTS, argv))

@@ -10,7 +10,7 @@ import jinja2
 import yaml
 
 from experiments import common
-from keras_simsiam import InputError
+from keras_simsiam import InputError, options
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -50,4 +50,4 @@ def _experiment(name: str) -> dict:
 
 
 if __name__ == "__main__":
-    common.run_experiment(main)
+    options.run_command(main)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from experiments import common
+from keras_simsiam import options
 
 VARIANTS = [
     common.Variant("cosine (default)", {}, "68.1"),
@@ -11,4 +12,4 @@ VARIANTS = [
 
 
 if __name__ == "__main__":
-    common.run_experiment(lambda argv: common.compare(__doc__, "similarity", VARIANTS, argv))
+    options.run_command(lambda argv: common.compare(__doc__, "similarity", VARIANTS, argv))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments import common
-from keras_simsiam import plots
+from keras_simsiam import options, plots
 
 VARIANTS = [
     common.Variant("with stop-gradient", {}, "67.7"),
@@ -26,4 +26,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    common.run_experiment(main)
+    options.run_command(main)

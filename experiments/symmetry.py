@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from experiments import common
+from keras_simsiam import options
 
 VARIANTS = [
     common.Variant("symmetric (default)", {}, "68.1"),
@@ -12,4 +13,4 @@ VARIANTS = [
 
 
 if __name__ == "__main__":
-    common.run_experiment(lambda argv: common.compare(__doc__, "symmetry", VARIANTS, argv))
+    options.run_command(lambda argv: common.compare(__doc__, "symmetry", VARIANTS, argv))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import yaml
 from simple_parsing import flag
 
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import InputError, check_choice
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -206,8 +206,7 @@ class Run:
             ("similarity", self.model.similarity, ("cosine", "cross_entropy")),
             ("symmetry", self.model.symmetry, ("symmetric", "asymmetric", "two_pairs")),
         ):
-            if value not in allowed:
-                raise InputError(f"unknown {name} '{value}'; it can be {', '.join(allowed)}")
+            check_choice(name, value, allowed)
         for name, value, lowest in (
             ("image_size", self.data.image_size, 8),
             ("width", self.model.width, 1),

@@ -1,5 +1,9 @@
 """The errors that are meant for the person at the keyboard."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """Something the user gave cannot work: the message names the value and what would be right.
@@ -14,3 +18,9 @@ class NoSuchSplit(InputError):
 
 class TrainingDiverged(RuntimeError):
     """The loss is no longer finite: the message says at which step and what to try."""
+
+
+def check_choice(name: str, value: str, allowed: Iterable[str]) -> None:
+    """Raises InputError where a value is none of those allowed, naming it and them."""
+    if value not in allowed:
+        raise InputError(f"unknown {name} '{value}'; it can be {', '.join(allowed)}")

@@ -1,23 +1,8 @@
-"""Whether representations have collapsed: how spread out they are, and over how many dimensions."""
+"""Over how many dimensions representations spread; `models.simsiam.z_std` says how far."""
 
 from __future__ import annotations
 
 import numpy as np
-
-
-def spread(features: np.ndarray) -> float:
-    """How spread out vectors are: near 1 over the whole sphere, 0 where all are the same.
-
-    Args:
-        features: float ``[N, d]``.
-
-    Returns:
-        The standard deviation of each dimension of the l2-normalised vectors, averaged over
-        dimensions and multiplied by √d (paper, Section 4.1).
-    """
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    unit = features / np.maximum(norms, np.finfo(np.float32).tiny)
-    return float(unit.std(axis=0).mean() * np.sqrt(features.shape[1]))
 
 
 def singular_values(features: np.ndarray) -> np.ndarray:

@@ -6,11 +6,8 @@ import math
 
 import keras
 
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import check_choice
 from keras_simsiam.models.resnet import BATCH_NORM
-
-PROJECTOR_BATCH_NORM = ("all", "hidden", "none")
-PREDICTOR_BATCH_NORM = ("hidden", "all", "none")
 
 
 def projector(
@@ -41,7 +38,7 @@ def projector(
     Raises:
         InputError: If there is no such placement of BatchNorm.
     """
-    _check(batch_norm, PROJECTOR_BATCH_NORM, "projector")
+    check_choice("batch_norm", batch_norm, ("all", "hidden", "none"))
     x = inputs = keras.Input((input_dim,), name="features")
     for i in range(1, layers):
         x = _hidden(x, hidden_dim or input_dim, i, batch_norm != "none")
@@ -74,7 +71,7 @@ def predictor(
     Raises:
         InputError: If there is no such placement of BatchNorm.
     """
-    _check(batch_norm, PREDICTOR_BATCH_NORM, "predictor")
+    check_choice("batch_norm", batch_norm, ("hidden", "all", "none"))
     z = keras.Input((dim,), name="z")
     x = _hidden(z, hidden_dim or max(1, dim // 4), 1, batch_norm != "none")
     p = _dense(x, dim, "fc2", use_bias=batch_norm != "all")
@@ -87,13 +84,6 @@ def no_predictor(dim: int = 2048, name: str = "predictor") -> keras.Model:
     """The identity in the predictor's place, p = z, with which SimSiam collapses (Table 1a)."""
     z = keras.Input((dim,), name="z")
     return keras.Model(z, keras.layers.Identity(name="identity")(z), name=name)
-
-
-def _check(batch_norm: str, allowed: tuple[str, ...], head: str) -> None:
-    if batch_norm not in allowed:
-        raise InputError(
-            f"unknown batch_norm '{batch_norm}' of the {head}; it can be {', '.join(allowed)}"
-        )
 
 
 def _hidden(x, units: int, number: int, batch_norm: bool):

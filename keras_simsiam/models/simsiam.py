@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_simsiam import augment
 from keras_simsiam.config import Augmentation
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import check_choice
 from keras_simsiam.models import heads
 
 
@@ -74,12 +74,8 @@ class SimSiam(keras.Model):
             )
         if augmentation is not None and image_size is None:
             raise ValueError("image_size is needed to augment inside the training step")
-        for name, value, allowed in (
-            ("similarity", similarity, SIMILARITIES),
-            ("symmetry", symmetry, SYMMETRIES),
-        ):
-            if value not in allowed:
-                raise InputError(f"unknown {name} '{value}'; it can be {', '.join(allowed)}")
+        check_choice("similarity", similarity, SIMILARITIES)
+        check_choice("symmetry", symmetry, SYMMETRIES)
         self.backbone = backbone
         self.projector = projector or heads.projector(backbone.output_shape[1])
         self.predictor = predictor or heads.predictor(self.projector.output_shape[1])
@@ -139,13 +135,14 @@ class SimSiam(keras.Model):
         learning_rate = tf.identity(self.optimizer.learning_rate)
         for (optimizer, variables), group in zip(groups, gradients, strict=True):
             optimizer.apply_gradients(zip(group, variables, strict=True))
-        self.loss_tracker.update_state(loss)
-        self.z_std_tracker.update_state(z_std(z1))
-        return {**{m.name: m.result() for m in self.metrics}, "learning_rate": learning_rate}
+        return {**self._track(loss, z1), "learning_rate": learning_rate}
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """The loss and z_std of a batch of pairs, BatchNorm in evaluation mode."""
-        loss, z1 = self._forward(data, training=False)
+        return self._track(*self._forward(data, training=False))
+
+    def _track(self, loss: tf.Tensor, z1: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Adds a batch to what is averaged over the epoch, and gives the averages so far."""
         self.loss_tracker.update_state(loss)
         self.z_std_tracker.update_state(z_std(z1))
         return {m.name: m.result() for m in self.metrics}

@@ -162,6 +162,12 @@ class StopOnBadLoss(keras.callbacks.Callback):
         )
 
 
+def read_history(path: pathlib.Path) -> list[dict[str, float]]:
+    """The rows that a `HistoryFile` wrote, what a row lacks left out."""
+    with path.open(newline="") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
 class HistoryFile(keras.callbacks.Callback):
     """Keeps what each epoch logs in a CSV, and in `rows`.
 
@@ -180,9 +186,7 @@ class HistoryFile(keras.callbacks.Callback):
         self.path = path
         self.rows: list[dict] = []
         if first_epoch and path.exists():
-            with path.open(newline="") as file:
-                read = [{k: float(v) for k, v in r.items() if v} for r in csv.DictReader(file)]
-            self.rows = [row for row in read if row["epoch"] <= first_epoch]
+            self.rows = [row for row in read_history(path) if row["epoch"] <= first_epoch]
 
     def on_epoch_end(self, epoch, logs=None):
         """Adds a row and writes the file anew."""

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
 from keras_simsiam.data import Images, preprocess, sample, side_of, whole_images
-from keras_simsiam.evaluation.collapse import effective_rank, singular_values, spread
+from keras_simsiam.evaluation.collapse import effective_rank, singular_values
+from keras_simsiam.models.simsiam import z_std
 
 
 class CollapseMonitor(keras.callbacks.Callback):
@@ -71,9 +72,9 @@ class CollapseMonitor(keras.callbacks.Callback):
             h = self.model.backbone(x, training=False)
             parts["backbone"].append(h)
             parts["projector"].append(self.model.projector(h, training=False))
-        features = {part: tf.concat(rows, 0).numpy() for part, rows in parts.items()}
+        features = {part: tf.concat(rows, 0) for part, rows in parts.items()}
         self.spectra = {part: singular_values(f) for part, f in features.items()}
-        stds = {f"{part}_std": spread(f) for part, f in features.items()}
+        stds = {f"{part}_std": float(z_std(f)) for part, f in features.items()}
         ranks = {f"{part}_rank": effective_rank(s) for part, s in self.spectra.items()}
         return {**stds, **ranks}
 

@@ -4,15 +4,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_simsiam.evaluation.collapse import effective_rank, singular_values, spread
+from keras_simsiam.evaluation.collapse import effective_rank, singular_values
 from keras_simsiam.models.simsiam import z_std
 
 RANDOM = np.random.RandomState(0)
 
 
-def test_spread_is_what_training_logs_as_z_std():
+def spread(features):
+    return float(z_std(tf.constant(features)))
+
+
+def test_spread_is_the_papers_standard_deviation():
     z = RANDOM.randn(256, 32).astype(np.float32) * np.linspace(0.1, 3, 32, dtype=np.float32)
-    assert spread(z) == pytest.approx(float(z_std(tf.constant(z))), rel=1e-5)
+    unit = z / np.linalg.norm(z, axis=1, keepdims=True)
+    assert spread(z) == pytest.approx(float(unit.std(axis=0).mean() * np.sqrt(32)), rel=1e-5)
     assert spread(np.ones((64, 8))) == pytest.approx(0, abs=1e-6)
     assert spread(np.zeros((64, 8))) == 0
 
