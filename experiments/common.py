@@ -10,7 +10,7 @@ import json
 import pathlib
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import yaml
@@ -23,12 +23,17 @@ from keras_simsiam.training.run import train
 HERE = pathlib.Path(__file__).parent
 RUNS = pathlib.Path("runs/experiments")
 COLUMNS = {
-    "loss": "{:.3f}",
-    "z_std": "{:.2f}",
-    "projector_rank": "{:.1f}",
-    "backbone_rank": "{:.1f}",
-    "knn_top1": "{:.1%}",
+    "loss": ("loss", "{:.3f}"),
+    "z_std": ("z_std", "{:.2f}"),
+    "projector_rank": ("rank of z", "{:.1f}"),
+    "backbone_rank": ("rank of features", "{:.1f}"),
+    "knn_top1": ("kNN top-1", "{:.1%}"),
+    "linear_top1": ("linear top-1", "{:.1%}"),
 }
+"""What a table says of a run, with its head and its format; a column without values is left out."""
+
+BASELINES = {"random_weights": "random weights", "raw_pixels": "raw pixels"}
+"""What needs no training, as summaries and as tables call it."""
 
 
 @dataclasses.dataclass
@@ -96,8 +101,7 @@ def compare(
 def baselines(rows: list[dict]) -> dict[str, float]:
     """Mean kNN accuracy of random weights and of raw pixels, by name."""
     return {
-        name: statistics.mean(r[f"knn_top1_{name.replace(' ', '_')}"] for r in rows)
-        for name in ("random weights", "raw pixels")
+        name: statistics.mean(r[f"knn_top1_{key}"] for r in rows) for key, name in BASELINES.items()
     }
 
 
@@ -108,7 +112,8 @@ def run_all(base: Run, variants: list[Variant], seeds: list[int]) -> list[dict]:
     experiment started again goes on where it was.
 
     Returns:
-        For each variant and seed its summary, with ``variant``, ``paper`` and ``history`` added.
+        For each variant and seed its summary, with ``variant``, ``paper``, ``history`` and
+        ``folder`` added.
     """
     rows = []
     for variant in variants:
@@ -118,7 +123,8 @@ def run_all(base: Run, variants: list[Variant], seeds: list[int]) -> list[dict]:
             folder = _done(run, variant.prepare)
             summary = json.loads((folder / "summary.json").read_text())
             named = {"variant": variant.name, "paper": variant.paper}
-            rows.append({**summary, **named, "history": read_history(folder / "history.csv")})
+            files = {"history": read_history(folder / "history.csv"), "folder": folder}
+            rows.append({**summary, **named, **files})
     return rows
 
 
@@ -127,16 +133,30 @@ def count_images(run: Run) -> int:
     return len(data.load(run.data.dataset, "train", run.data.data_dir).images)
 
 
-def report(name: str, title: str, args: argparse.Namespace, rows: list[dict]) -> None:
+def report(
+    name: str,
+    title: str,
+    args: argparse.Namespace,
+    rows: list[dict],
+    cited: Sequence[dict[str, str]] = (),
+) -> None:
     """Prints the table of an experiment, and writes its numbers and how they came about.
 
     ``results/`` gets ``NAME.csv``, a row a run, and ``NAME.yaml``, what `experiments.report` says
     beside them.
+
+    Args:
+        name: Of the files.
+        title: Of the experiment.
+        args: Its options.
+        rows: From `run_all`.
+        cited: Lines of other people's numbers to set under ours, as for `table`.
     """
     path = HERE / "results" / f"{name}.csv"
     path.parent.mkdir(exist_ok=True)
-    columns = ["variant", "paper", "seed", "status", *COLUMNS, "knn_top1_random_weights"]
-    columns += ["knn_top1_raw_pixels", "collapse", "steps", "seconds"]
+    measured = [f"{c}{of}" for c in COLUMNS for of in ("", *(f"_{b}" for b in BASELINES))]
+    columns = ["variant", "paper", "seed", "status", *(c for c in measured if c in rows[0])]
+    columns += ["collapse", "steps", "seconds"]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
@@ -146,10 +166,11 @@ def report(name: str, title: str, args: argparse.Namespace, rows: list[dict]) ->
         "seeds": args.seeds,
         "versions": rows[0]["versions"],
         "minutes": round(sum(r["seconds"] for r in rows) / 60, 1),
+        "cited": list(cited),
         "configuration": base_run(args).to_dict(),
     }
-    path.with_suffix(".yaml").write_text(yaml.safe_dump(about, sort_keys=False))
-    print(f"\n{markdown(table(rows))}\n\nwritten to {path}")
+    path.with_suffix(".yaml").write_text(yaml.safe_dump(about, sort_keys=False, allow_unicode=True))
+    print(f"\n{markdown(table(rows, cited))}\n\nwritten to {path}")
 
 
 def read(path: pathlib.Path) -> list[dict]:
@@ -158,20 +179,31 @@ def read(path: pathlib.Path) -> list[dict]:
         return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
-def table(rows: list[dict]) -> list[list[str]]:
-    """Means and ranges over the seeds: a line of heads, one a variant, the baselines last."""
-    heads = ["variant", "loss", "z_std", "rank of z", "rank of features", "kNN top-1"]
-    lines = [[*heads, "warned of collapse", "paper, ImageNet"]]
+def table(rows: list[dict], cited: Sequence[dict[str, str]] = ()) -> list[list[str]]:
+    """Means and ranges over the seeds: a line of heads, one a variant, the baselines last.
+
+    Args:
+        rows: From `run_all` or `read`.
+        cited: Other people's numbers for a last line each, as text, by the names in `COLUMNS`,
+            with ``variant`` and ``paper``.
+    """
+    shown = [c for c in COLUMNS if any(r.get(c) is not None for r in rows)]
+    heads = ["variant", *(COLUMNS[c][0] for c in shown), "warned of collapse", "paper, ImageNet"]
+    lines = [heads]
     for variant, group in grouped(rows):
-        cells = [_mean_and_range([r[c] for r in group], form) for c, form in COLUMNS.items()]
+        cells = [_mean_and_range([r[c] for r in group], c) for c in shown]
         warned = sum(bool(r["collapse"]) for r in group)
         diverged = sum(r["status"] == "diverged" for r in group)
         said = f"{warned} of {len(group)}" if warned else "silent"
         said += f", {diverged} diverged" if diverged else ""
         lines.append([variant, *cells, said, str(group[0]["paper"] or "-")])
-    for label, key in (("random weights", "random_weights"), ("raw pixels", "raw_pixels")):
-        values = [r[f"knn_top1_{key}"] for r in rows]
-        lines.append([f"*{label}*", "", "", "", "", _mean_and_range(values, "{:.1%}"), "", ""])
+    for key, label in BASELINES.items():
+        of = {c: [r[f"{c}_{key}"] for r in rows] for c in shown if f"{c}_{key}" in rows[0]}
+        cells = [_mean_and_range(of[c], c) if c in of else "" for c in shown]
+        lines.append([f"*{label}*", *cells, "", ""])
+    for line in cited:
+        cells = [line.get(c, "") for c in shown]
+        lines.append([f"*{line['variant']}*", *cells, "", line.get("paper", "")])
     return lines
 
 
@@ -187,10 +219,11 @@ def grouped(rows: list[dict]) -> Iterator[tuple[str, list[dict]]]:
         yield name, [r for r in rows if r["variant"] == name]
 
 
-def _mean_and_range(values: list[float | None], form: str) -> str:
+def _mean_and_range(values: list[float | None], column: str) -> str:
     known = [v for v in values if v is not None]
     if not known:
         return "-"
+    form = COLUMNS[column][1]
     mean, low, high = (form.format(v) for v in (statistics.mean(known), min(known), max(known)))
     return mean if low == high else f"{mean} ({low} to {high})"
 

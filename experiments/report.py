@@ -43,7 +43,7 @@ def _experiment(name: str) -> dict:
     return {
         **about,
         "name": name,
-        "table": common.table(common.read(common.HERE / "results" / f"{name}.csv")),
+        "table": common.table(common.read(common.HERE / "results" / f"{name}.csv"), about["cited"]),
         "figure": base64.b64encode(figure.read_bytes()).decode() if figure.exists() else None,
         "yaml": yaml.safe_dump(about["configuration"], sort_keys=False),
     }

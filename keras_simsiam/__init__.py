@@ -24,6 +24,7 @@ _HOMES = {
     "TrainingDiverged": "errors",
     "export_encoder": "export",
     "knn_accuracy": "evaluation",
+    "linear_accuracy": "evaluation",
     "load": "data",
     "load_encoder": "export",
     "no_predictor": "models.heads",

@@ -158,6 +158,54 @@ def compared_bars(
     _save(figure, path)
 
 
+def accuracy_over(
+    label: str,
+    series: dict[str, dict[int, list[float | None]]],
+    path: str | pathlib.Path,
+    title: str,
+    baselines: dict[str, float],
+) -> None:
+    """Draws accuracies over a setting: a line at the mean, a band over the range, a dot a seed.
+
+    Args:
+        label: Of the setting, such as "batch size".
+        series: For each kind of accuracy, and each value of the setting, the accuracies of its
+            seeds in [0, 1]; None for a seed whose training diverged.
+        path: The PNG to write.
+        title: Above it.
+        baselines: Accuracies in [0, 1] to draw as lines, by name; in the colours of the series
+            where there are several.
+    """
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axis = figure.subplots()
+    axis.set_title(title, fontsize=10)
+    colors = (BLUE, ORANGE, GREEN)
+    for (name, values), color in zip(series.items(), colors, strict=False):
+        known = {x: [100 * v for v in of if v is not None] for x, of in values.items()}
+        known = {x: of for x, of in known.items() if of}
+        axis.plot(known, [np.mean(v) for v in known.values()], color=color, label=f"{name}, mean")
+        low, high = ([f(v) for v in known.values()] for f in (min, max))
+        axis.fill_between(list(known), low, high, color=color, alpha=0.2, linewidth=0)
+        axis.plot(
+            *_columns([(x, v) for x, of in known.items() for v in of]),
+            "o",
+            color=color,
+            markersize=4,
+            label=f"{name}, one seed",
+        )
+    lines = (":", "--")
+    for i, (name, value) in enumerate(baselines.items()):
+        color = colors[i] if len(series) > 1 else GRAY
+        axis.axhline(100 * value, color=color, linestyle=lines[i % 2], label=name)
+    axis.set(xscale="log", xlabel=label, ylabel="top-1 accuracy (%)")
+    ticks = sorted({x for values in series.values() for x in values})
+    axis.set_xticks(ticks, [str(x) for x in ticks], minor=False)
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    _save(figure, path)
+
+
 def floor(losses: dict[int, list[float | None]], path: str | pathlib.Path, title: str) -> None:
     """Draws where the loss of collapsed runs ends over the batch size.
 

@@ -1,14 +1,17 @@
-"""How good features are: kNN accuracy, and the features that it is taken of."""
+"""How good features are: kNN and linear accuracy, and the features that they are taken of."""
 
 from keras_simsiam.evaluation.features import RAW_PIXELS_SIDE, extract, model_encoder, raw_pixels
 from keras_simsiam.evaluation.knn import KNNAccuracy, knn_accuracy, knn_predict
+from keras_simsiam.evaluation.linear import LinearAccuracy, linear_accuracy
 
 __all__ = [
     "RAW_PIXELS_SIDE",
     "KNNAccuracy",
+    "LinearAccuracy",
     "extract",
     "knn_accuracy",
     "knn_predict",
+    "linear_accuracy",
     "model_encoder",
     "raw_pixels",
 ]
