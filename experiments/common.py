@@ -30,7 +30,7 @@ COLUMNS = {
     "knn_top1": ("kNN top-1", "{:.1%}"),
     "linear_top1": ("linear top-1", "{:.1%}"),
 }
-"""What a table says of a run, with its head and its format; a column without values is left out."""
+"""What a table says of a run, with its head and its format; one that runs lack is left out."""
 
 BASELINES = {"random_weights": "random weights", "raw_pixels": "raw pixels"}
 """What needs no training, as summaries and as tables call it."""
@@ -187,7 +187,7 @@ def table(rows: list[dict], cited: Sequence[dict[str, str]] = ()) -> list[list[s
         cited: Other people's numbers for a last line each, as text, by the names in `COLUMNS`,
             with ``variant`` and ``paper``.
     """
-    shown = [c for c in COLUMNS if any(r.get(c) is not None for r in rows)]
+    shown = [c for c in COLUMNS if c in rows[0]]
     heads = ["variant", *(COLUMNS[c][0] for c in shown), "warned of collapse", "paper, ImageNet"]
     lines = [heads]
     for variant, group in grouped(rows):

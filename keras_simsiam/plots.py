@@ -183,7 +183,9 @@ def accuracy_over(
     for (name, values), color in zip(series.items(), colors, strict=False):
         known = {x: [100 * v for v in of if v is not None] for x, of in values.items()}
         known = {x: of for x, of in known.items() if of}
-        axis.plot(known, [np.mean(v) for v in known.values()], color=color, label=f"{name}, mean")
+        axis.plot(
+            list(known), [np.mean(v) for v in known.values()], color=color, label=f"{name}, mean"
+        )
         low, high = ([f(v) for v in known.values()] for f in (min, max))
         axis.fill_between(list(known), low, high, color=color, alpha=0.2, linewidth=0)
         axis.plot(

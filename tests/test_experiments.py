@@ -17,7 +17,7 @@ from keras_simsiam.presets import preset
 
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
 
-from experiments import collapse_floor, common, report
+from experiments import batch_size, collapse_floor, common, epochs, report, stop_gradient
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ def trained(monkeypatch, tmp_path):
             "collapse": "it does" if run.model.predictor == "none" else None,
             "knn_top1_random_weights": 0.3,
             "knn_top1_raw_pixels": 0.2,
+            "saved_model": "an export",
             **dict.fromkeys(("loss", "z_std", "projector_rank", "backbone_rank"), 0.5),
         }
         (folder / "summary.json").write_text(json.dumps(summary))
@@ -93,6 +94,45 @@ def test_table_shows_means_ranges_collapse_and_divergence(trained, tmp_path, cap
     assert (tmp_path / "figures/predictor_photo_patches.png").exists()
 
 
+def test_cited_numbers_stand_under_the_measured_ones(trained, capsys):
+    stop_gradient.main(["--seeds", "0"])
+    printed = capsys.readouterr().out
+    assert "| *the report, without* | -0.875 | | | | | | |" in printed
+    assert "| *the paper, without* | -1 | 0 | | | chance | | 0.1 |" in printed
+
+
+def test_batches_scale_the_rate_and_the_largest_warm_up(trained, tmp_path):
+    variants = {f"batch {b}": batch_size.variant(b, 100) for b in batch_size.SIZES}
+    assert variants["batch 256"].changes["training"] == {"batch_size": 256, "warmup_epochs": 0}
+    assert variants["batch 1024"].changes["training"] == {"batch_size": 1024, "warmup_epochs": 10}
+    batch_size.main(["--seeds", "0"])
+    assert len(trained) == len(batch_size.SIZES)
+    assert (tmp_path / "figures/batch_size_photo_patches.png").exists()
+
+
+def test_epochs_are_compared_by_linear_accuracy_too_which_is_kept(
+    trained, tmp_path, monkeypatch, capsys
+):
+    evaluated = []
+
+    def load_encoder(path):
+        return "encoder", 32
+
+    def linear(encoder, size, dataset, data_dir):
+        evaluated.append(encoder)
+        return 0.6 if encoder == "encoder" else 0.25
+
+    monkeypatch.setattr(epochs, "load_encoder", load_encoder)
+    monkeypatch.setattr(epochs, "_linear", linear)
+    for _ in range(2):
+        epochs.main(["--seeds", "0", "--epochs", "8"])
+    assert evaluated.count("encoder") == 4
+    printed = capsys.readouterr().out
+    assert "| 8 epochs | 0.500 | 0.50 | 0.5 | 0.5 | 50.0% | 60.0% | silent | - |" in printed
+    assert "| *random weights* | | | | | 30.0% | 25.0% | | |" in printed
+    assert (tmp_path / "figures/epochs_photo_patches.png").exists()
+
+
 @pytest.fixture
 def page(trained, tmp_path):
     """The report of one experiment."""
@@ -111,6 +151,7 @@ def test_report_is_one_page_with_all_that_it_shows(page):
         "seeds 0, 1",
         "keras 3",
         "learning_rate: 0.5",
+        "<td>2 of 2</td>",
     ):
         assert words in text
     assert "http" not in text

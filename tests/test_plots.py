@@ -64,3 +64,12 @@ def test_spectrum_of_collapsed_features_is_drawn(tmp_path):
     spectra = {"backbone": np.array([3.0, 1.0, 0.0]), "projector": np.zeros(3)}
     plots.spectrum(spectra, tmp_path / "spectrum.png")
     assert all(colors_in(tmp_path / "spectrum.png", plots.BLUE))
+
+
+def test_accuracies_over_a_setting_leave_out_seeds_that_diverged(tmp_path):
+    series = {
+        "kNN top-1": {16: [0.3, 0.4], 64: [0.5, None], 256: [None]},
+        "linear top-1": {16: [0.5, 0.6], 64: [0.7, 0.8], 256: [0.7]},
+    }
+    plots.accuracy_over("batch size", series, tmp_path / "over.png", "title", {"raw pixels": 0.2})
+    assert all(colors_in(tmp_path / "over.png", plots.BLUE, plots.ORANGE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 import keras
@@ -35,6 +36,8 @@ class CollapseMonitor(keras.callbacks.Callback):
         image_size: Side in pixels that the model is trained at; that of the images where None.
         mean: Of each channel, in [0, 1], as in training.
         std: Of each channel.
+        log_dir: Folder of TensorBoard logs, which gets the singular-value spectra as histograms of
+            their logarithms; none where None.
 
     Attributes:
         collapse: The warning, or None.
@@ -52,9 +55,11 @@ class CollapseMonitor(keras.callbacks.Callback):
         image_size: int | None = None,
         mean: tuple[float, ...] = IMAGENET_MEAN,
         std: tuple[float, ...] = IMAGENET_STD,
+        log_dir: str | None = None,
     ):
         super().__init__()
         self.stop = stop
+        self.log_dir = log_dir
         self.least_std, self.least_rank = least_std, least_rank
         self.normalization = (mean, std)
         self.collapse: str | None = None
@@ -83,12 +88,26 @@ class CollapseMonitor(keras.callbacks.Callback):
         measured = self.measure()
         if logs is not None:
             logs.update(measured)
+        if self.log_dir is not None:
+            self._log_spectra(epoch)
         if self.collapse is not None:
             return
         self.collapse = self._judge(measured["projector_std"], measured["projector_rank"])
         if self.collapse is not None:
             warnings.warn(f"epoch {epoch + 1}: {self.collapse}", stacklevel=2)
             self.model.stop_training = self.stop
+
+    def _log_spectra(self, epoch: int) -> None:
+        with self._writer.as_default(step=epoch):
+            for part, values in self.spectra.items():
+                share = values / max(values[0], np.finfo(float).tiny)
+                name = f"log10 of {part} singular values, the largest 1"
+                tf.summary.histogram(name, np.log10(np.maximum(share, 1e-8)))
+        self._writer.flush()
+
+    @functools.cached_property
+    def _writer(self) -> tf.summary.SummaryWriter:
+        return tf.summary.create_file_writer(self.log_dir)
 
     def _judge(self, std: float, rank: float) -> str | None:
         """The warning that is due, or None."""

@@ -92,6 +92,7 @@ class _Training:
             image_size=inputs.size,
             mean=a.mean,
             std=a.std,
+            log_dir=str(folder.path / "tensorboard"),
         )
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.checkpoints.set_model(model)

@@ -5,6 +5,8 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util import tensor_util
 
 from keras_simsiam import (
     Augmentation,
@@ -73,3 +75,17 @@ def test_one_point_for_all_images_is_a_full_collapse(images):
     monitor.set_model(model)
     with pytest.warns(UserWarning, match="all images get nearly the same z"):
         monitor.on_epoch_end(0, {})
+
+
+def test_spectra_are_logged_for_tensorboard_each_epoch(images, tmp_path):
+    monitor = CollapseMonitor(images, log_dir=str(tmp_path))
+    train(images, monitor, stop_gradient=True, epochs=2)
+    logged = EventAccumulator(str(tmp_path)).Reload()
+    name = "log10 of projector singular values, the largest 1"
+    assert {name, name.replace("projector", "backbone")} == set(logged.Tags()["tensors"])
+    assert [event.step for event in logged.Tensors(name)] == [0, 1]
+    buckets = tensor_util.make_ndarray(logged.Tensors(name)[-1].tensor_proto)  # left, right, count
+    assert buckets[:, 2].sum() == 32
+    share = monitor.spectra["projector"] / monitor.spectra["projector"][0]
+    assert buckets[0, 0] == pytest.approx(np.log10(share[-1]), abs=1e-5)
+    assert buckets[-1, 1] == pytest.approx(0, abs=1e-5)
