@@ -42,6 +42,8 @@ setup(
         "matplotlib>=3.8",
         "scikit-image>=0.22",
         "PyYAML>=6",
+        # Locks that end with their process, for the trials of a sweep.
+        "filelock>=3.12",
         # Options from dataclasses; tensorflow-datasets brings it, too.
         "simple-parsing>=0.1.5",
     ],

@@ -134,6 +134,8 @@ class Model:
     """Dimension of z, and of p."""
     predictor_hidden: int | None = None
     """Hidden width of the predictor; a quarter of projector_dim if not given."""
+    predictor_layers: int = 2
+    """Layers of the predictor; the paper's has 2."""
     batch_norm: str = "default"
     """Where BatchNorm is in the heads: default (all but the predictor's output), hidden, all or
     none (paper, Table 3)."""
@@ -214,6 +216,7 @@ class Run:
             ("projector_hidden", self.model.projector_hidden, 1),
             ("projector_dim", self.model.projector_dim, 2),
             ("predictor_hidden", self.model.predictor_hidden, 1),
+            ("predictor_layers", self.model.predictor_layers, 1),
             ("epochs", t.epochs, 1),
             ("learning_rate", t.learning_rate, 0),
             ("momentum", t.momentum, 0),

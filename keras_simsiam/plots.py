@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pathlib
 
+import matplotlib
 import numpy as np
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which colour-blind people can tell apart.
@@ -206,6 +208,68 @@ def accuracy_over(
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     _save(figure, path)
+
+
+def parallel_coordinates(
+    settings: dict[str, list],
+    accuracies: list[float],
+    path: str | pathlib.Path,
+    title: str,
+    logarithmic: set[str],
+) -> None:
+    """Draws each trial of a sweep as a line through its settings, coloured by its accuracy.
+
+    Args:
+        settings: For each setting its values, one a trial: numbers or words; None where a trial
+            does not have it.
+        accuracies: kNN accuracies in [0, 1], one a trial.
+        path: The PNG to write.
+        title: Above it.
+        logarithmic: Settings whose axis is logarithmic.
+    """
+    figure = Figure(figsize=(1.7 * len(settings) + 3.2, 4.4), layout="constrained")
+    axis = figure.subplots()
+    axis.set_title(title, fontsize=10)
+    norm = Normalize(100 * min(accuracies), 100 * max(accuracies))
+    colors = matplotlib.colormaps["cividis"]
+    heights = []
+    for x, (name, values) in enumerate(settings.items()):
+        height, ticks = _heights(values, name in logarithmic)
+        heights.append(height)
+        axis.axvline(x, color=GRAY, linewidth=0.8)
+        for label, y in ticks:
+            axis.text(x - 0.03, y, label, fontsize=7, ha="right", va="center")
+    for i in sorted(range(len(accuracies)), key=accuracies.__getitem__):
+        line = [height[i] for height in heights]
+        color = colors(norm(100 * accuracies[i]))
+        axis.plot(range(len(line)), line, color=color, marker="o", markersize=4, alpha=0.9)
+    axis.set_xticks(range(len(settings)), [n.split(".")[-1].replace("_", " ") for n in settings])
+    axis.tick_params(axis="x", labelrotation=20, labelsize=8)
+    axis.set(yticks=[], xlim=(-0.6, len(settings) - 0.8))
+    axis.spines[:].set_visible(False)
+    mappable = matplotlib.cm.ScalarMappable(norm, colors)
+    figure.colorbar(mappable, ax=axis, label="kNN top-1 accuracy (%)")
+    _save(figure, path)
+
+
+def _heights(values: list, logarithmic: bool) -> tuple[list[float], list[tuple[str, float]]]:
+    """Where values are on an axis from 0 to 1, and its ticks; below it where there is none."""
+    known = [v for v in values if v is not None]
+    if all(isinstance(v, int | float) for v in known):
+        scale = np.log if logarithmic else float
+        places = {v: float(scale(v)) for v in known}
+        low, high = min(places.values()), max(places.values())
+        places = {v: (p - low) / ((high - low) or 1) for v, p in places.items()}
+        ticks = {f"{v:.3g}": places[v] for v in (min(known), max(known))}
+        if len(places) <= 8:
+            ticks = {f"{v:.3g}": p for v, p in places.items()}
+    else:
+        words = list(dict.fromkeys(known))
+        places = {v: i / max(1, len(words) - 1) for i, v in enumerate(words)}
+        ticks = {str(v): p for v, p in places.items()}
+    if len(known) < len(values):
+        places[None], ticks["(none)"] = -0.15, -0.15
+    return [places[v] for v in values], list(ticks.items())
 
 
 def floor(losses: dict[int, list[float | None]], path: str | pathlib.Path, title: str) -> None:

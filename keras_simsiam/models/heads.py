@@ -55,6 +55,7 @@ def predictor(
     dim: int = 2048,
     hidden_dim: int | None = None,
     batch_norm: str = "hidden",
+    layers: int = 2,
     name: str = "predictor",
 ) -> keras.Model:
     """The prediction MLP h: a bottleneck of two layers, BatchNorm on the hidden one only.
@@ -63,6 +64,7 @@ def predictor(
         dim: d, dimension of z and of p.
         hidden_dim: Dimension of the bottleneck; d / 4 where None (paper, Appendix B).
         batch_norm: Which layers BatchNorm follows: "hidden", "all" or "none" (Table 3).
+        layers: Fully connected layers, at least 1; all but the last have the bottleneck's width.
         name: Name of the model.
 
     Returns:
@@ -72,11 +74,12 @@ def predictor(
         InputError: If there is no such placement of BatchNorm.
     """
     check_choice("batch_norm", batch_norm, ("hidden", "all", "none"))
-    z = keras.Input((dim,), name="z")
-    x = _hidden(z, hidden_dim or max(1, dim // 4), 1, batch_norm != "none")
-    p = _dense(x, dim, "fc2", use_bias=batch_norm != "all")
+    x = z = keras.Input((dim,), name="z")
+    for i in range(1, layers):
+        x = _hidden(x, hidden_dim or max(1, dim // 4), i, batch_norm != "none")
+    p = _dense(x, dim, f"fc{layers}", use_bias=batch_norm != "all")
     if batch_norm == "all":
-        p = keras.layers.BatchNormalization(name="bn2", **BATCH_NORM)(p)
+        p = keras.layers.BatchNormalization(name=f"bn{layers}", **BATCH_NORM)(p)
     return keras.Model(z, p, name=name)
 
 

@@ -41,6 +41,7 @@ class CollapseMonitor(keras.callbacks.Callback):
 
     Attributes:
         collapse: The warning, or None.
+        collapsed: Whether it would have been due after the last epoch, too: a run may recover.
         spectra: Singular values of the features of "backbone" and "projector", largest first,
             as measured last.
     """
@@ -63,6 +64,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         self.least_std, self.least_rank = least_std, least_rank
         self.normalization = (mean, std)
         self.collapse: str | None = None
+        self.collapsed = False
         self.spectra: dict[str, np.ndarray] = {}
         size = image_size or side_of(images)
         # Small enough to keep, so that no epoch decodes them again.
@@ -90,10 +92,10 @@ class CollapseMonitor(keras.callbacks.Callback):
             logs.update(measured)
         if self.log_dir is not None:
             self._log_spectra(epoch)
-        if self.collapse is not None:
-            return
-        self.collapse = self._judge(measured["projector_std"], measured["projector_rank"])
-        if self.collapse is not None:
+        judgement = self._judge(measured["projector_std"], measured["projector_rank"])
+        self.collapsed = judgement is not None
+        if self.collapsed and self.collapse is None:
+            self.collapse = judgement
             warnings.warn(f"epoch {epoch + 1}: {self.collapse}", stacklevel=2)
             self.model.stop_training = self.stop
 

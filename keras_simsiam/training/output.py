@@ -89,6 +89,11 @@ class RunFolder:
             raise InputError(f"run '{self.path}' cannot be resumed: it has no checkpoint")
         if summary.exists() and json.loads(summary.read_text())["status"] == "finished":
             raise InputError(f"run '{self.path}' has finished already; there is nothing to resume")
+        self.check_same(run)
+
+    def check_same(self, run: Run) -> None:
+        """Raises InputError where the folder's configuration is another, naming the difference."""
+        config = self.path / "config.yaml"
         there, here = Run.load(config).to_dict(), run.to_dict()
         for section, values in there.items():
             for name, value in values.items():

@@ -207,6 +207,7 @@ class _Training:
             "backbone_rank": last.get("backbone_rank"),
             "projector_rank": last.get("projector_rank"),
             "collapse": self.collapse.collapse,
+            "collapsed": self.collapse.collapsed,
             "knn_top1": accuracy and accuracy.top1,
             "knn_top5": accuracy and accuracy.top5,
             **self.baselines,

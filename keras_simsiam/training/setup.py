@@ -115,7 +115,7 @@ def build_model(run: Run, inputs: Inputs) -> SimSiam:
         heads.projector(features, dim, m.projector_hidden, m.projector_layers, of_projector),
         heads.no_predictor(dim)
         if m.predictor == "none"
-        else heads.predictor(dim, m.predictor_hidden, of_predictor),
+        else heads.predictor(dim, m.predictor_hidden, of_predictor, m.predictor_layers),
         stop_gradient=m.stop_gradient,
         train_predictor=m.predictor == "mlp",
         similarity=m.similarity,

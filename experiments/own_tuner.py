@@ -1,0 +1,23 @@
+"""Keras Tuner over SimSiam in one's own script; the README shows it."""
+
+import keras_tuner as kt
+
+import keras_simsiam as ks
+
+run = ks.preset("photo_patches")
+run.training.epochs = 3
+sweep = {
+    "training.batch_size": [32, 64, 128],
+    "training.learning_rate": {"min": 0.1, "max": 1.0, "log": True},
+    "model.predictor_hidden": [64, 128, 256],
+}
+tuner = kt.RandomSearch(
+    ks.SimSiamHyperModel(run, sweep),
+    objective=kt.Objective("knn_top1", "max"),
+    max_trials=3,
+    seed=1,
+    directory="runs",
+    project_name="own_tuner",
+)
+tuner.search()
+tuner.results_summary()

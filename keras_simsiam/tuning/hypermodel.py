@@ -1,0 +1,82 @@
+"""SimSiam for people's own Keras Tuner."""
+
+from __future__ import annotations
+
+import keras_tuner as kt
+
+from keras_simsiam import data
+from keras_simsiam.config import Run
+from keras_simsiam.errors import InputError
+from keras_simsiam.models.simsiam import SimSiam
+from keras_simsiam.training.collapse import CollapseMonitor
+from keras_simsiam.training.setup import build_model, load_inputs
+from keras_simsiam.tuning.space import Space
+
+
+class SimSiamHyperModel(kt.HyperModel):
+    """Builds and trains a `SimSiam` from hyperparameters, batch size and optimiser included::
+
+        hypermodel = SimSiamHyperModel(run, {"training.batch_size": [32, 64, 128]})
+        tuner = kt.RandomSearch(hypermodel, kt.Objective("knn_top1", "max"), max_trials=3)
+        tuner.search()
+
+    Args:
+        run: The configuration whose settings the sweep changes; its dataset must have labelled
+            training and test images.
+        sweep: What varies, as `keras_simsiam.tuning.space` describes.
+
+    Raises:
+        InputError: If the sweep does not fit.
+    """
+
+    def __init__(self, run: Run, sweep: dict):
+        super().__init__()
+        self.space = Space(sweep, run)
+        self.inputs = None
+
+    def build(self, hp: kt.HyperParameters) -> SimSiam:
+        """The compiled model of a trial."""
+        run = self.space.run(self.space.declare(hp))
+        self.inputs = load_inputs(run)
+        return build_model(run, self.inputs)
+
+    def fit(self, hp: kt.HyperParameters, model: SimSiam, *args, **kwargs) -> dict[str, float]:
+        """Trains a trial's model.
+
+        Args:
+            hp: Its hyperparameters.
+            model: From `build`.
+            *args: None; the images are the run's.
+            **kwargs: As for `keras.Model.fit`; ``epochs`` where not the run's.
+
+        Returns:
+            ``knn_top1`` and ``knn_top5``, and what the last epoch logged: ``loss``, ``z_std``,
+            ``projector_rank`` and the like.
+        """
+        run = self.space.run(self.space.declare(hp))
+        inputs, a = self.inputs, run.augmentation
+        if inputs.monitor is None:
+            raise InputError(f"dataset '{run.data.dataset}' has no labels, which kNN needs")
+        watch = CollapseMonitor(inputs.images, image_size=inputs.size, mean=a.mean, std=a.std)
+        first_epoch = kwargs.pop("initial_epoch", 0)
+        history = model.fit(
+            data.views(
+                inputs.images,
+                a,
+                inputs.batch_size,
+                run.training.seed,
+                inputs.size,
+                first_epoch * inputs.steps_per_epoch,
+                run.data.augment_on,
+                pairs=2 if run.model.symmetry == "two_pairs" else 1,
+            ),
+            epochs=kwargs.pop("epochs", run.training.epochs),
+            initial_epoch=first_epoch,
+            steps_per_epoch=inputs.steps_per_epoch,
+            callbacks=[watch, inputs.monitor, *kwargs.pop("callbacks", [])],
+            shuffle=False,
+            **kwargs,
+        )
+        last = {name: values[-1] for name, values in history.history.items()}
+        accuracy = inputs.monitor.latest
+        return {**last, "knn_top1": accuracy.top1, "knn_top5": accuracy.top5}

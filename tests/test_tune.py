@@ -1,0 +1,398 @@
+"""Sweeps: what is searched, what is written, and what survives failures and kills."""
+
+import csv
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from helpers import sweep as fake
+
+from keras_simsiam import InputError, Run, load_encoder, options, tune
+from keras_simsiam.tuning import tuner
+from keras_simsiam.tuning.ledger import Ledger
+from keras_simsiam.tuning.space import Space
+
+ROOT = pathlib.Path(__file__).parents[1]
+DRIVER = ROOT / "tests/helpers/sweep.py"
+BATCHES = {"training.batch_size": [100, 300, 200]}
+
+
+@pytest.fixture
+def sweep(monkeypatch, tmp_path):
+    """Runs the command on stand-ins for training; gives its exit code and its folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tuner, "train", fake.train)
+
+    def run(spec, *argv):
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+        with pytest.raises(SystemExit) as caught:
+            options.run_command(lambda _: tune.main(["mine.yaml", "--name", "mine", *argv]))
+        return caught.value.code, tmp_path / "runs/sweeps/mine"
+
+    return run
+
+
+def rows(folder):
+    with (folder / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def entries(folder):
+    """The ledger, by trial."""
+    return {e.number: e for e in Ledger(folder / "trials").entries()}
+
+
+def test_sweep_ends_with_its_table_figure_settings_and_encoder(sweep, tmp_path, capsys):
+    code, folder = sweep(BATCHES)
+    assert code == 0
+    printed = capsys.readouterr().out
+    assert "3 trials, by kNN top-1 accuracy, seed 0" in printed
+    assert "trial 2 of 3: training.batch_size 300" in printed
+    assert "best so far: kNN 30.0%, trial 2" in printed
+    assert "min left" in printed or "trial 3 of 3" in printed
+    assert "| 2 | 300 | 30.0% | -0.300 | 0.90 | 20.0 | 0 | finished | - |" in printed
+    assert "| *random weights* | | 5.0% |" in printed
+    assert [row["trial"] for row in rows(folder)] == ["2", "3", "1"]
+    assert (folder / "results.png").exists()
+    assert Run.load(folder / "best.yaml").training.batch_size == 300
+    assert (tmp_path / "saved_models/mine/saved_model.pb").read_text() == "0001"
+
+
+def test_started_again_it_runs_no_trial_twice_and_goes_on_with_more(sweep, capsys):
+    code, folder = sweep(BATCHES, "--max-trials", "2")
+    first = rows(folder)
+    assert code == 0
+    capsys.readouterr()
+    code, _ = sweep(BATCHES, "--max-trials", "2")
+    assert code == 0
+    assert "trial 1 of" not in capsys.readouterr().out
+    assert rows(folder) == first
+    code, _ = sweep(BATCHES)
+    assert "trial 3 of 3" in capsys.readouterr().out
+    assert [e.attempts for e in entries(folder).values()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (({"training.batch_size": [100]},), "its sweep is another"),
+        ((BATCHES, "--tuner", "random"), "its tuner is another"),
+        ((BATCHES, "--epochs", "3"), "epochs is 20 there and 3 here"),
+    ],
+)
+def test_another_sweep_of_the_same_name_is_refused_and_nothing_changes(
+    sweep, change, named, capsys
+):
+    _, folder = sweep(BATCHES)
+    before = rows(folder)
+    capsys.readouterr()
+    code, _ = sweep(*change)
+    assert code == 2
+    assert named in capsys.readouterr().err
+    assert rows(folder) == before
+    code, _ = sweep(*change, "--overwrite")
+    assert code == 0
+
+
+def test_failed_and_collapsed_trials_are_recorded_with_their_cause_and_end_nothing(sweep, capsys):
+    spec = {
+        "training.batch_size": [999, 200, 100],
+        "model.predictor": ["mlp", "none"],
+    }
+    code, folder = sweep(spec, "--seed", "3")
+    assert code == 0
+    found = entries(folder)
+    assert [found[i].status for i in range(6)] == [
+        *["failed"] * 2,
+        *["finished", "collapsed"] * 2,
+    ]
+    assert found[0].cause == "out of memory: OOM when allocating tensor"
+    assert found[3].cause == "z is collapsing"
+    assert found[0].metrics["seconds"] < 5
+    table = capsys.readouterr().out
+    assert "failed: out of memory: OOM when allocating tensor" in table
+    # A collapsed trial is never the best.
+    assert Run.load(folder / "best.yaml").model.predictor == "mlp"
+    assert "ResourceExhaustedError" in (folder / "trials/0000.log").read_text()
+
+
+def test_more_failures_in_a_row_than_keras_tuner_allows_end_nothing(sweep):
+    code, folder = sweep({"training.batch_size": [999, 100], "training.seed": [1, 2, 3, 4, 5]})
+    assert code == 0
+    assert [e.status for _, e in sorted(entries(folder).items())] == [
+        *["failed"] * 5,
+        *["finished"] * 5,
+    ]
+
+
+@pytest.mark.parametrize("spec", [{"training.batch_size": [999]}, {"model.predictor": ["none"]}])
+def test_a_sweep_in_which_everything_fails_says_so_and_exits_non_zero(sweep, spec, capsys):
+    code, folder = sweep({**spec, "training.seed": [1, 2]})
+    assert code == 1
+    assert "no trial of 2 succeeded: " in capsys.readouterr().out
+    assert not (folder / "best.yaml").exists()
+
+
+def test_ctrl_c_ends_the_sweep_which_goes_on_when_started_again(sweep, monkeypatch, capsys):
+    code, folder = sweep({"training.batch_size": [100, 998]})
+    assert code == 130
+    assert entries(folder)[0].status == "finished"
+    monkeypatch.setattr(tuner, "train", lambda run, out: fake.train(Run(), out))
+    code, _ = sweep({"training.batch_size": [100, 998]})
+    assert code == 0
+    assert entries(folder)[1].status == "finished"
+
+
+def test_a_trial_that_kills_the_process_each_time_is_given_up(sweep):
+    spec = {"training.batch_size": [100, 300]}
+    _, folder = sweep(spec, "--max-trials", "1")
+    path = folder / "trials/0001.json"
+    entry = {"number": 1, "values": {"training.batch_size": 300}, "attempts": tuner.MAX_ATTEMPTS}
+    path.write_text(json.dumps(entry))
+    code, _ = sweep(spec)
+    assert code == 0
+    assert "killed 3 times" in entries(folder)[1].cause
+
+
+@pytest.mark.parametrize("damaged", ["oracle.json", "trial_0001/trial.json"])
+def test_what_keras_tuner_was_killed_while_writing_is_made_again(sweep, damaged):
+    _, folder = sweep(BATCHES)
+    before = rows(folder)
+    path = folder / "keras_tuner" / damaged
+    path.write_text(path.read_text()[:50])
+    code, _ = sweep(BATCHES)
+    assert code == 0
+    assert rows(folder) == before
+
+
+@pytest.mark.parametrize("kind", ["random", "hyperband", "bayesian"])
+def test_every_tuner_of_keras_tuner_searches_and_is_repeated_by_its_seed(sweep, kind, capsys):
+    spec = {"training.batch_size": {"min": 20, "max": 900}}
+    argv = ("--tuner", kind, "--max-trials", "6", "--epochs", "4")
+    _, folder = sweep(spec, *argv)
+    found = {i: e.values for i, e in entries(folder).items()}
+    assert len(found) == 6
+    assert "trial 6 of 6" in capsys.readouterr().out
+    assert len({e["training.batch_size"] for e in found.values()}) > 3
+    sweep(spec, *argv, "--overwrite")
+    assert {i: e.values for i, e in entries(folder).items()} == found
+    sweep(spec, *argv, "--overwrite", "--seed", "5")
+    assert {i: e.values for i, e in entries(folder).items()} != found
+
+
+def test_hyperband_says_how_many_trials_its_brackets_have(sweep, capsys):
+    _, folder = sweep(
+        {"training.batch_size": {"min": 20, "max": 900}}, "--tuner", "hyperband", "--epochs", "4"
+    )
+    count = len(entries(folder))
+    assert f"trial {count} of {count}:" in capsys.readouterr().out
+    epochs = {Run.load(p).training.epochs for p in folder.glob("runs/*/config.yaml")}
+    assert len(epochs) > 1
+    assert max(epochs) == 4
+
+
+def test_bad_options_are_one_line_and_write_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for argv, named in (
+        (["predicter"], "unknown sweep 'predicter'"),
+        (["predictor", "--tuner", "grids"], "unknown tuner 'grids'; it can be auto"),
+        (["optimizer", "--tuner", "grid"], "take --tuner random"),
+        (["predictor", "--max-trials", "0"], "max_trials 0 is too small"),
+        (["nowhere.yaml"], "config file 'nowhere.yaml' cannot be read"),
+        (["predictor", "--chief", "localhost"], "'localhost' is no HOST:PORT"),
+        (["predictor", "--chief", "a:1", "--worker", "b:1"], "exclude each other"),
+        (["predictor", "--worker", "b:1", "--worker-name", "chief2"], "has 'chief' in it"),
+        (["predictor", "--width", "0"], "width 0 is too small"),
+        (["batch_size", "--epochs", "1"], "warmup_epochs 1 must be fewer than epochs 1"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            options.run_command(lambda _, argv=argv: tune.main(argv))
+        assert caught.value.code == 2
+        assert named in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
+
+
+def start(cwd, *argv, seconds="0.4"):
+    """The command in a process of its own, on stand-ins that take a while."""
+    return subprocess.Popen(
+        [sys.executable, str(DRIVER), "mine.yaml", "--name", "mine", *argv],
+        cwd=cwd,
+        env={**os.environ, "SWEEP_SECONDS": seconds},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(condition, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()[0][-2000:]
+        time.sleep(0.05)
+
+
+def test_killed_in_the_middle_of_a_trial_it_ends_with_the_table_of_an_unbroken_sweep(tmp_path):
+    spec = {"training.batch_size": {"min": 20, "max": 900}}
+    argv = ("--tuner", "random", "--max-trials", "5")
+    tables = {}
+    for case in ("unbroken", "killed"):
+        cwd = tmp_path / case
+        cwd.mkdir()
+        (cwd / "mine.yaml").write_text(yaml.safe_dump(spec))
+        folder = cwd / "runs/sweeps/mine"
+        if case == "killed":
+            for trial in (0, 2):
+                process = start(cwd, *argv)
+                wait_for((folder / f"trials/{trial:04d}.json").exists, process)
+                process.kill()
+                process.wait()
+                assert entries(folder)[trial].status == "running"
+        process = start(cwd, *argv)
+        printed, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, printed
+        tables[case] = rows(folder)
+        attempts = [e.attempts for _, e in sorted(entries(folder).items())]
+        assert attempts == ([2, 1, 2, 1, 1] if case == "killed" else [1] * 5)
+    for broken, unbroken in zip(tables["killed"], tables["unbroken"], strict=True):
+        broken.pop("attempts")
+        unbroken.pop("attempts")
+        assert broken == unbroken
+
+
+def test_two_processes_cannot_run_one_sweep(tmp_path):
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(BATCHES))
+    first = start(tmp_path, seconds="60")
+    wait_for((tmp_path / "runs/sweeps/mine/trials/0000.json").exists, first)
+    second = start(tmp_path)
+    printed, _ = second.communicate(timeout=60)
+    first.kill()
+    first.wait()
+    assert second.returncode == 2
+    assert "another process runs the sweep" in printed
+
+
+def test_chief_and_workers_share_a_sweep_and_survive_kills(tmp_path):
+    numbers = list(range(101, 113))
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"training.batch_size": numbers}))
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{s.getsockname()[1]}"
+    folder = tmp_path / "runs/sweeps/mine"
+
+    def chief():
+        process = start(tmp_path, "--chief", address)
+        wait_for((folder / "sweep.yaml").exists, process)
+        return process
+
+    def worker(name):
+        argv = ("--worker", address, "--worker-name", name)
+        return start(tmp_path, *argv, seconds="1.5")
+
+    def running(name):
+        return [e for e in entries(folder).values() if (e.tuner, e.status) == (name, "running")]
+
+    processes = {"chief": chief(), "a": worker("a"), "b": worker("b")}
+    try:
+        wait_for(lambda: running("a") and running("b"), processes["chief"])
+        processes["b"].kill()
+        processes["b"].wait()
+        (cut_off,) = running("b")
+        processes["b"] = worker("b")
+        wait_for(lambda: len(entries(folder)) >= 6, processes["chief"])
+        processes["chief"].kill()
+        processes["chief"].wait()
+        processes["chief"] = chief()
+        printed, _ = processes["chief"].communicate(timeout=180)
+        assert processes["chief"].returncode == 0, printed
+        for name in "ab":
+            said, _ = processes[name].communicate(timeout=60)
+            assert processes[name].returncode == 0, said
+    finally:
+        for process in processes.values():
+            process.kill()
+    found = entries(folder)
+    assert [found[i].status for i in range(12)] == ["finished"] * 12
+    # The one that was cut off was run again, and each of the others once.
+    assert {i: e.attempts for i, e in found.items()} == {
+        i: 2 if i == cut_off.number else 1 for i in range(12)
+    }
+    assert {e.tuner for e in found.values()} == {"a", "b"}
+    assert f"| {numbers[-1] - 100} | {numbers[-1]} | 11.2% |" in printed
+
+
+def test_a_worker_without_its_chiefs_folder_says_what_to_do(sweep, capsys, monkeypatch):
+    for name in ("IP", "PORT"):
+        monkeypatch.setenv(f"KERASTUNER_ORACLE_{name}", "0")
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "x")
+    code, _ = sweep(BATCHES, "--worker", "127.0.0.1:9", "--worker-name", "a")
+    assert code == 2
+    assert "start the chief first" in capsys.readouterr().err
+
+
+def test_a_dataset_without_labels_is_refused(sweep, tmp_path, capsys):
+    from helpers import write_image
+
+    write_image(tmp_path / "images/1.png", 1)
+    code, _ = sweep({"training.batch_size": [2]}, "--dataset", f"folder:{tmp_path / 'images'}")
+    assert code == 2
+    assert "no labelled training and test images" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "images")
+
+
+def test_real_trainings_are_swept_and_shown_in_tensorboard(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"training.batch_size": [900, 1800]}))
+    quick = ("--width", "4", "--projector-dim", "32", "--epochs", "1", "--knn-every", "0")
+    assert tune.main(["mine.yaml", "--name", "real", *quick]) == 0
+    folder = tmp_path / "runs/sweeps/real"
+    found = entries(folder)
+    assert {e.status for e in found.values()} <= {"finished", "collapsed"}
+    for e in found.values():
+        assert e.metrics["knn_top1"] > 0
+        assert e.metrics["knn_top1_raw_pixels"] == pytest.approx(0.28, abs=0.01)
+        assert e.metrics["loss"] < 0
+    assert not list(folder.glob("runs/*/checkpoints"))
+    hparams = list(folder.glob("runs/0000/tensorboard/events.*"))
+    assert any(b"training.batch_size" in p.read_bytes() for p in hparams)
+    assert load_encoder(tmp_path / "saved_models/real")[1] == 32
+
+
+@pytest.mark.slow
+def test_a_real_sweep_that_is_killed_ends_with_the_table_of_an_unbroken_one(tmp_path):
+    spec = {"training.batch_size": [300, 600]}
+    quick = ("--width", "4", "--projector-dim", "32", "--epochs", "3", "--knn-every", "0")
+    command = [sys.executable, "-m", "keras_simsiam.tune", "mine.yaml", "--name", "mine", *quick]
+    # Threads that add up in another order each time would end in another last digit.
+    deterministic = {**os.environ, "TF_DETERMINISTIC_OPS": "1"}
+    tables = {}
+    for case in ("unbroken", "killed"):
+        cwd = tmp_path / case
+        cwd.mkdir()
+        (cwd / "mine.yaml").write_text(yaml.safe_dump(spec))
+        folder = cwd / "runs/sweeps/mine"
+        if case == "killed":
+            process = subprocess.Popen(command, cwd=cwd, env=deterministic)
+            wait_for(lambda f=folder: any(f.glob("runs/0001/checkpoints/*")), process)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        subprocess.run(command, cwd=cwd, env=deterministic, check=True)
+        tables[case] = rows(folder)
+    for broken, unbroken in zip(tables["killed"], tables["unbroken"], strict=True):
+        assert broken["trial"] == unbroken["trial"]
+        for name in ("knn_top1", "loss", "z_std", "projector_rank"):
+            assert float(broken[name]) == pytest.approx(float(unbroken[name]), rel=1e-3)
+
+
+def test_a_grid_is_asked_for_where_there_is_none():
+    space = Space({"training.momentum": {"min": 0.5, "max": 0.9}}, Run())
+    with pytest.raises(InputError, match="no grid"):
+        tuner.make_oracle("grid", space, None, 1, 0)

@@ -1,0 +1,111 @@
+"""What a sweep may vary, and what is said where it cannot."""
+
+import keras_tuner as kt
+import pytest
+
+from keras_simsiam import InputError
+from keras_simsiam.presets import preset
+from keras_simsiam.tuning.space import Space
+from keras_simsiam.tuning.sweeps import SWEEPS, find
+
+BASE = preset("photo_patches")
+
+
+def test_grid_is_every_combination_that_counts_once():
+    space = Space(SWEEPS["predictor"], BASE)
+    grid = space.grid()
+    assert len(grid) == 4 + 6 * 2
+    assert len({tuple(values.items()) for values in grid}) == len(grid)
+    runs = [space.run(values).model for values in grid]
+    assert [m.predictor for m in runs[:4]] == ["mlp", "mlp", "fixed", "none"]
+    assert {(m.predictor_hidden, m.predictor_layers) for m in runs[4:]} == {
+        (hidden, layers) for hidden in (64, 128, 256, 512, 1024, 2048) for layers in (2, 3)
+    }
+    assert space.run(grid[1]).training.predictor_decay
+    assert [space.paper(values) for values in grid[:4]] == ["68.1", "67.7", "1.5", "0.1"]
+    assert not any(space.paper(values) for values in grid[4:])
+
+
+def test_batches_scale_the_rate_and_the_largest_warms_up():
+    space = Space(SWEEPS["batch_size"], BASE)
+    runs = [space.run(values).training for values in space.grid()]
+    assert [t.batch_size for t in runs] == [16, 32, 64, 128, 256, 512, 1024]
+    assert [t.warmup_epochs for t in runs] == [0] * 6 + [1]
+    # paper_optimizers scales this base rate by the batch.
+    assert {t.learning_rate for t in runs} == {BASE.training.learning_rate}
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_keras_tuner_draws_runs_from_every_sweep(name):
+    space = Space(SWEEPS[name], BASE)
+    hp = kt.HyperParameters()
+    space.declare(hp)
+    oracle = kt.oracles.RandomSearchOracle(
+        objective=kt.Objective("knn_top1", "max"), hyperparameters=hp, seed=1
+    )
+    drawn = [oracle._random_values() for _ in range(20)]
+    runs = {str(space.run(values).to_dict()) for values in drawn}
+    assert len(runs) > 3
+    for values in drawn:
+        known = kt.HyperParameters()
+        known.values = dict(values)
+        # The same values are read back, those that do not count left out.
+        assert space.run(space.declare(known)) == space.run(values)
+
+
+def test_jitter_strength_scales_all_four():
+    space = Space(SWEEPS["augmentation"], BASE)
+    values = {**space.grid()[0], "jitter strength": 0.5}
+    a = space.run(values).augmentation
+    assert (a.brightness, a.contrast, a.saturation, a.hue) == (0.2, 0.2, 0.2, 0.05)
+    assert space.run({**values, "augmentation.crop_area": "0.4 to 1.0"}).augmentation.crop_area == (
+        0.4,
+        1.0,
+    )
+
+
+def test_ranges_have_no_grid_and_whole_numbers_stay_whole():
+    space = Space({"training.epochs": {"min": 2, "max": 9}}, BASE)
+    assert space.grid() is None
+    hp = kt.HyperParameters()
+    assert isinstance(space.declare(hp)["training.epochs"], int)
+
+
+def test_hyperbands_epochs_take_the_place_of_the_runs():
+    space = Space({"training.batch_size": [32]}, BASE)
+    assert space.run({"training.batch_size": 32}, epochs=3).training.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ({}, "must be a mapping from parameters"),
+        ({"training.lerning_rate": [1, 2]}, "unknown name 'training.lerning_rate'"),
+        ({"batch_size": [1, 2]}, "'batch_size' is no setting"),
+        ({"training.batch_size": [32, 1]}, "batch_size 1 is too small"),
+        ({"training.batch_size": 32}, "must be a list of values or a mapping"),
+        ({"training.batch_size": {"min": 9, "max": 3}}, "a min and a larger max"),
+        ({"training.batch_size": {"choice": [3]}}, "unknown entry 'choice'"),
+        ({"training.weight_decay": {"min": 0, "max": 1, "log": True}}, "must be above 0"),
+        ({"p": {"choices": {"a": 3}}}, "must be a mapping of settings"),
+        (
+            {"training.batch_size": {"choices": [32], "when": {"predictor": ["none"]}}},
+            "depends on 'predictor', which must be an earlier",
+        ),
+        (
+            {
+                "p": {"choices": {"a": {}}},
+                "training.batch_size": {"choices": [32], "when": {"p": ["b"]}},
+            },
+            "p 'b', which is no choice",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named_before_anything_runs(spec, named):
+    with pytest.raises(InputError, match=named):
+        Space(spec, BASE)
+
+
+def test_unknown_sweep_is_named_with_those_that_there_are():
+    with pytest.raises(InputError, match="unknown sweep 'predictors'; sweeps are predictor, "):
+        find("predictors")
