@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ import time
 import pytest
 import yaml
 from helpers import sweep as fake
+from helpers import write_image
 
 from keras_simsiam import InputError, Run, load_encoder, options, tune
 from keras_simsiam.tuning import tuner
@@ -339,13 +339,11 @@ def test_a_worker_without_its_chiefs_folder_says_what_to_do(sweep, capsys, monke
 
 
 def test_a_dataset_without_labels_is_refused(sweep, tmp_path, capsys):
-    from helpers import write_image
-
-    write_image(tmp_path / "images/1.png", 1)
+    for i in range(2):
+        write_image(tmp_path / f"images/{i}.png", i)
     code, _ = sweep({"training.batch_size": [2]}, "--dataset", f"folder:{tmp_path / 'images'}")
     assert code == 2
     assert "no labelled training and test images" in capsys.readouterr().err
-    shutil.rmtree(tmp_path / "images")
 
 
 def test_real_trainings_are_swept_and_shown_in_tensorboard(tmp_path, monkeypatch):
