@@ -238,7 +238,10 @@ def parallel_coordinates(
         heights.append(height)
         axis.axvline(x, color=GRAY, linewidth=0.8)
         for label, y in ticks:
-            axis.text(x - 0.03, y, label, fontsize=7, ha="right", va="center")
+            behind = {"facecolor": "white", "alpha": 0.7, "pad": 1, "linewidth": 0}
+            axis.text(
+                x - 0.04, y, label, fontsize=8, ha="right", va="center", bbox=behind, zorder=3
+            )
     for i in sorted(range(len(accuracies)), key=accuracies.__getitem__):
         line = [height[i] for height in heights]
         color = colors(norm(100 * accuracies[i]))

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _set_role(search: Search) -> None:
-    """Sets the variables by which Keras Tuner knows chief and workers."""
+    """Sets the variables by which Keras Tuner knows chief and workers, where options ask for it."""
     if search.chief and search.worker:
         raise InputError("--chief and --worker exclude each other; give one of them")
     address = search.chief or search.worker
@@ -93,7 +93,7 @@ def _search(sweep: str, search: Search, run: Run) -> int:
     label = f"{pathlib.Path(sweep).stem}-{run.data.dataset}"
     name = search.name or re.sub(r"[^\w.-]+", "-", label)
     folder = RunFolder(Output(name, search.sweep_dir, search.saved_model_dir), run.data.dataset)
-    is_worker = search.worker is not None
+    is_worker = "chief" not in os.environ.get("KERASTUNER_TUNER_ID", "chief")
     about = {"tuner": search.tuner, "sweep": space.spec}
     if not is_worker:
         _prepare(folder, run, about, search.overwrite)

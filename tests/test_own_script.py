@@ -1,5 +1,6 @@
-"""The README's script for people's own fit: what is printed there runs."""
+"""The README's scripts for people's own fit and tuner: what is printed there runs."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -25,3 +26,25 @@ def test_script_learns_and_exports(tmp_path):
     assert run.returncode == 0, run.stderr
     assert "kNN top-1 " in run.stdout
     assert load_encoder(tmp_path / "saved_models/own_script")[1] == 32
+
+
+def test_own_tuner_searches_batch_size_and_rate_by_knn(tmp_path):
+    script = (ROOT / "experiments/own_tuner.py").read_text()
+    shown = script.split('"""', 2)[2].strip()
+    assert shown in (ROOT / "README.md").read_text()
+    quick = script.replace(
+        "run.training.epochs = 3", "run.training.epochs = 1; run.model.width = 4"
+    )
+    quick = quick.replace("max_trials=3", "max_trials=2")
+    assert quick.count("max_trials=2") == quick.count("width = 4") == 1
+    run = subprocess.run(
+        [sys.executable, "-c", quick], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    trials = [json.loads(p.read_text()) for p in tmp_path.glob("runs/own_tuner/trial_*/trial.json")]
+    assert [t["status"] for t in trials] == ["COMPLETED"] * 2
+    for trial in trials:
+        assert 0.05 < trial["score"] < 1
+        assert {"knn_top1", "loss", "z_std", "projector_rank"} <= set(trial["metrics"]["metrics"])
+    values = [tuple(t["hyperparameters"]["values"].values()) for t in trials]
+    assert values[0] != values[1]

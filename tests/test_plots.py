@@ -73,3 +73,18 @@ def test_accuracies_over_a_setting_leave_out_seeds_that_diverged(tmp_path):
     }
     plots.accuracy_over("batch size", series, tmp_path / "over.png", "title", {"raw pixels": 0.2})
     assert all(colors_in(tmp_path / "over.png", plots.BLUE, plots.ORANGE))
+
+
+def test_trials_are_lines_through_their_settings_coloured_by_accuracy(tmp_path):
+    settings = {
+        "predictor": ["none", "mlp", "mlp"],
+        "training.learning_rate": [0.01, 0.1, 1.0],
+        "model.predictor_hidden": [None, 64, 128],
+    }
+    path = tmp_path / "sweep.png"
+    plots.parallel_coordinates(settings, [0.1, 0.3, 0.5], path, "t", {"training.learning_rate"})
+    # The worst and the best end of the colour map, as lines and not only in the bar.
+    assert all(colors_in(path, "#00224E", "#FEE838"))
+    heights, ticks = plots._heights([0.01, 0.1, 1.0, None], logarithmic=True)
+    np.testing.assert_allclose(heights, [0, 0.5, 1, -0.15], atol=1e-9)
+    assert ("(none)", -0.15) in ticks

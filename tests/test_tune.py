@@ -141,6 +141,18 @@ def test_a_sweep_in_which_everything_fails_says_so_and_exits_non_zero(sweep, spe
     assert not (folder / "best.yaml").exists()
 
 
+def test_the_readmes_own_sweep_runs(sweep):
+    shown = (ROOT / "README.md").read_text().split("```yaml\n")[1].split("```")[0]
+    code, folder = sweep(yaml.safe_load(shown), "--max-trials", "8")
+    assert code == 0
+    runs = [Run.load(p) for p in folder.glob("runs/*/config.yaml")]
+    assert {r.augmentation.crop_area for r in runs} == {(0.5, 1.0), (0.08, 1.0)}
+    gentle = [r.augmentation for r in runs if r.augmentation.hue == 0.05]
+    # Blur counts beside harsh views only.
+    assert {a.blur_probability for a in gentle} == {0.0}
+    assert len({r.training.learning_rate for r in runs}) == len(runs)
+
+
 def test_ctrl_c_ends_the_sweep_which_goes_on_when_started_again(sweep, monkeypatch, capsys):
     code, folder = sweep({"training.batch_size": [100, 998]})
     assert code == 130
