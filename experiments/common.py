@@ -161,13 +161,15 @@ def report(
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows({**r, "collapse": "yes" if r["collapse"] else ""} for r in rows)
+    configuration = base_run(args).to_dict()
+    del configuration["data"]["data_dir"]  # of this machine
     about = {
         "title": title,
         "seeds": args.seeds,
         "versions": rows[0]["versions"],
         "minutes": round(sum(r["seconds"] for r in rows) / 60, 1),
         "cited": list(cited),
-        "configuration": base_run(args).to_dict(),
+        "configuration": configuration,
     }
     path.with_suffix(".yaml").write_text(yaml.safe_dump(about, sort_keys=False, allow_unicode=True))
     print(f"\n{markdown(table(rows, cited))}\n\nwritten to {path}")

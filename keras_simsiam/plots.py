@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Okabe and Ito's palette, which colour-blind people can tell apart.
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"
@@ -48,6 +49,7 @@ def curves(
             axes[2].axhline(100 * value, color=color, linestyle=line, label=name)
         axes[2].set(xlabel="epoch", ylabel="kNN top-1 accuracy (%)")
     for axis in axes:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     _save(figure, path)
@@ -123,6 +125,7 @@ def compared_curves(
             for (name, value), style in zip(baselines.items(), (":", "--"), strict=False):
                 axis.axhline(factor * value, color=GRAY, linestyle=style, label=name)
         axis.set(xlabel="epoch", ylabel=label)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     _save(figure, path)
