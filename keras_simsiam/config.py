@@ -167,6 +167,11 @@ class Training:
     """Epochs in which the rate rises from zero; the paper has 10 for batches of 1024 and more."""
     predictor_decay: bool = flag(False, negative_prefix="--no-")
     """Whether the predictor's rate decays, too; it does better without (paper, Table 1)."""
+    precision: str = "float32"
+    """float32, mixed_bfloat16 or mixed_float16, Keras's policies; the loss and the exported
+    features are float32 in any case."""
+    deterministic: bool = flag(False, negative_prefix="--no-")
+    """Whether every operation gives the same bits each time; slower, on some devices much."""
     jit_compile: bool = flag(False, negative_prefix="--no-")
     """Whether XLA compiles the training step; worth trying on a GPU."""
     stop_on_collapse: bool = flag(False, negative_prefix="--no-")
@@ -207,6 +212,7 @@ class Run:
             ("predictor", self.model.predictor, ("mlp", "fixed", "none")),
             ("similarity", self.model.similarity, ("cosine", "cross_entropy")),
             ("symmetry", self.model.symmetry, ("symmetric", "asymmetric", "two_pairs")),
+            ("precision", t.precision, ("float32", "mixed_bfloat16", "mixed_float16")),
         ):
             check_choice(name, value, allowed)
         for name, value, lowest in (

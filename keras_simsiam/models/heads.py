@@ -7,7 +7,7 @@ import math
 import keras
 
 from keras_simsiam.errors import check_choice
-from keras_simsiam.models.resnet import BATCH_NORM
+from keras_simsiam.models.resnet import batch_norm as new_batch_norm
 
 
 def projector(
@@ -45,9 +45,7 @@ def projector(
     last = batch_norm == "all"
     z = _dense(x, output_dim, f"fc{layers}", use_bias=not last)
     if last:
-        z = keras.layers.BatchNormalization(
-            center=False, scale=False, name=f"bn{layers}", **BATCH_NORM
-        )(z)
+        z = new_batch_norm(f"bn{layers}", center=False, scale=False)(z)
     return keras.Model(inputs, z, name=name)
 
 
@@ -79,7 +77,7 @@ def predictor(
         x = _hidden(x, hidden_dim or max(1, dim // 4), i, batch_norm != "none")
     p = _dense(x, dim, f"fc{layers}", use_bias=batch_norm != "all")
     if batch_norm == "all":
-        p = keras.layers.BatchNormalization(name=f"bn{layers}", **BATCH_NORM)(p)
+        p = new_batch_norm(f"bn{layers}")(p)
     return keras.Model(z, p, name=name)
 
 
@@ -93,7 +91,7 @@ def _hidden(x, units: int, number: int, batch_norm: bool):
     """A fully connected layer, BatchNorm where asked for, and a ReLU."""
     x = _dense(x, units, f"fc{number}", use_bias=not batch_norm)
     if batch_norm:
-        x = keras.layers.BatchNormalization(name=f"bn{number}", **BATCH_NORM)(x)
+        x = new_batch_norm(f"bn{number}")(x)
     return keras.layers.ReLU(name=f"relu{number}")(x)
 
 

@@ -9,13 +9,26 @@ Layers carry torchvision's names, so that PyTorch's weights find their place.
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 
 from keras_simsiam.errors import InputError
 
 STEMS = ("imagenet", "cifar")
 
-BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
-"""PyTorch's BatchNorm: its momentum 0.1 is Keras's 0.9."""
+
+def batch_norm(name: str, **kwargs) -> keras.layers.BatchNormalization:
+    """PyTorch's BatchNorm: its momentum 0.1 is Keras's 0.9.
+
+    Made inside the scope of a `tf.distribute.Strategy`, it sees the batch of all devices.
+    """
+    return keras.layers.BatchNormalization(
+        momentum=0.9,
+        epsilon=1e-5,
+        # Not always: the moments of one device are computed more exactly without.
+        synchronized=tf.distribute.get_strategy().num_replicas_in_sync > 1,
+        name=name,
+        **kwargs,
+    )
 
 
 def resnet18(width: int = 64, stem: str = "imagenet", name: str = "resnet18") -> keras.Model:
@@ -61,13 +74,13 @@ def resnet(
     inputs = keras.Input((None, None, 3), name="images")
     if stem == "imagenet":
         x = _convolution(inputs, width, 7, 2, "conv1")
-        x = keras.layers.ReLU(name="relu1")(_batch_norm(x, "bn1"))
+        x = keras.layers.ReLU(name="relu1")(batch_norm("bn1")(x))
         # After a ReLU the zeros of the padding are PyTorch's minus infinity: never the maximum.
         x = keras.layers.ZeroPadding2D(1, name="pad_pool")(x)
         x = keras.layers.MaxPooling2D(3, 2, name="maxpool")(x)
     else:
         x = _convolution(inputs, width, 3, 1, "conv1")
-        x = keras.layers.ReLU(name="relu1")(_batch_norm(x, "bn1"))
+        x = keras.layers.ReLU(name="relu1")(batch_norm("bn1")(x))
     for stage, count in enumerate(blocks):
         for block in range(count):
             stride = 2 if stage > 0 and block == 0 else 1
@@ -88,12 +101,12 @@ def _block(x, channels: int, stride: int, bottleneck: bool, name: str):
     for i, (kernel, filters, step) in enumerate(plan, start=1):
         last = i == len(plan)
         y = _convolution(y, filters, kernel, step, f"{name}.conv{i}")
-        y = _batch_norm(y, f"{name}.bn{i}", gamma="zeros" if last else "ones")
+        y = batch_norm(f"{name}.bn{i}", gamma_initializer="zeros" if last else "ones")(y)
         if not last:
             y = keras.layers.ReLU(name=f"{name}.relu{i}")(y)
     if stride != 1 or x.shape[-1] != out:
         x = _convolution(x, out, 1, stride, f"{name}.downsample.0")
-        x = _batch_norm(x, f"{name}.downsample.1")
+        x = batch_norm(f"{name}.downsample.1")(x)
     return keras.layers.ReLU(name=f"{name}.relu")(keras.layers.Add(name=f"{name}.add")([y, x]))
 
 
@@ -113,7 +126,3 @@ def _convolution(x, filters: int, kernel: int, stride: int, name: str):
         kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         name=name,
     )(x)
-
-
-def _batch_norm(x, name: str, gamma: str = "ones"):
-    return keras.layers.BatchNormalization(gamma_initializer=gamma, name=name, **BATCH_NORM)(x)

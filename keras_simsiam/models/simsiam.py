@@ -12,6 +12,9 @@ from keras_simsiam.config import Augmentation
 from keras_simsiam.errors import check_choice
 from keras_simsiam.models import heads
 
+NOT_FINITE = "a gradient is not finite, first that of"
+"""How the error of a step begins whose gradients cannot be applied."""
+
 
 @keras.saving.register_keras_serializable("keras_simsiam")
 class SimSiam(keras.Model):
@@ -47,6 +50,10 @@ class SimSiam(keras.Model):
         augmentation: Makes the views inside the step from device batches; None takes views.
         image_size: Side of the views in pixels; needed with `augmentation`, else learnt from the
             first batch. `export_encoder` resizes to it.
+
+    Made inside the scope of a `tf.distribute.Strategy`, it trains on all its devices as on one: the
+    batch is shared out, and loss, gradients and z_std are those of the whole batch. With Keras's
+    policy "mixed_float16" it scales the loss; "mixed_bfloat16" needs nothing.
 
     Raises:
         ValueError: If the backbone's output is not one vector an image.
@@ -87,6 +94,15 @@ class SimSiam(keras.Model):
         self.image_size = image_size
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.z_std_tracker = keras.metrics.Mean(name="z_std")
+        # The optimisers do not count the steps that loss scaling skips.
+        self.step_counter = self.add_weight(
+            shape=(),
+            dtype="int64",
+            initializer="zeros",
+            trainable=False,
+            aggregation="only_first_replica",
+            name="steps",
+        )
         # All three parts are built already, and `fit` must not try to build by calling the model
         # on a batch of pairs.
         self.built = True
@@ -111,8 +127,13 @@ class SimSiam(keras.Model):
                 slower for convolutions on CPUs.
             **kwargs: Whatever else `keras.Model.compile` takes.
         """
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
-        self.predictor_optimizer = keras.optimizers.get(predictor_optimizer)
+        optimizers = [keras.optimizers.get(o) for o in (optimizer, predictor_optimizer)]
+        if self.dtype_policy.name == "mixed_float16":
+            optimizers = [o and _with_loss_scale(o) for o in optimizers]
+        super().compile(
+            optimizer=optimizers[0], jit_compile=jit_compile, auto_scale_loss=False, **kwargs
+        )
+        self.predictor_optimizer = optimizers[1]
         for opt, variables in self._optimizer_groups():
             opt.build(variables)
 
@@ -124,18 +145,44 @@ class SimSiam(keras.Model):
     @property
     def steps_done(self) -> int:
         """Training steps so far, over all calls of `fit` and across checkpoints."""
-        return int(self.optimizer.iterations.numpy())
+        return int(self.step_counter.numpy())
 
     def train_step(self, data) -> dict[str, tf.Tensor]:
-        """One step of Algorithm 1 on a batch of pairs."""
+        """One step of Algorithm 1 on a batch of pairs.
+
+        Raises:
+            tf.errors.InvalidArgumentError: If a gradient is not finite, naming the first such
+                variable; no weight has been changed then. Not where XLA compiles the step, and not
+                in float16, where loss scaling skips the step.
+        """
+        groups = self._optimizer_groups()
         with tf.GradientTape() as tape:
             loss, z1 = self._forward(data, training=True)
-        groups = self._optimizer_groups()
-        gradients = tape.gradient(loss, [variables for _, variables in groups])
+            # Optimisers add up what the replicas give them.
+            scaled = self.optimizer.scale_loss(loss) / _replicas()
+        gradients = tape.gradient(scaled, [variables for _, variables in groups])
+        gradients = self._checked(gradients, [v.path for _, vs in groups for v in vs])
         learning_rate = tf.identity(self.optimizer.learning_rate)
         for (optimizer, variables), group in zip(groups, gradients, strict=True):
             optimizer.apply_gradients(zip(group, variables, strict=True))
+        self.step_counter.assign_add(1)
         return {**self._track(loss, z1), "learning_rate": learning_rate}
+
+    def _checked(self, gradients: list[list], paths: list[str]) -> list[list]:
+        """The gradients, if all are finite; what is done if not hangs on the precision."""
+        flat = tf.nest.flatten(gradients)
+        finite = tf.stack([tf.reduce_all(tf.math.is_finite(g)) for g in flat])
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            # Each optimiser looks at its own gradients; both must skip the same steps, so that
+            # they keep the same scale.
+            all_finite = tf.reduce_all(finite)
+            flat = [tf.where(all_finite, g, tf.constant(float("nan"), g.dtype)) for g in flat]
+        elif not self.jit_compile:  # XLA has no such errors
+            first = tf.gather(paths, tf.argmin(tf.cast(finite, tf.int32)))
+            check = tf.debugging.Assert(tf.reduce_all(finite), [NOT_FINITE, first])
+            with tf.control_dependencies([check] if check is not None else []):
+                flat = [tf.identity(g) for g in flat]
+        return tf.nest.pack_sequence_as(gradients, flat)
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """The loss and z_std of a batch of pairs, BatchNorm in evaluation mode."""
@@ -143,7 +190,7 @@ class SimSiam(keras.Model):
 
     def _track(self, loss: tf.Tensor, z1: tf.Tensor) -> dict[str, tf.Tensor]:
         """Adds a batch to what is averaged over the epoch, and gives the averages so far."""
-        self.loss_tracker.update_state(loss)
+        self.loss_tracker.update_state(_mean_over_replicas(loss))
         self.z_std_tracker.update_state(z_std(z1))
         return {m.name: m.result() for m in self.metrics}
 
@@ -251,12 +298,32 @@ def z_std(z: tf.Tensor) -> tf.Tensor:
         z: ``[B, d]``.
 
     Returns:
-        The standard deviation over the batch of each dimension of z / |z|, averaged over
-        dimensions and multiplied by √d; a scalar.
+        The standard deviation over the batch, that of all replicas, of each dimension of z / |z|,
+        averaged over dimensions and multiplied by √d; a scalar.
     """
     z = _normalized(z)
     root_d = tf.sqrt(tf.cast(tf.shape(z)[1], z.dtype))
-    return root_d * tf.reduce_mean(tf.math.reduce_std(z, axis=0))
+    mean = _mean_over_replicas(tf.reduce_mean(z, axis=0))
+    variance = _mean_over_replicas(tf.reduce_mean(tf.square(z - mean), axis=0))
+    return root_d * tf.reduce_mean(tf.sqrt(variance))
+
+
+def _with_loss_scale(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer)
+
+
+def _replicas() -> int:
+    """How many devices share the batch."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """The mean of what each device has, on each of them; all have as many images."""
+    if _replicas() == 1:
+        return value
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
 def _normalized(v: tf.Tensor) -> tf.Tensor:

@@ -104,6 +104,15 @@ def _test_images(dataset: str, data_dir: str | None) -> data.Dataset | None:
 
 def build_model(run: Run, inputs: Inputs) -> SimSiam:
     """The compiled model of a run, its weights drawn with the run's seed."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(run.training.precision)
+    try:
+        return _build_model(run, inputs)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _build_model(run: Run, inputs: Inputs) -> SimSiam:
     m, t = run.model, run.training
     keras.utils.set_random_seed(t.seed)
     backbone = BACKBONES[m.backbone](width=m.width, stem=m.stem)
@@ -172,7 +181,7 @@ def describe(run: Run, inputs: Inputs, model: SimSiam, baselines: dict) -> str:
         "training": f"{t.epochs} epochs of {inputs.steps_per_epoch:,} steps of {t.batch_size} "
         f"images, {inputs.steps:,} steps in all; learning rate {rate:.4g} "
         f"({t.learning_rate:g} × {t.batch_size} / 256), weight decay {t.weight_decay:g}; "
-        f"seed {t.seed}",
+        f"seed {t.seed}; {t.precision}{', deterministic' if t.deterministic else ''}",
         "device": ", ".join(d.name.removeprefix("/device:") for d in devices),
     }
     if inputs.monitor is None:
