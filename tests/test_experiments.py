@@ -144,7 +144,7 @@ def page(trained, tmp_path):
 def test_report_is_one_page_with_all_that_it_shows(page):
     text = page.read_text()
     for words in (
-        "<h2>Compares predictors.</h2>",
+        "<h2>Compares predictors (photo_patches)</h2>",
         "<td>55.0% (50.0% to 60.0%)</td>",
         "<td>random weights</td>",
         "data:image/png;base64,",
