@@ -249,7 +249,7 @@ def _done(run: Run, prepare: Callable | None) -> pathlib.Path:
     if not ended.exists() or json.loads(ended.read_text())["status"] == "interrupted":
         keras.backend.clear_session()
         try:
-            if train(run, output, prepare)["status"] == "interrupted":
+            if train(run, output, prepare)["status"] in ("interrupted", "preempted"):
                 sys.exit("interrupted; start the same command again to go on")
         except TrainingDiverged as e:
             print(f"diverged: {e}")

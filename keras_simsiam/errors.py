@@ -20,6 +20,10 @@ class TrainingDiverged(RuntimeError):
     """The loss is no longer finite: the message says at which step and what to try."""
 
 
+class CannotWrite(RuntimeError):
+    """A run's files cannot be written: the message says what, why and what is safe."""
+
+
 def check_choice(name: str, value: str, allowed: Iterable[str]) -> None:
     """Raises InputError where a value is none of those allowed, naming it and them."""
     if value not in allowed:

@@ -17,6 +17,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from keras_simsiam.training.run import train  # brings TensorFlow, which takes seconds
 
     summary = train(run, parsed.output)
+    if summary["status"] == "preempted":
+        print(
+            f"\npreempted: step {summary['steps']:,} is in the checkpoint; the same command with "
+            "--resume goes on"
+        )
+        return 0
     print(_table(summary))
     return 130 if summary["status"] == "interrupted" else 0
 

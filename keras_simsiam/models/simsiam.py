@@ -165,7 +165,8 @@ class SimSiam(keras.Model):
         learning_rate = tf.identity(self.optimizer.learning_rate)
         for (optimizer, variables), group in zip(groups, gradients, strict=True):
             optimizer.apply_gradients(zip(group, variables, strict=True))
-        self.step_counter.assign_add(1)
+        with tf.control_dependencies(tf.nest.flatten(gradients)):
+            self.step_counter.assign_add(1)
         return {**self._track(loss, z1), "learning_rate": learning_rate}
 
     def _checked(self, gradients: list[list], paths: list[str]) -> list[list]:

@@ -38,6 +38,7 @@ class KNNMonitor(keras.callbacks.Callback):
         image_size: Side in pixels that the model is trained at; that of the images where None.
         mean: Of each channel, in [0, 1], as in training.
         std: Of each channel.
+        epochs: Epochs of the whole training, where `fit` is called for parts of it.
 
     Attributes:
         latest: The last `KNNAccuracy`, or None.
@@ -55,8 +56,10 @@ class KNNMonitor(keras.callbacks.Callback):
         image_size: int | None = None,
         mean: tuple[float, ...] = IMAGENET_MEAN,
         std: tuple[float, ...] = IMAGENET_STD,
+        epochs: int | None = None,
     ):
         super().__init__()
+        self.epochs = epochs
         self.bank, self.bank_labels = bank, bank_labels
         self.queries, self.query_labels = queries, query_labels
         self.every = every
@@ -84,7 +87,7 @@ class KNNMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Evaluates where it is time to."""
         due = self.every and (epoch + 1) % self.every == 0
-        if due or epoch + 1 == self.params["epochs"]:
+        if due or epoch + 1 == (self.epochs or self.params["epochs"]):
             self.latest = self.evaluate()
             if logs is not None:
                 logs["knn_top1"] = self.latest.top1
@@ -177,7 +180,7 @@ class HistoryFile(keras.callbacks.Callback):
     """
 
     COLUMNS = (
-        *("epoch", "loss", "z_std", "learning_rate", "knn_top1", "images_per_second"),
+        *("epoch", "loss", "z_std", "learning_rate", "knn_top1"),
         *("backbone_std", "projector_std", "backbone_rank", "projector_rank"),
     )
 
@@ -205,31 +208,3 @@ class HistoryFile(keras.callbacks.Callback):
                 for row in self.rows
             )
         os.replace(aside, self.path)
-
-
-class Checkpoints(keras.callbacks.Callback):
-    """Writes the whole model, optimisers included, after each epoch, and keeps the last few.
-
-    A checkpoint is ``step-00001234.keras``, which `keras.models.load_model` reads.
-
-    Args:
-        folder: Where they go.
-        keep: How many are kept.
-    """
-
-    def __init__(self, folder: pathlib.Path, keep: int = 3):
-        super().__init__()
-        self.folder, self.keep = folder, keep
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Writes one."""
-        self.save()
-
-    def save(self) -> None:
-        """Writes one now: aside first, then renamed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        aside = self.folder / "partial.keras"
-        self.model.save(aside)
-        os.replace(aside, self.folder / f"step-{self.model.steps_done:08d}.keras")
-        for old in sorted(self.folder.glob("step-*.keras"))[: -self.keep]:
-            old.unlink()

@@ -32,6 +32,18 @@ class Output:
     """Delete a run of that name first."""
     resume: bool = flag(False, negative_prefix="--no-")
     """Go on with the run of that name where its last checkpoint is."""
+    checkpoint_every: float = 10.0
+    """Minutes after which a checkpoint is written within an epoch, too; 0 for never."""
+    keep_checkpoints: int = 3
+    """Checkpoints that are kept, besides that of the highest kNN accuracy."""
+
+    def __post_init__(self):
+        if not self.checkpoint_every >= 0:
+            raise InputError(f"checkpoint_every {self.checkpoint_every} is negative")
+        if self.keep_checkpoints < 1:
+            raise InputError(
+                f"keep_checkpoints {self.keep_checkpoints} is too small; the least is 1"
+            )
 
 
 class RunFolder:
@@ -78,14 +90,14 @@ class RunFolder:
                     "that run, or --overwrite to delete it"
                 )
 
-    def latest_checkpoint(self) -> pathlib.Path | None:
-        """The checkpoint of the most steps, or None."""
-        return max(self.checkpoints.glob("step-*.keras"), default=None)
+    def has_checkpoint(self) -> bool:
+        """Whether there is any; `checkpoints.latest` finds the last that is whole."""
+        return any(self.checkpoints.glob("step-*.keras"))
 
     def check_resumable(self, run: Run) -> None:
         """Raises InputError where there is nothing to go on with, or it was another run."""
         config, summary = self.path / "config.yaml", self.path / "summary.json"
-        if not config.exists() or self.latest_checkpoint() is None:
+        if not config.exists() or not self.has_checkpoint():
             raise InputError(f"run '{self.path}' cannot be resumed: it has no checkpoint")
         if summary.exists() and json.loads(summary.read_text())["status"] == "finished":
             raise InputError(f"run '{self.path}' has finished already; there is nothing to resume")

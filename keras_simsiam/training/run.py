@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import re
+import signal
+import threading
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -11,15 +16,11 @@ import tensorflow as tf
 
 from keras_simsiam import augment, data, plots
 from keras_simsiam.config import Run
-from keras_simsiam.errors import InputError, TrainingDiverged
+from keras_simsiam.errors import CannotWrite, InputError, TrainingDiverged
 from keras_simsiam.export import export_encoder
-from keras_simsiam.models.simsiam import SimSiam
-from keras_simsiam.training.callbacks import (
-    Checkpoints,
-    HistoryFile,
-    StopOnBadLoss,
-    Throughput,
-)
+from keras_simsiam.models.simsiam import NOT_FINITE, SimSiam
+from keras_simsiam.training import checkpoints
+from keras_simsiam.training.callbacks import HistoryFile, StopOnBadLoss, Throughput
 from keras_simsiam.training.collapse import CollapseMonitor
 from keras_simsiam.training.output import Output, RunFolder
 from keras_simsiam.training.setup import (
@@ -35,6 +36,8 @@ def train(run: Run, output: Output, prepare: Callable[[SimSiam], None] | None = 
     """Trains, and writes ``run_dir/name`` and ``saved_model_dir/name``.
 
     Ctrl-C ends it early: the checkpoint, figures and summary so far are written all the same.
+    SIGTERM, which comes before a machine is taken away, ends it after the step under way with a
+    checkpoint and nothing else.
 
     Args:
         run: The configuration.
@@ -43,12 +46,14 @@ def train(run: Run, output: Output, prepare: Callable[[SimSiam], None] | None = 
             change what no setting does.
 
     Returns:
-        The summary, as in ``summary.json``.
+        The summary, as in ``summary.json``; after SIGTERM its ``status``, "preempted", and
+        ``steps``.
 
     Raises:
         InputError: If something does not fit; nothing has been written then.
         TrainingDiverged: If the loss is not finite; the run's folder then holds the last good
             checkpoint, and figures and summary up to there.
+        CannotWrite: If the disk is full, or the like; the checkpoints so far are whole.
     """
     if output.overwrite and output.resume:
         raise InputError("--overwrite and --resume exclude each other; give one of them")
@@ -57,30 +62,58 @@ def train(run: Run, output: Output, prepare: Callable[[SimSiam], None] | None = 
         folder.check_resumable(run)
     else:
         folder.check_free(output.overwrite)
+    if run.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
     inputs = load_inputs(run)
     model = build_model(run, inputs)
     if prepare is not None:
         prepare(model)
     baselines = folder.baselines() if output.resume else measure_baselines(model, inputs.monitor)
     print(describe(run, inputs, model, baselines))
+    resumed = {}
     if output.resume:
-        model = keras.models.load_model(folder.latest_checkpoint())
-        print(f"going on from {folder.latest_checkpoint()}")
+        model, resumed = _load(folder, model, inputs)
     else:
         folder.create(run, baselines)
     print(f"writing to {folder.path} and {folder.saved_model}\n", flush=True)
-    return _Training(run, folder, inputs, model, baselines).run_to_the_end()
+    return _Training(run, output, folder, inputs, model, baselines, resumed).run_to_the_end()
+
+
+def _load(folder: RunFolder, built: SimSiam, inputs: Inputs) -> tuple[SimSiam, dict]:
+    """The model of the last checkpoint, and what was remembered in it."""
+    path, resumed = checkpoints.latest(folder.checkpoints)
+    if resumed["dataset"] != inputs.description:
+        raise InputError(
+            f"checkpoint '{path}' is of other images: {resumed['dataset']}; here are "
+            f"{inputs.description}"
+        )
+    model = keras.models.load_model(path)
+    checkpoints.check_fits(model, built, path)
+    print(f"going on from {path}, step {model.steps_done:,}")
+    return model, resumed
+
+
+class _Preempted(Exception):
+    """SIGTERM came, and a checkpoint has been written."""
 
 
 class _Training:
     """A run under way: fits, and writes down what came of it however it ends."""
 
     def __init__(
-        self, run: Run, folder: RunFolder, inputs: Inputs, model: SimSiam, baselines: dict
+        self,
+        run: Run,
+        output: Output,
+        folder: RunFolder,
+        inputs: Inputs,
+        model: SimSiam,
+        baselines: dict,
+        resumed: dict,
     ):
         self.run, self.folder, self.inputs, self.model = run, folder, inputs, model
         self.baselines = baselines
         self.first_step = model.steps_done
+        self.preempted = threading.Event()
         self.history = HistoryFile(
             folder.path / "history.csv", self.first_step // inputs.steps_per_epoch
         )
@@ -94,7 +127,14 @@ class _Training:
             std=a.std,
             log_dir=str(folder.path / "tensorboard"),
         )
-        self.checkpoints = Checkpoints(folder.checkpoints)
+        self.collapse.collapse = resumed.get("collapse")
+        self.checkpoints = checkpoints.Checkpoints(
+            folder.checkpoints,
+            output.keep_checkpoints,
+            output.checkpoint_every,
+            lambda: {"dataset": inputs.description, "collapse": self.collapse.collapse},
+            resumed.get("metrics") if self.first_step % inputs.steps_per_epoch else None,
+        )
         self.checkpoints.set_model(model)
 
     def run_to_the_end(self) -> dict:
@@ -105,20 +145,64 @@ class _Training:
             if self.inputs.monitor is not None and not self.history.rows:
                 untrained = self.baselines["knn_top1_random_weights"]
                 self.history.add({"epoch": 0, "knn_top1": untrained})
-            self._fit()
+            with self._ends_on_sigterm():
+                self._fit()
             if self.model.stop_training:
                 status = "collapsed"
         except KeyboardInterrupt:
             status = "interrupted"
             print("\ninterrupted: writing the checkpoint, the figures and the summary so far")
-            self.checkpoints.save()
+            self.checkpoints.save_within_epoch()
+        except _Preempted:
+            return {"status": "preempted", "steps": self.model.steps_done}
         except TrainingDiverged as e:
             status, diverged = "diverged", e
+        except tf.errors.InvalidArgumentError as e:
+            if NOT_FINITE not in str(e):
+                raise
+            status, diverged = "diverged", TrainingDiverged(self._not_finite(str(e)))
+        except OSError as e:
+            if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise
+            raise CannotWrite(
+                f"'{self.folder.path}' cannot be written: {e.strerror or e}. The checkpoints in it "
+                "are whole; make room, and --resume goes on from the last"
+            ) from e
         seconds = time.perf_counter() - started
         summary = self._finish(status, seconds)
         if diverged is not None:
             raise diverged
         return summary
+
+    def _not_finite(self, error: str) -> str:
+        """What a step said whose gradients could not be applied, for people."""
+        layer = re.search(rf"{NOT_FINITE}\] \[([^\]]*)\]", error)[1]
+        return (
+            f"{NOT_FINITE} {layer}, at step {self.model.steps_done + 1:,}; try a lower "
+            "--learning-rate, or --warmup-epochs. The last checkpoint is from before that"
+        )
+
+    @contextlib.contextmanager
+    def _ends_on_sigterm(self):
+        """Lets the step under way end when SIGTERM comes; a second SIGTERM kills."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals are for the main thread
+            return
+
+        def take(*_):
+            signal.signal(signal.SIGTERM, before)
+            self.preempted.set()
+
+        before = signal.signal(signal.SIGTERM, take)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _stop_where_preempted(self, batch, logs) -> None:
+        if self.preempted.is_set():
+            self.checkpoints.save_within_epoch()
+            raise _Preempted
 
     def _views(self, start_step: int) -> tf.data.Dataset:
         return data.views(
@@ -147,8 +231,10 @@ class _Training:
             self.collapse,
             *([self.inputs.monitor] if self.inputs.monitor else []),
             self.history,
-            self.checkpoints,
             keras.callbacks.TensorBoard(str(self.folder.path / "tensorboard"), write_graph=False),
+            # After all that is written of an epoch, so that it says that the epoch is done.
+            self.checkpoints,
+            keras.callbacks.LambdaCallback(on_train_batch_end=self._stop_where_preempted),
         ]
         per_epoch = self.inputs.steps_per_epoch
         epoch, done = divmod(self.first_step, per_epoch)
@@ -174,10 +260,9 @@ class _Training:
 
     def _finish(self, status: str, seconds: float) -> dict:
         """Evaluates, exports, draws; gives and writes the summary."""
-        checkpoint = self.folder.latest_checkpoint()
-        if status == "diverged" and checkpoint is not None:
-            self.model = keras.models.load_model(checkpoint)
-        usable = status != "diverged" or checkpoint is not None
+        usable = status != "diverged" or self.folder.has_checkpoint()
+        if status == "diverged" and usable:
+            self.model = keras.models.load_model(checkpoints.latest(self.folder.checkpoints)[0])
         a, monitor = self.run.augmentation, self.inputs.monitor
         accuracy = None
         if monitor is not None and usable:

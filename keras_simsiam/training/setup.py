@@ -90,6 +90,7 @@ def load_inputs(run: Run) -> Inputs:
             image_size=size,
             mean=run.augmentation.mean,
             std=run.augmentation.std,
+            epochs=t.epochs,
         )
     return Inputs(train.images, monitor, size, t.batch_size, t.epochs, description)
 

@@ -59,6 +59,7 @@ class SimSiamHyperModel(kt.HyperModel):
             raise InputError(f"dataset '{run.data.dataset}' has no labels, which kNN needs")
         watch = CollapseMonitor(inputs.images, image_size=inputs.size, mean=a.mean, std=a.std)
         first_epoch = kwargs.pop("initial_epoch", 0)
+        inputs.monitor.epochs = kwargs.pop("epochs", run.training.epochs)
         history = model.fit(
             data.views(
                 inputs.images,
@@ -70,7 +71,7 @@ class SimSiamHyperModel(kt.HyperModel):
                 run.data.augment_on,
                 pairs=2 if run.model.symmetry == "two_pairs" else 1,
             ),
-            epochs=kwargs.pop("epochs", run.training.epochs),
+            epochs=inputs.monitor.epochs,
             initial_epoch=first_epoch,
             steps_per_epoch=inputs.steps_per_epoch,
             callbacks=[watch, inputs.monitor, *kwargs.pop("callbacks", [])],

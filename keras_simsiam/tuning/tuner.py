@@ -222,7 +222,7 @@ class SweepTuner(kt.Tuner):
                 entry.status, entry.cause = "failed", _cause(e)
                 entry.metrics = {"seconds": time.perf_counter() - started}
                 return
-        if summary["status"] == "interrupted":
+        if summary["status"] in ("interrupted", "preempted"):
             entry.attempts -= 1
             self.ledger.write(entry)
             raise KeyboardInterrupt

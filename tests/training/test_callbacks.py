@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from keras_simsiam import KNNMonitor, TrainingDiverged
-from keras_simsiam.training.callbacks import Checkpoints, HistoryFile, StopOnBadLoss, Throughput
+from keras_simsiam.training.callbacks import HistoryFile, StopOnBadLoss, Throughput
+from keras_simsiam.training.checkpoints import Checkpoints
 
 
 class Regression(keras.Model):
@@ -77,14 +78,6 @@ def test_a_weight_that_is_not_finite_is_noticed_before_a_checkpoint_is_written(t
     with pytest.raises(TrainingDiverged, match="bias is no longer finite at step 1"):
         fit(model, [Spoil(), StopOnBadLoss(), Checkpoints(tmp_path)], steps=1)
     assert not any(tmp_path.iterdir())
-
-
-def test_checkpoints_keep_the_last_few_and_leave_no_parts(tmp_path):
-    model = Regression()
-    model.compile("sgd", "mse")
-    fit(model, [Checkpoints(tmp_path / "checkpoints", keep=2)], epochs=4)
-    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
-    assert names == ["step-00000009.keras", "step-00000012.keras"]
 
 
 def test_history_file_has_a_row_an_epoch_and_goes_on_where_it_was(tmp_path):
