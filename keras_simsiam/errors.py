@@ -24,6 +24,10 @@ class CannotWrite(RuntimeError):
     """A run's files cannot be written: the message says what, why and what is safe."""
 
 
+class LostWorker(RuntimeError):
+    """Another process of the training is gone: the message says what to do."""
+
+
 def check_choice(name: str, value: str, allowed: Iterable[str]) -> None:
     """Raises InputError where a value is none of those allowed, naming it and them."""
     if value not in allowed:

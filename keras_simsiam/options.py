@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import simple_parsing
 
 from keras_simsiam import config, presets
-from keras_simsiam.errors import CannotWrite, InputError, TrainingDiverged
+from keras_simsiam.errors import CannotWrite, InputError, LostWorker, TrainingDiverged
 
 
 class Parser(simple_parsing.ArgumentParser):
@@ -96,14 +96,14 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     """Runs a command and exits.
 
     The exit code is the command's own, 2 with one line for bad input, 1 for a training that
-    diverged or cannot write, or 130 for Ctrl-C where there was nothing to save.
+    diverged, cannot write or lost a worker, or 130 for Ctrl-C where there was nothing to save.
     """
     # Warnings are for the person at the keyboard, too; the place in our code says nothing to them.
     warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {message}\n"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         sys.exit(command(None))
-    except (InputError, TrainingDiverged, CannotWrite) as e:
+    except (InputError, TrainingDiverged, CannotWrite, LostWorker) as e:
         print(f"error: {e}", file=sys.stderr)
         sys.exit(2 if isinstance(e, InputError) else 1)
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from keras_simsiam import options
+from keras_simsiam.training.devices import Devices
 from keras_simsiam.training.output import Output
 
 
@@ -12,18 +13,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parses the options and trains; gives the exit code."""
     parser = options.Parser("train", "Train SimSiam on images without labels.")
     parser.add_arguments(Output, dest="output")
+    parser.add_arguments(Devices, dest="devices")
     run, parsed = options.parse_run(parser, argv)
 
     from keras_simsiam.training.run import train  # brings TensorFlow, which takes seconds
 
-    summary = train(run, parsed.output)
+    summary = train(run, parsed.output, devices=parsed.devices)
     if summary["status"] == "preempted":
         print(
             f"\npreempted: step {summary['steps']:,} is in the checkpoint; the same command with "
             "--resume goes on"
         )
         return 0
-    print(_table(summary))
+    if "epochs" in summary:  # which a worker that is not the chief does not know
+        print(_table(summary))
     return 130 if summary["status"] == "interrupted" else 0
 
 

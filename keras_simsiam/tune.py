@@ -16,6 +16,7 @@ from simple_parsing import flag
 from keras_simsiam import options
 from keras_simsiam.config import Run, read_yaml
 from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.training.devices import Devices
 from keras_simsiam.training.output import Output, RunFolder
 
 
@@ -54,13 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="predictor, batch_size, optimizer, augmentation, full, or a YAML file of your own",
     )
     parser.add_arguments(Search, dest="search")
+    parser.add_arguments(Devices, dest="devices")
     run, parsed = options.parse_run(parser, argv)
     search: Search = parsed.search
     check_choice("tuner", search.tuner, ("auto", "grid", "random", "hyperband", "bayesian"))
     if search.max_trials is not None and search.max_trials < 1:
         raise InputError(f"max_trials {search.max_trials} is too small; the least is 1")
     _set_role(search)
-    return _search(parsed.sweep, search, run)
+    if parsed.devices.strategy == "multi_worker":
+        raise InputError("a sweep over several machines is one with --chief and --worker")
+    return _search(parsed.sweep, search, parsed.devices, run)
 
 
 def _set_role(search: Search) -> None:
@@ -81,7 +85,7 @@ def _set_role(search: Search) -> None:
     os.environ["KERASTUNER_TUNER_ID"] = name
 
 
-def _search(sweep: str, search: Search, run: Run) -> int:
+def _search(sweep: str, search: Search, devices: Devices, run: Run) -> int:
     from keras_simsiam.tuning import results, sweeps  # bring TensorFlow, which takes seconds
     from keras_simsiam.tuning.space import Space
     from keras_simsiam.tuning.tuner import make_oracle, open_tuner
@@ -108,7 +112,7 @@ def _search(sweep: str, search: Search, run: Run) -> int:
         flush=True,
     )
     with contextlib.nullcontext() if is_worker else _alone(folder.path):
-        tuner = open_tuner(oracle, space, folder.path, trials, is_worker)
+        tuner = open_tuner(oracle, space, folder.path, trials, devices, is_worker)
         tuner.search()
     if is_worker:
         print("no more trials; the chief has the results")

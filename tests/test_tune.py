@@ -157,7 +157,7 @@ def test_ctrl_c_ends_the_sweep_which_goes_on_when_started_again(sweep, monkeypat
     code, folder = sweep({"training.batch_size": [100, 998]})
     assert code == 130
     assert entries(folder)[0].status == "finished"
-    monkeypatch.setattr(tuner, "train", lambda run, out: fake.train(Run(), out))
+    monkeypatch.setattr(tuner, "train", lambda run, out, **_: fake.train(Run(), out))
     code, _ = sweep({"training.batch_size": [100, 998]})
     assert code == 0
     assert entries(folder)[1].status == "finished"
@@ -222,6 +222,7 @@ def test_bad_options_are_one_line_and_write_nothing(tmp_path, monkeypatch, capsy
         (["predictor", "--chief", "localhost"], "'localhost' is no HOST:PORT"),
         (["predictor", "--chief", "a:1", "--worker", "b:1"], "exclude each other"),
         (["predictor", "--worker", "b:1", "--worker-name", "chief2"], "has 'chief' in it"),
+        (["predictor", "--strategy", "multi_worker"], "--chief and --worker"),
         (["predictor", "--width", "0"], "width 0 is too small"),
         (["batch_size", "--epochs", "1"], "warmup_epochs 1 must be fewer than epochs 1"),
     ):

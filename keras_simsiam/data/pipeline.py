@@ -9,6 +9,7 @@ gets the batches it would have had, and the views of an epoch are the same for e
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -30,6 +31,7 @@ def views(
     start_step: int = 0,
     augment_on: str = "host",
     pairs: int = 1,
+    part: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """An endless dataset of batches of view pairs, for `SimSiam.fit(..., steps_per_epoch=...)`.
 
@@ -46,6 +48,7 @@ def views(
             `keras_simsiam.augment.make_views` makes them of, on the accelerator.
         pairs: Pairs of views of each image; 2 gives ``(x1, x2, x3, x4)``, which
             ``SimSiam(symmetry="two_pairs")`` takes.
+        part: Which part of each batch, and of how many equal ones, for one of several workers.
 
     Raises:
         InputError: If the batch does not fit the images, or an argument is none of those.
@@ -57,13 +60,16 @@ def views(
         )
     if augment_on not in ("host", "device"):
         raise InputError(f"augment_on '{augment_on}' is neither host nor device")
+    if batch_size % part[1]:
+        raise InputError(f"batch_size {batch_size} cannot be shared out evenly over {part[1]}")
     size = image_size or side_of(images)
+    places = Places(batch_size, start_step, *part)
     if isinstance(images, np.ndarray):
-        batches = _array_batches(images, augmentation, batch_size, seed, pairs, start_step)
+        batches = _array_batches(images, augmentation, places, seed, pairs)
     elif isinstance(images, ImageFiles):
-        batches = _file_batches(images, augmentation, batch_size, seed, pairs, size, start_step)
+        batches = _file_batches(images, augmentation, places, seed, pairs, size)
     else:
-        batches = _stream_batches(images, augmentation, batch_size, seed, pairs, size, start_step)
+        batches = _stream_batches(images, augmentation, places, seed, pairs, size)
     if augment_on == "host":
         # One XLA cluster is about three times as fast as single operations.
         make_views = tf.function(
@@ -147,30 +153,59 @@ def _square(images: tf.Tensor, size: int) -> tf.Tensor:
     return tf.cast(tf.round(resize_square(images, size)), tf.uint8)
 
 
-def _array_batches(images, augmentation, batch_size, seed, pairs, start_step) -> tf.data.Dataset:
+@dataclass(frozen=True)
+class Places:
+    """The positions of the training that a pipeline gives: one part of each batch.
+
+    Attributes:
+        batch_size: Images a batch, over all parts.
+        start_step: The first batch.
+        index: Which part.
+        parts: Of how many.
+    """
+
+    batch_size: int
+    start_step: int
+    index: int
+    parts: int
+
+    @property
+    def size(self) -> int:
+        """Images of a batch that are in this part."""
+        return self.batch_size // self.parts
+
+    def of_step(self, step: tf.Tensor) -> tf.Tensor:
+        """Positions of a batch, int64 ``[size]``."""
+        first = step * self.batch_size + self.index * self.size
+        return first + tf.range(self.size, dtype=tf.int64)
+
+    def contain(self, position: tf.Tensor) -> tf.Tensor:
+        """Whether a position is one of these."""
+        step, place = position // self.batch_size, position % self.batch_size
+        return (step >= self.start_step) & (place // self.size == self.index)
+
+
+def _array_batches(images, augmentation, places, seed, pairs) -> tf.data.Dataset:
     """Batches of images that lie in memory, with the parameters of their views."""
     held = _hold(images)
     height, width = images.shape[1:3]
 
     def batch(step: tf.Tensor) -> dict:
-        positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        epochs, examples = _examples(positions, len(images), seed)
+        epochs, examples = _examples(places.of_step(step), len(images), seed)
         parameters = tuple(
             augment.draw(augmentation, numbers, height, width)
             for numbers in tf.unstack(augment.uniforms(seed, epochs, examples, 2 * pairs))
         )
         gathered = tf.gather(held, examples)
         return {
-            "images": tf.ensure_shape(gathered, [batch_size, height, width, 3]),
+            "images": tf.ensure_shape(gathered, [places.size, height, width, 3]),
             "parameters": parameters,
         }
 
-    return tf.data.Dataset.counter(start_step).map(batch, tf.data.AUTOTUNE)
+    return tf.data.Dataset.counter(places.start_step).map(batch, tf.data.AUTOTUNE)
 
 
-def _file_batches(
-    files, augmentation, batch_size, seed, pairs, size, start_step
-) -> tf.data.Dataset:
+def _file_batches(files, augmentation, places, seed, pairs, size) -> tf.data.Dataset:
     """Batches of crops of images of many sizes, decoded as they are needed."""
     paths = tf.constant(files.paths)
 
@@ -179,28 +214,28 @@ def _file_batches(
         image = files.decode(tf.gather(paths, example))
         return _crops(image, augmentation, seed, epoch, example, pairs, size)
 
-    positions = tf.data.Dataset.counter(start_step * batch_size)
-    return positions.map(crops, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
+    positions = tf.data.Dataset.counter(places.start_step).map(places.of_step).unbatch()
+    return positions.map(crops, tf.data.AUTOTUNE).batch(places.size, drop_remainder=True)
 
 
-def _stream_batches(
-    stream, augmentation, batch_size, seed, pairs, size, start_step
-) -> tf.data.Dataset:
+def _stream_batches(stream, augmentation, places, seed, pairs, size) -> tf.data.Dataset:
     """The same from a source that can only be read in its own order.
 
     It is shuffled by files and a buffer, epoch by epoch. Entering in the middle reads and throws
     away what lies before, from the beginning of that epoch.
     """
-    epoch, skipped = divmod(start_step * batch_size, len(stream))
+    epoch = places.start_step * places.batch_size // len(stream)
+
+    def crops(epoch: tf.Tensor, example: tf.Tensor, record: tf.Tensor) -> dict:
+        return _crops(stream.decode(record), augmentation, seed, epoch, example, pairs, size)
 
     def crops_of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        return stream.shuffled(seed, epoch).map(
-            lambda example, image: _crops(image, augmentation, seed, epoch, example, pairs, size),
-            tf.data.AUTOTUNE,
-        )
+        numbered = stream.shuffled(seed, epoch).enumerate(epoch * len(stream))
+        here = numbered.filter(lambda position, _: places.contain(position))
+        return here.map(lambda _, record: crops(epoch, *record), tf.data.AUTOTUNE)
 
-    crops = tf.data.Dataset.counter(epoch).flat_map(crops_of_epoch).skip(skipped)
-    return crops.batch(batch_size, drop_remainder=True)
+    all_crops = tf.data.Dataset.counter(epoch).flat_map(crops_of_epoch)
+    return all_crops.batch(places.size, drop_remainder=True)
 
 
 def _crops(image, augmentation, seed, epoch, example, pairs, size) -> dict:

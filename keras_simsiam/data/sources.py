@@ -69,7 +69,7 @@ class ImageStream:
         return dataclasses.replace(self, count=-(-self.count // step), step=step)
 
     def shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
-        """``(example, image)`` of one epoch: its files shuffled, then each 10,000 records.
+        """``(example, record)`` of one epoch: its files shuffled, then each 10,000 records.
 
         The example is an int64 that names its file and its place there, so that its views do not
         depend on the order.
@@ -92,7 +92,7 @@ class ImageStream:
 
         # Records are shuffled, not images: decoded images would fill the memory. Not by
         # Dataset.shuffle, because its order depends on TensorFlow's global seed as well.
-        shuffled = (
+        return (
             tf.data.Dataset.from_tensor_slices(order)
             .flat_map(records)
             .batch(SHUFFLE_BUFFER)
@@ -100,4 +100,3 @@ class ImageStream:
             .map(shuffle)
             .unbatch()
         )
-        return shuffled.map(lambda i, record: (i, self.decode(record)), tf.data.AUTOTUNE)

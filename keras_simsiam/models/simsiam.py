@@ -11,13 +11,14 @@ from keras_simsiam import augment
 from keras_simsiam.config import Augmentation
 from keras_simsiam.errors import check_choice
 from keras_simsiam.models import heads
+from keras_simsiam.models.multi_worker import MultiWorkerFit
 
 NOT_FINITE = "a gradient is not finite, first that of"
 """How the error of a step begins whose gradients cannot be applied."""
 
 
 @keras.saving.register_keras_serializable("keras_simsiam")
-class SimSiam(keras.Model):
+class SimSiam(MultiWorkerFit, keras.Model):
     """Learns image features from pairs of views, without labels.
 
     ``fit`` takes batches ``(x1, x2)``: two float32 tensors ``[B, H, W, 3]`` with a random view of
@@ -92,8 +93,8 @@ class SimSiam(keras.Model):
         self.symmetry = symmetry
         self.augmentation = augmentation
         self.image_size = image_size
-        self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.z_std_tracker = keras.metrics.Mean(name="z_std")
+        self.loss_tracker = _Mean(name="loss")
+        self.z_std_tracker = _Mean(name="z_std")
         # The optimisers do not count the steps that loss scaling skips.
         self.step_counter = self.add_weight(
             shape=(),
@@ -261,6 +262,16 @@ class SimSiam(keras.Model):
     def compile_from_config(self, config: dict) -> None:
         """Sets the saved optimisers."""
         self.compile(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
+
+
+class _Mean(keras.metrics.Mean):
+    """A mean of values that are the same on every device already.
+
+    Reading Keras's own makes all workers add up theirs, so that one alone would wait for ever.
+    """
+
+    def add_variable(self, *args, aggregation="only_first_replica", **kwargs):
+        return super().add_variable(*args, aggregation=aggregation, **kwargs)
 
 
 def negative_cosine_similarity(p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:

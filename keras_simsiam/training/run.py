@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import re
 import signal
 import threading
@@ -16,12 +17,13 @@ import tensorflow as tf
 
 from keras_simsiam import augment, data, plots
 from keras_simsiam.config import Run
-from keras_simsiam.errors import CannotWrite, InputError, TrainingDiverged
+from keras_simsiam.errors import CannotWrite, InputError, LostWorker, TrainingDiverged
 from keras_simsiam.export import export_encoder
 from keras_simsiam.models.simsiam import NOT_FINITE, SimSiam
 from keras_simsiam.training import checkpoints
 from keras_simsiam.training.callbacks import HistoryFile, StopOnBadLoss, Throughput
 from keras_simsiam.training.collapse import CollapseMonitor
+from keras_simsiam.training.devices import Devices, is_chief, make_strategy, share_out
 from keras_simsiam.training.output import Output, RunFolder
 from keras_simsiam.training.setup import (
     Inputs,
@@ -32,7 +34,12 @@ from keras_simsiam.training.setup import (
 )
 
 
-def train(run: Run, output: Output, prepare: Callable[[SimSiam], None] | None = None) -> dict:
+def train(
+    run: Run,
+    output: Output,
+    prepare: Callable[[SimSiam], None] | None = None,
+    devices: Devices | None = None,
+) -> dict:
     """Trains, and writes ``run_dir/name`` and ``saved_model_dir/name``.
 
     Ctrl-C ends it early: the checkpoint, figures and summary so far are written all the same.
@@ -44,6 +51,7 @@ def train(run: Run, output: Output, prepare: Callable[[SimSiam], None] | None = 
         output: Where to write.
         prepare: Called with the compiled model before its first step, for experiments that
             change what no setting does.
+        devices: On what to train; of several processes, the chief alone writes files.
 
     Returns:
         The summary, as in ``summary.json``; after SIGTERM its ``status``, "preempted", and
@@ -58,25 +66,39 @@ def train(run: Run, output: Output, prepare: Callable[[SimSiam], None] | None = 
     if output.overwrite and output.resume:
         raise InputError("--overwrite and --resume exclude each other; give one of them")
     folder = RunFolder(output, run.data.dataset)
+    strategy = make_strategy(devices or Devices())
     if output.resume:
         folder.check_resumable(run)
-    else:
+    elif is_chief(strategy):
         folder.check_free(output.overwrite)
     if run.training.deterministic:
         tf.config.experimental.enable_op_determinism()
     inputs = load_inputs(run)
-    model = build_model(run, inputs)
-    if prepare is not None:
-        prepare(model)
+    if run.training.batch_size % strategy.num_replicas_in_sync:
+        raise InputError(
+            f"batch_size {run.training.batch_size} cannot be shared out evenly over "
+            f"{strategy.num_replicas_in_sync} devices"
+        )
+    with strategy.scope():
+        model = build_model(run, inputs)
+        if prepare is not None:
+            prepare(model)
+    chief = is_chief(strategy)
+    if not chief:
+        inputs.monitor = None  # who writes no files needs no accuracy
     baselines = folder.baselines() if output.resume else measure_baselines(model, inputs.monitor)
-    print(describe(run, inputs, model, baselines))
+    if chief:
+        print(describe(run, inputs, model, baselines))
     resumed = {}
     if output.resume:
-        model, resumed = _load(folder, model, inputs)
-    else:
+        with strategy.scope():
+            model, resumed = _load(folder, model, inputs)
+    elif chief:
         folder.create(run, baselines)
-    print(f"writing to {folder.path} and {folder.saved_model}\n", flush=True)
-    return _Training(run, output, folder, inputs, model, baselines, resumed).run_to_the_end()
+    if chief:
+        print(f"writing to {folder.path} and {folder.saved_model}\n", flush=True)
+    training = _Training(run, output, folder, inputs, model, baselines, resumed, strategy)
+    return training.run_to_the_end()
 
 
 def _load(folder: RunFolder, built: SimSiam, inputs: Inputs) -> tuple[SimSiam, dict]:
@@ -109,7 +131,9 @@ class _Training:
         model: SimSiam,
         baselines: dict,
         resumed: dict,
+        strategy: tf.distribute.Strategy,
     ):
+        self.strategy, self.chief = strategy, is_chief(strategy)
         self.run, self.folder, self.inputs, self.model = run, folder, inputs, model
         self.baselines = baselines
         self.first_step = model.steps_done
@@ -125,7 +149,7 @@ class _Training:
             image_size=inputs.size,
             mean=a.mean,
             std=a.std,
-            log_dir=str(folder.path / "tensorboard"),
+            log_dir=str(folder.path / "tensorboard") if self.chief else None,
         )
         self.collapse.collapse = resumed.get("collapse")
         self.checkpoints = checkpoints.Checkpoints(
@@ -142,7 +166,7 @@ class _Training:
         started = time.perf_counter()
         status, diverged = "finished", None
         try:
-            if self.inputs.monitor is not None and not self.history.rows:
+            if self.chief and self.inputs.monitor is not None and not self.history.rows:
                 untrained = self.baselines["knn_top1_random_weights"]
                 self.history.add({"epoch": 0, "knn_top1": untrained})
             with self._ends_on_sigterm():
@@ -151,8 +175,9 @@ class _Training:
                 status = "collapsed"
         except KeyboardInterrupt:
             status = "interrupted"
-            print("\ninterrupted: writing the checkpoint, the figures and the summary so far")
-            self.checkpoints.save_within_epoch()
+            if self.chief:
+                print("\ninterrupted: writing the checkpoint, the figures and the summary so far")
+                self.checkpoints.save_within_epoch()
         except _Preempted:
             return {"status": "preempted", "steps": self.model.steps_done}
         except TrainingDiverged as e:
@@ -161,6 +186,11 @@ class _Training:
             if NOT_FINITE not in str(e):
                 raise
             status, diverged = "diverged", TrainingDiverged(self._not_finite(str(e)))
+        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as e:
+            raise LostWorker(
+                "another worker of this training is gone, so it cannot go on; start all of them "
+                "again with --resume"
+            ) from e
         except OSError as e:
             if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                 raise
@@ -169,7 +199,7 @@ class _Training:
                 "are whole; make room, and --resume goes on from the last"
             ) from e
         seconds = time.perf_counter() - started
-        summary = self._finish(status, seconds)
+        summary = self._finish(status, seconds) if self.chief else {"status": status}
         if diverged is not None:
             raise diverged
         return summary
@@ -201,10 +231,11 @@ class _Training:
 
     def _stop_where_preempted(self, batch, logs) -> None:
         if self.preempted.is_set():
-            self.checkpoints.save_within_epoch()
+            if self.chief:
+                self.checkpoints.save_within_epoch()
             raise _Preempted
 
-    def _views(self, start_step: int) -> tf.data.Dataset:
+    def _views(self, start_step: int, part: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
         return data.views(
             self.inputs.images,
             self.run.augmentation,
@@ -214,6 +245,7 @@ class _Training:
             start_step,
             self.run.data.augment_on,
             pairs=2 if self.run.model.symmetry == "two_pairs" else 1,
+            part=part,
         )
 
     def _draw_views(self, pairs: tf.data.Dataset) -> None:
@@ -225,17 +257,20 @@ class _Training:
         plots.view_pairs(*batch[:2], self.folder.path / "views.png", a.mean, a.std)
 
     def _fit(self) -> None:
-        callbacks = [
-            self.throughput,
-            StopOnBadLoss(),
-            self.collapse,
-            *([self.inputs.monitor] if self.inputs.monitor else []),
-            self.history,
-            keras.callbacks.TensorBoard(str(self.folder.path / "tensorboard"), write_graph=False),
-            # After all that is written of an epoch, so that it says that the epoch is done.
-            self.checkpoints,
-            keras.callbacks.LambdaCallback(on_train_batch_end=self._stop_where_preempted),
-        ]
+        callbacks = [self.throughput, StopOnBadLoss(), self.collapse]
+        if self.inputs.monitor is not None:
+            callbacks.append(self.inputs.monitor)
+        if self.chief:
+            logs = str(self.folder.path / "tensorboard")
+            callbacks += [
+                self.history,
+                keras.callbacks.TensorBoard(logs, write_graph=False),
+                # After all that is written of an epoch, so that it says that the epoch is done.
+                self.checkpoints,
+            ]
+        callbacks.append(
+            keras.callbacks.LambdaCallback(on_train_batch_end=self._stop_where_preempted)
+        )
         per_epoch = self.inputs.steps_per_epoch
         epoch, done = divmod(self.first_step, per_epoch)
         # A run that was stopped within an epoch first does the rest of that one.
@@ -246,15 +281,15 @@ class _Training:
         for start_step, initial_epoch, epochs, steps in stretches:
             if self.model.stop_training:
                 break
-            pairs = self._views(start_step)
-            if start_step == 0:
-                self._draw_views(pairs)
+            if start_step == 0 and self.chief:
+                self._draw_views(self._views(0))
             self.model.fit(
-                pairs,
+                share_out(self.strategy, functools.partial(self._views, start_step)),
                 initial_epoch=initial_epoch,
                 epochs=epochs,
                 steps_per_epoch=steps,
                 callbacks=callbacks,
+                verbose="auto" if self.chief else 0,
                 shuffle=False,
             )
 

@@ -19,6 +19,7 @@ from tensorboard.plugins.hparams import api as hparams
 
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError, TrainingDiverged
+from keras_simsiam.training.devices import Devices
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.run import train
 from keras_simsiam.tuning.ledger import BASELINES, METRICS, Entry, Ledger
@@ -113,12 +114,17 @@ def make_oracle(
 
 
 def open_tuner(
-    oracle: kt.Oracle, space: Space, folder: pathlib.Path, trials: int, is_worker: bool
+    oracle: kt.Oracle,
+    space: Space,
+    folder: pathlib.Path,
+    trials: int,
+    devices: Devices,
+    is_worker: bool,
 ) -> SweepTuner:
     """A tuner that goes on where the sweep in the folder is; arguments as for `SweepTuner`."""
     state = oracle.get_state()
     try:
-        return SweepTuner(oracle, space, folder, trials)
+        return SweepTuner(oracle, space, folder, trials, devices)
     except ValueError:  # JSON that Keras Tuner was killed while writing
         if is_worker:
             raise
@@ -126,7 +132,7 @@ def open_tuner(
         shutil.rmtree(folder / "keras_tuner")
         oracle.trials.clear()
         oracle.set_state(state)
-        return SweepTuner(oracle, space, folder, trials)
+        return SweepTuner(oracle, space, folder, trials, devices)
 
 
 class SweepTuner(kt.Tuner):
@@ -138,6 +144,7 @@ class SweepTuner(kt.Tuner):
         folder: Of the sweep; it gets ``trials/`` (the ledger and a log each), ``runs/``,
             ``saved_models/`` and ``keras_tuner/``.
         trials: How many trials there will be at most.
+        devices: On what each is trained.
         say: Prints a line of progress.
     """
 
@@ -147,9 +154,11 @@ class SweepTuner(kt.Tuner):
         space: Space,
         folder: pathlib.Path,
         trials: int,
+        devices: Devices,
         say: Callable[[str], None] = print,
     ):
-        self.space, self.folder, self.trials, self.say = space, folder, trials, say
+        self.space, self.folder, self.trials = space, folder, trials
+        self.devices, self.say = devices, say
         self.ledger = Ledger(folder / "trials")
         with contextlib.redirect_stdout(None):  # it says that it reloads
             super().__init__(oracle, directory=str(folder), project_name="keras_tuner")
@@ -216,7 +225,7 @@ class SweepTuner(kt.Tuner):
             try:
                 run = self.space.run(entry.values, epochs)
                 with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-                    summary = train(run, output)
+                    summary = train(run, output, devices=self.devices)
             except Exception as e:
                 traceback.print_exc(file=log)
                 entry.status, entry.cause = "failed", _cause(e)

@@ -205,3 +205,20 @@ def test_a_sample_is_spread_over_all_images(images, files):
 def test_side_of_images_is_theirs_where_they_have_one(images, files):
     assert side_of(images) == 12
     assert side_of(files) == 224
+
+
+@pytest.mark.parametrize("source", ["images", "files"])
+def test_parts_of_batches_are_the_batches_of_one_worker(source, request):
+    source = request.getfixturevalue(source)
+    shared = {"batch_size": 12, "seed": 4, "image_size": 12, "start_step": 2}
+    whole = arrays(views(source, FULL, **shared), 6)
+    parts = [arrays(views(source, FULL, **shared, part=(i, 3)), 6) for i in range(3)]
+    for step, expected in enumerate(whole):
+        for view, x in enumerate(expected):
+            together = np.concatenate([part[step][view] for part in parts])
+            np.testing.assert_allclose(together, x, atol=1e-5)
+
+
+def test_parts_that_are_not_even_are_refused(images):
+    with pytest.raises(InputError, match="batch_size 10 cannot be shared out evenly over 3"):
+        views(images, FULL, 10, part=(0, 3))

@@ -134,6 +134,16 @@ def test_a_stream_entered_at_a_step_gives_the_batches_of_an_unbroken_run(stream)
                 np.testing.assert_array_equal(x, y)
 
 
+def test_parts_of_a_streams_batches_are_the_batches_of_one_worker(stream):
+    shared = {"batch_size": 4, "seed": 1, "image_size": 8, "start_step": 1}
+    whole = list(views(stream, Augmentation(), **shared).take(5))
+    parts = [list(views(stream, Augmentation(), **shared, part=(i, 2)).take(5)) for i in range(2)]
+    for step, expected in enumerate(whole):
+        for view, x in enumerate(expected):
+            together = np.concatenate([part[step][view] for part in parts])
+            np.testing.assert_allclose(together, x, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("name", "split", "named"),
     [

@@ -16,7 +16,7 @@ from keras_simsiam.tuning import tuner
 SECONDS = float(os.environ.get("SWEEP_SECONDS", "0"))
 
 
-def train(run, output, prepare=None):
+def train(run, output, prepare=None, devices=None):
     """Writes what a training would."""
     batch = run.training.batch_size
     for _ in range(round(SECONDS / 0.05)):

@@ -1,0 +1,48 @@
+"""Fifty steps on one device, on two, or by two processes: ``python parity.py MODE DTYPE OUT``.
+
+MODE is none, mirrored or multi_worker (by TF_CONFIG); DTYPE is float32 or float64. OUT gets the
+loss and z_std of each step and the weights.
+"""
+
+import sys
+
+import keras
+import numpy as np
+
+from keras_simsiam import Run, data, presets
+from keras_simsiam.training.devices import Devices, make_strategy, share_out
+from keras_simsiam.training.setup import build_model, load_inputs
+
+mode, dtype, out = sys.argv[1:]
+# Rounding grows with every step at the rates one trains at, so that float32 is compared at a lower
+# one, and float64 at the real one.
+rate = 0.5 if dtype == "float64" else 0.002
+keras.config.set_floatx(dtype)
+strategy = make_strategy(Devices(mode, 2 if mode == "mirrored" else 1))
+small = {"model": {"width": 4}, "training": {"epochs": 3, "learning_rate": rate}}
+run = Run.from_dict(small, presets.preset("photo_patches"))
+object.__setattr__(run.training, "precision", dtype)
+inputs = load_inputs(run)
+with strategy.scope():
+    model = build_model(run, inputs)
+logs = []
+epoch = keras.callbacks.LambdaCallback(
+    on_epoch_end=lambda e, values: logs.append([values["loss"], values["z_std"]])
+)
+
+
+def views(part):
+    return data.views(inputs.images, run.augmentation, 64, 3, 32, part=part)
+
+
+model.fit(
+    share_out(strategy, views),
+    steps_per_epoch=1,
+    epochs=50,
+    shuffle=False,
+    callbacks=[epoch],
+    verbose=0,
+)
+parts = (model.backbone, model.projector, model.predictor)
+weights = np.concatenate([w.numpy().ravel() for part in parts for w in part.weights])
+np.savez(out, logs=np.array(logs), weights=weights, steps=model.steps_done)

@@ -1,0 +1,170 @@
+"""Several devices and several processes train as one does."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from keras_simsiam import InputError
+from keras_simsiam.training.devices import Devices, is_chief, make_strategy
+
+PARITY = pathlib.Path(__file__).parents[1] / "helpers/parity.py"
+PLAIN_KERAS = """
+import keras, numpy as np, tensorflow as tf
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+with strategy.scope():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+data = tf.data.Dataset.from_tensor_slices((np.ones((8, 3), "f"), np.ones((8, 1), "f"))).batch(4)
+model.fit(data.repeat(), steps_per_epoch=1, verbose=0)
+"""
+
+
+def cluster(count):
+    """The environments of so many processes."""
+    sockets = [socket.socket() for _ in range(count)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    workers = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    for i in range(count):
+        task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}}
+        yield {**os.environ, "TF_CONFIG": json.dumps(task)}
+
+
+def run_all(commands, environments, cwd, timeout=280):
+    """Runs processes side by side; gives their exit codes and what they printed."""
+    processes = [
+        subprocess.Popen(
+            c, cwd=cwd, env=e, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for c, e in zip(commands, environments, strict=True)
+    ]
+    try:
+        printed = [p.communicate(timeout=timeout)[0] for p in processes]
+    finally:
+        for p in processes:
+            p.kill()
+    return [p.returncode for p in processes], printed
+
+
+def fifty_steps(mode, dtype, cwd):
+    count = 2 if mode == "multi_worker" else 1
+    environments = list(cluster(count)) if count > 1 else [dict(os.environ)]
+    outputs = [cwd / f"{mode}{i}.npz" for i in range(count)]
+    commands = [[sys.executable, str(PARITY), mode, dtype, str(out)] for out in outputs]
+    codes, printed = run_all(commands, environments, cwd)
+    assert codes == [0] * count, printed[0][-2000:]
+    return [dict(np.load(out)) for out in outputs]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-5)])
+def test_two_devices_and_two_processes_take_the_steps_of_one(dtype, tolerance, tmp_path):
+    (one,) = fifty_steps("none", dtype, tmp_path)
+    assert one["steps"] == 50
+    assert one["logs"].shape == (50, 2)
+    assert one["logs"][-1, 0] < one["logs"][0, 0] - (0.1 if dtype == "float64" else 0.01)
+    for mode in ("mirrored", "multi_worker"):
+        for found in fifty_steps(mode, dtype, tmp_path):
+            np.testing.assert_allclose(found["logs"], one["logs"], rtol=tolerance, atol=tolerance)
+            difference = np.linalg.norm(found["weights"] - one["weights"])
+            assert difference < tolerance * np.linalg.norm(one["weights"])
+
+
+@pytest.mark.slow
+def test_keras_own_fit_still_fails_with_several_workers(tmp_path):
+    """When this fails, keras_simsiam/models/multi_worker.py can go."""
+    commands = [[sys.executable, "-c", PLAIN_KERAS]] * 2
+    codes, printed = run_all(commands, list(cluster(2)), tmp_path)
+    assert codes != [0, 0]
+    assert "Error" in printed[0] + printed[1]
+
+
+@pytest.mark.slow
+def test_of_two_workers_the_chief_writes_and_where_one_is_killed_both_go_on_later(tmp_path):
+    command = [sys.executable, "-m", "keras_simsiam.train", "--strategy", "multi_worker"]
+    command += ["--width", "2", "--projector-dim", "16", "--batch-size", "300", "--epochs", "5"]
+    command += ["--knn-every", "0", "--checkpoint-every", "0.001", "--name", "run"]
+    environments = list(cluster(2))
+    processes = [
+        subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=e,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for e in environments
+    ]
+    checkpoints = tmp_path / "runs/run/checkpoints"
+    deadline = time.monotonic() + 200
+    while not any(checkpoints.glob("step-0000002?.keras")):
+        assert time.monotonic() < deadline
+        assert processes[0].poll() is None
+        time.sleep(0.05)
+    processes[1].send_signal(signal.SIGKILL)
+    processes[1].communicate()
+    printed, _ = processes[0].communicate(timeout=120)
+    assert processes[0].returncode == 1
+    assert "Traceback" not in printed
+    assert "error: another worker of this training is gone" in printed
+    codes, printed = run_all([[*command, "--resume"]] * 2, list(cluster(2)), tmp_path)
+    assert codes == [0, 0], printed
+    summary = json.loads((tmp_path / "runs/run/summary.json").read_text())
+    assert (summary["status"], summary["steps"]) == ("finished", 90)
+    # What the other worker prints is not the run's.
+    assert "kNN top-1, SimSiam" in printed[0]
+    assert "kNN top-1" not in printed[1]
+    events = (tmp_path / "runs/run/tensorboard").rglob("events.*")
+    assert len({path.name.split(".")[5] for path in events}) == 2  # the chief's, before and after
+
+
+def test_a_batch_that_cannot_be_shared_out_is_named(tmp_path):
+    command = [sys.executable, "-m", "keras_simsiam.train", "--batch-size", "63"]
+    command += ["--strategy", "mirrored", "--logical-devices", "2"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "error: batch_size 63 cannot be shared out evenly over 2 devices" in run.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_on_one_device_there_is_no_strategy_and_this_process_is_the_chief():
+    assert make_strategy(Devices()).num_replicas_in_sync == 1
+    assert is_chief(make_strategy(Devices("none")))
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [(None, "needs TF_CONFIG"), ("{", "cannot be read"), ('{"cluster": {}}', "cannot be read")],
+)
+def test_a_cluster_that_is_none_is_named(config, named, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    if config is None:
+        monkeypatch.delenv("TF_CONFIG", raising=False)
+    else:
+        monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(InputError, match=named):
+        make_strategy(Devices("multi_worker"))
+
+
+def test_unknown_strategies_and_too_late_devices_are_named():
+    with pytest.raises(InputError, match="unknown strategy 'ddp'; it can be auto"):
+        Devices("ddp")
+    with pytest.raises(InputError, match="logical_devices 0"):
+        Devices(logical_devices=0)
+    make_strategy(Devices())
+    import tensorflow as tf
+
+    tf.config.list_logical_devices()
+    with pytest.raises(InputError, match="comes too late"):
+        make_strategy(Devices(logical_devices=3))
