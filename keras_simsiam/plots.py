@@ -146,7 +146,8 @@ def compared_bars(
         title: Above the bars.
         baselines: Accuracies in [0, 1] to draw as lines, by name.
     """
-    figure = Figure(figsize=(6.4, 0.6 * len(accuracies) + 1.6), layout="constrained")
+    each = 0.6 if len(accuracies) <= 8 else 0.35
+    figure = Figure(figsize=(6.4, each * len(accuracies) + 1.6), layout="constrained")
     axis = figure.subplots()
     axis.set_title(title)
     for i, values in enumerate(accuracies.values()):
@@ -157,9 +158,35 @@ def compared_bars(
     for (name, value), style in zip(baselines.items(), (":", "--"), strict=False):
         axis.axvline(100 * value, color=ORANGE, linestyle=style, label=name)
     axis.set_yticks(range(len(accuracies)), accuracies)
+    axis.margins(y=0.02)
     axis.invert_yaxis()
     axis.set_xlabel("kNN top-1 accuracy (%)")
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+    _save(figure, path)
+
+
+def measured(
+    values: dict[str, list[float]], path: str | pathlib.Path, title: str, unit: str
+) -> None:
+    """Draws what a benchmark measured: a bar at the median, a dot a measurement.
+
+    Args:
+        values: For each rival its measurements.
+        path: The PNG to write.
+        title: Above the bars.
+        unit: Of the measurements.
+    """
+    figure = Figure(figsize=(6.4, 0.6 * len(values) + 1.4), layout="constrained")
+    axis = figure.subplots()
+    axis.set_title(title, fontsize=10)
+    for i, found in enumerate(values.values()):
+        axis.barh(i, np.median(found), color=BLUE, alpha=0.6)
+        dots = axis.plot(found, [i] * len(found), "o", color="black", markersize=4)
+    dots[0].set_label("one measurement")
+    axis.set_yticks(range(len(values)), values)
+    axis.invert_yaxis()
+    axis.set_xlabel(unit)
+    figure.legend(loc="outside lower center", fontsize=8)
     _save(figure, path)
 
 

@@ -18,6 +18,7 @@ from keras_simsiam.presets import preset
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
 
 from experiments import batch_size, collapse_floor, common, epochs, report, stop_gradient
+from experiments.benchmarks import common as benchmarks
 
 
 @pytest.fixture
@@ -207,3 +208,21 @@ def test_batches_are_compared_at_the_same_steps_and_the_same_rate(batch):
     steps = training["epochs"] * (5400 // batch)
     assert abs(steps - collapse_floor.STEPS) <= 0.3 * collapse_floor.STEPS
     assert training["learning_rate"] * batch / 256 == pytest.approx(collapse_floor.RATE)
+
+
+def test_benchmarks_take_turns_and_give_ratios_first(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(benchmarks, "HERE", tmp_path)
+    (tmp_path / "figures").mkdir()
+    order = []
+
+    def rival(name, values):
+        values = iter(values)
+        return lambda: (order.append(name), next(values))[1]
+
+    found = benchmarks.paired({"a": rival("a", [10, 30, 20]), "b": rival("b", [60, 30, 40])}, 3)
+    assert order == ["a", "b"] * 3
+    benchmarks.report("speed", "how fast", "images/s", found)
+    assert "| b | 2.00 | 40 | 30 to 60 |" in capsys.readouterr().out
+    written = json.loads((tmp_path / "results/benchmarks/speed.json").read_text())
+    assert written["results"]["b"]["ratio"] == 2
+    assert (tmp_path / "figures/benchmark_speed.png").exists()

@@ -88,3 +88,8 @@ def test_trials_are_lines_through_their_settings_coloured_by_accuracy(tmp_path):
     heights, ticks = plots._heights([0.01, 0.1, 1.0, None], logarithmic=True)
     np.testing.assert_allclose(heights, [0, 0.5, 1, -0.15], atol=1e-9)
     assert ("(none)", -0.15) in ticks
+
+
+def test_measurements_are_bars_with_dots(tmp_path):
+    plots.measured({"a": [1.0, 2.0], "b": [3.0]}, tmp_path / "m.png", "title", "images/s")
+    assert all(colors_in(tmp_path / "m.png", "#000000", "#66AAD1"))

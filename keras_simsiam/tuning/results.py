@@ -92,7 +92,9 @@ def draw(space: Space, entries: list[Entry], path: pathlib.Path, title: str) -> 
     if not conditional and all(isinstance(e.values[first.name], int) for e in entries):
         by_value = {e.values[first.name]: [accuracy[e.number]] for e in entries}
         series = {"kNN top-1": dict(sorted(by_value.items()))}
-        plots.accuracy_over(first.name.split(".")[-1], series, path, title, baselines(entries))
+        plots.accuracy_over(
+            first.name.split(".")[-1].replace("_", " "), series, path, title, baselines(entries)
+        )
     elif space.size() <= MOST_BARS:
         in_order = sorted(entries, key=lambda e: e.number)
         plots.compared_bars(
@@ -114,7 +116,8 @@ def draw(space: Space, entries: list[Entry], path: pathlib.Path, title: str) -> 
 def _label(space: Space, entry: Entry) -> str:
     """A trial by its values."""
     first, *rest = [p.name for p in space.parameters if p.name in entry.values]
-    more = [f"{name.split('.')[-1]} {short(entry.values[name])}" for name in rest]
+    plain = {name: name.split(".")[-1].replace("_", " ") for name in rest}
+    more = [f"{plain[name]} {short(entry.values[name])}" for name in rest]
     return ", ".join([short(entry.values[first]), *more])
 
 

@@ -1,0 +1,1 @@
+"""Speed, measured against something: one file a benchmark."""
