@@ -293,6 +293,7 @@ def test_two_processes_cannot_run_one_sweep(tmp_path):
     assert "another process runs the sweep" in printed
 
 
+@pytest.mark.slow
 def test_chief_and_workers_share_a_sweep_and_survive_kills(tmp_path):
     numbers = list(range(101, 113))
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"training.batch_size": numbers}))
