@@ -5,6 +5,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 from keras_simsiam import load_encoder
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -28,6 +30,7 @@ def test_script_learns_and_exports(tmp_path):
     assert load_encoder(tmp_path / "saved_models/own_script")[1] == 32
 
 
+@pytest.mark.slow
 def test_own_tuner_searches_batch_size_and_rate_by_knn(tmp_path):
     script = (ROOT / "experiments/own_tuner.py").read_text()
     shown = script.split('"""', 2)[2].strip()

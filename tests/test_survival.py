@@ -191,8 +191,8 @@ def resident(pid):
 @pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_is_flat(tmp_path, tiny_imagenet_zip):
     argv = ["--dataset", "tiny_imagenet", "--data-dir", str(tiny_imagenet_zip)]
-    argv += ["--width", "2", "--projector-dim", "16", "--batch-size", "12", "--knn-every", "0"]
-    argv += ["--epochs", "220", "--checkpoint-every", "0"]
+    argv += ["--width", "2", "--projector-dim", "16", "--batch-size", "2", "--knn-every", "0"]
+    argv += ["--epochs", "99", "--checkpoint-every", "0"]  # of 60 steps
     process = subprocess.Popen(
         [sys.executable, "-m", "keras_simsiam.train", "--name", "run", *argv],
         cwd=tmp_path,
