@@ -389,8 +389,8 @@ def test_real_trainings_are_swept_and_shown_in_tensorboard(tmp_path, monkeypatch
 
 @pytest.mark.slow
 def test_a_real_sweep_that_is_killed_ends_with_the_table_of_an_unbroken_one(tmp_path):
-    spec = {"training.batch_size": [300, 600]}
-    quick = ("--width", "4", "--projector-dim", "32", "--epochs", "3", "--knn-every", "0")
+    spec = {"training.batch_size": [600, 900]}
+    quick = ("--width", "4", "--projector-dim", "32", "--epochs", "2", "--knn-every", "0")
     command = [sys.executable, "-m", "keras_simsiam.tune", "mine.yaml", "--name", "mine", *quick]
     # Threads that add up in another order each time would end in another last digit.
     deterministic = {**os.environ, "TF_DETERMINISTIC_OPS": "1"}

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -93,7 +94,10 @@ class Checkpoints(keras.callbacks.Callback):
     def _keep_best(self, path: pathlib.Path, accuracy: float) -> None:
         aside = self.folder / "best.partial"
         aside.unlink(missing_ok=True)
-        os.link(path, aside)  # the same bytes under two names
+        try:
+            os.link(path, aside)  # the same bytes under two names
+        except OSError:  # a disk that cannot do that
+            shutil.copyfile(path, aside)
         os.replace(aside, self.folder / "best.keras")
         info = json.loads(path.with_suffix(".json").read_text())
         _write(self.folder / "best.json", {**info, "knn_top1": accuracy, "from": path.name})
