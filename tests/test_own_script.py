@@ -19,6 +19,7 @@ def test_readme_shows_the_script_and_it_is_no_longer_than_30_lines():
     assert len(SCRIPT.strip().splitlines()) <= 30
 
 
+@pytest.mark.slow
 def test_script_learns_and_exports(tmp_path):
     script = SCRIPT.replace("BATCH, EPOCHS = 64, 5", "BATCH, EPOCHS = 256, 1")
     assert script != SCRIPT

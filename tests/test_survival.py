@@ -139,6 +139,7 @@ def test_sigterm_saves_says_how_to_go_on_and_exits_0(unbroken, tmp_path):
     assert_same(folder, unbroken)
 
 
+@pytest.mark.slow
 def test_other_images_under_the_same_settings_are_refused(tmp_path, tiny_imagenet_zip):
     run = presets.preset("tiny_imagenet")
     small = {"model": {"width": 2, "projector_dim": 16}, "training": {"epochs": 1}}

@@ -369,6 +369,7 @@ def test_a_dataset_without_labels_is_refused(sweep, tmp_path, capsys):
     assert "no labelled training and test images" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_real_trainings_are_swept_and_shown_in_tensorboard(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"training.batch_size": [900, 1800]}))
