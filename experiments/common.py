@@ -19,6 +19,7 @@ from keras_simsiam import Run, TrainingDiverged, data, plots, presets
 from keras_simsiam.training.callbacks import read_history
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.run import train
+from keras_simsiam.tuning.results import markdown
 
 HERE = pathlib.Path(__file__).parent
 RUNS = pathlib.Path("runs/experiments")
@@ -207,12 +208,6 @@ def table(rows: list[dict], cited: Sequence[dict[str, str]] = ()) -> list[list[s
         cells = [line.get(c, "") for c in shown]
         lines.append([f"*{line['variant']}*", *cells, "", line.get("paper", "")])
     return lines
-
-
-def markdown(lines: list[list[str]]) -> str:
-    """A table in Markdown."""
-    rows = [f"| {' | '.join(line)} |".replace("|  ", "| ") for line in lines]
-    return "\n".join([rows[0], "|---" * len(lines[0]) + "|", *rows[1:]])
 
 
 def grouped(rows: list[dict]) -> Iterator[tuple[str, list[dict]]]:

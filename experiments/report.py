@@ -12,6 +12,7 @@ import yaml
 
 from experiments import common
 from keras_simsiam import InputError, options
+from keras_simsiam.tuning.results import markdown
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -25,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     watch = collapse_table(names)
     args.output.write_text(page([_experiment(name) for name in names], watch))
-    print(f"{common.markdown(watch)}\n\n{len(names)} experiments in {args.output}")
+    print(f"{markdown(watch)}\n\n{len(names)} experiments in {args.output}")
 
 
 def collapse_table(names: list[str]) -> list[list[str]]:

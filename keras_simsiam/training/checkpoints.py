@@ -14,6 +14,7 @@ from collections.abc import Callable
 import keras
 
 from keras_simsiam.errors import InputError
+from keras_simsiam.training.output import write_json
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -80,7 +81,7 @@ class Checkpoints(keras.callbacks.Callback):
         try:
             self.model.save(aside)
             info = {"sha256": _checksum(aside), **self.describe(), **remembered}
-            _write(path.with_suffix(".json"), info)
+            write_json(path.with_suffix(".json"), info)
             os.replace(aside, path)
         except Exception:
             aside.unlink(missing_ok=True)
@@ -100,7 +101,7 @@ class Checkpoints(keras.callbacks.Callback):
             shutil.copyfile(path, aside)
         os.replace(aside, self.folder / "best.keras")
         info = json.loads(path.with_suffix(".json").read_text())
-        _write(self.folder / "best.json", {**info, "knn_top1": accuracy, "from": path.name})
+        write_json(self.folder / "best.json", {**info, "knn_top1": accuracy, "from": path.name})
 
     def _metric_variables(self) -> list[keras.Variable]:
         return [v for metric in self.model.metrics for v in metric.variables]
@@ -162,9 +163,3 @@ def _checksum(path: pathlib.Path) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _write(path: pathlib.Path, values: dict) -> None:
-    aside = path.with_suffix(".partial")
-    aside.write_text(json.dumps(values, indent=2) + "\n")
-    os.replace(aside, path)

@@ -46,6 +46,13 @@ class Output:
             )
 
 
+def write_json(path: pathlib.Path, values: dict) -> None:
+    """Writes a JSON file aside and renames it into its place."""
+    aside = path.with_name(f"{path.name}.partial")
+    aside.write_text(json.dumps(values, indent=2) + "\n")
+    os.replace(aside, path)
+
+
 class RunFolder:
     """The files of one run.
 
@@ -129,10 +136,8 @@ class RunFolder:
         return json.loads((self.path / "baselines.json").read_text())
 
     def write_json(self, name: str, values: dict) -> None:
-        """Writes a JSON file aside and renames it into its place."""
-        aside = self.path / f"{name}.partial"
-        aside.write_text(json.dumps(values, indent=2) + "\n")
-        os.replace(aside, self.path / name)
+        """Writes one of the folder's JSON files."""
+        write_json(self.path / name, values)
 
     def write_spectrum(self, spectra: dict[str, np.ndarray]) -> None:
         """Writes singular values, a column a part, as spectrum.csv."""

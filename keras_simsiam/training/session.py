@@ -14,7 +14,7 @@ from importlib import metadata
 import keras
 import tensorflow as tf
 
-from keras_simsiam import augment, data, plots
+from keras_simsiam import augment, plots
 from keras_simsiam.config import Run
 from keras_simsiam.errors import CannotWrite, LostWorker, TrainingDiverged
 from keras_simsiam.export import export_encoder
@@ -24,7 +24,7 @@ from keras_simsiam.training.callbacks import HistoryFile, StopOnBadLoss, Through
 from keras_simsiam.training.collapse import CollapseMonitor
 from keras_simsiam.training.devices import is_chief, share_out
 from keras_simsiam.training.output import Output, RunFolder
-from keras_simsiam.training.setup import Inputs
+from keras_simsiam.training.setup import Inputs, views_of
 
 
 class _Preempted(Exception):
@@ -147,19 +147,6 @@ class Session:
                 self.checkpoints.save_within_epoch()
             raise _Preempted
 
-    def _views(self, start_step: int, part: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
-        return data.views(
-            self.inputs.images,
-            self.run.augmentation,
-            self.inputs.batch_size,
-            self.run.training.seed,
-            self.inputs.size,
-            start_step,
-            self.run.data.augment_on,
-            pairs=2 if self.run.model.symmetry == "two_pairs" else 1,
-            part=part,
-        )
-
     def _draw_views(self, pairs: tf.data.Dataset) -> None:
         """The first batch as the network sees it."""
         batch = next(iter(pairs))
@@ -194,9 +181,11 @@ class Session:
             if self.model.stop_training:
                 break
             if start_step == 0 and self.chief:
-                self._draw_views(self._views(0))
+                self._draw_views(views_of(self.run, self.inputs))
             self.model.fit(
-                share_out(self.strategy, functools.partial(self._views, start_step)),
+                share_out(
+                    self.strategy, functools.partial(views_of, self.run, self.inputs, start_step)
+                ),
                 initial_epoch=initial_epoch,
                 epochs=epochs,
                 steps_per_epoch=steps,

@@ -146,6 +146,23 @@ def _build_model(run: Run, inputs: Inputs) -> SimSiam:
     return model
 
 
+def views_of(
+    run: Run, inputs: Inputs, start_step: int = 0, part: tuple[int, int] = (0, 1)
+) -> tf.data.Dataset:
+    """The batches of a run, from a step on; arguments as for `keras_simsiam.data.views`."""
+    return data.views(
+        inputs.images,
+        run.augmentation,
+        inputs.batch_size,
+        run.training.seed,
+        inputs.size,
+        start_step,
+        run.data.augment_on,
+        pairs=2 if run.model.symmetry == "two_pairs" else 1,
+        part=part,
+    )
+
+
 def measure_baselines(model: SimSiam, monitor: KNNMonitor | None) -> dict[str, float | None]:
     """kNN accuracy without any training: of the pixels, and of the network's random weights."""
     if monitor is None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import keras_tuner as kt
 
-from keras_simsiam import data
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError
 from keras_simsiam.models.simsiam import SimSiam
 from keras_simsiam.training.collapse import CollapseMonitor
-from keras_simsiam.training.setup import build_model, load_inputs
+from keras_simsiam.training.setup import build_model, load_inputs, views_of
 from keras_simsiam.tuning.space import Space
 
 
@@ -61,16 +60,7 @@ class SimSiamHyperModel(kt.HyperModel):
         first_epoch = kwargs.pop("initial_epoch", 0)
         inputs.monitor.epochs = kwargs.pop("epochs", run.training.epochs)
         history = model.fit(
-            data.views(
-                inputs.images,
-                a,
-                inputs.batch_size,
-                run.training.seed,
-                inputs.size,
-                first_epoch * inputs.steps_per_epoch,
-                run.data.augment_on,
-                pairs=2 if run.model.symmetry == "two_pairs" else 1,
-            ),
+            views_of(run, inputs, first_epoch * inputs.steps_per_epoch),
             epochs=inputs.monitor.epochs,
             initial_epoch=first_epoch,
             steps_per_epoch=inputs.steps_per_epoch,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 from dataclasses import dataclass, field
+
+from keras_simsiam.training.output import write_json
 
 METRICS = ("knn_top1", "knn_top5", "loss", "z_std", "projector_rank", "backbone_rank", "seconds")
 """What is recorded of a trial that was trained, from its summary."""
@@ -50,12 +51,9 @@ class Ledger:
         return Entry(**json.loads(path.read_text())) if path.exists() else None
 
     def write(self, entry: Entry) -> None:
-        """Writes an entry aside and renames it into its place."""
+        """Writes an entry, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(entry.number)
-        aside = path.with_suffix(".partial")
-        aside.write_text(json.dumps(dataclasses.asdict(entry), indent=2) + "\n")
-        os.replace(aside, path)
+        write_json(self._path(entry.number), dataclasses.asdict(entry))
 
     def entries(self) -> list[Entry]:
         """All that were begun, the best first, those without an accuracy last."""

@@ -26,7 +26,6 @@ from keras_simsiam.tuning.ledger import BASELINES, METRICS, Entry, Ledger
 from keras_simsiam.tuning.space import Space
 
 OBJECTIVE = kt.Objective("knn_top1", "max")
-TUNERS = ("auto", "grid", "random", "hyperband", "bayesian")
 LARGEST_GRID = 64
 """Combinations up to which "auto" takes them all."""
 
@@ -66,7 +65,8 @@ def make_oracle(
     """What decides on the values of each trial, and how many trials it will have at most.
 
     Args:
-        kind: One of `TUNERS`; "auto" is "grid" up to `LARGEST_GRID` combinations, else "random".
+        kind: "grid", "random", "hyperband", "bayesian", or "auto": "grid" up to `LARGEST_GRID`
+            combinations, else "random".
         space: What it searches.
         max_trials: How many trials at most; all of a grid or of Hyperband where None.
         epochs: Longest training, which Hyperband shares out.
