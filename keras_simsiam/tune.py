@@ -90,6 +90,7 @@ def _search(sweep: str, search: Search, devices: Devices, run: Run) -> int:
     from keras_simsiam.tuning.space import Space
     from keras_simsiam.tuning.tuner import make_oracle, open_tuner
 
+    devices.check_data_service()
     space = Space(sweeps.find(sweep), run)
     oracle, trials = make_oracle(
         search.tuner, space, search.max_trials, run.training.epochs, run.training.seed

@@ -16,10 +16,13 @@ import tensorflow as tf
 
 from keras_simsiam import augment
 from keras_simsiam.config import Augmentation
+from keras_simsiam.data import service
 from keras_simsiam.data.sources import ImageFiles, ImageStream
 from keras_simsiam.errors import InputError
 
 Images = np.ndarray | ImageFiles | ImageStream
+
+_SENDABLE = int(1.9 * 2**30)  # protobuf's limit is 2 GiB
 
 
 def views(
@@ -32,6 +35,7 @@ def views(
     augment_on: str = "host",
     pairs: int = 1,
     part: tuple[int, int] = (0, 1),
+    data_service: str | None = None,
 ) -> tf.data.Dataset:
     """An endless dataset of batches of view pairs, for `SimSiam.fit(..., steps_per_epoch=...)`.
 
@@ -49,6 +53,8 @@ def views(
         pairs: Pairs of views of each image; 2 gives ``(x1, x2, x3, x4)``, which
             ``SimSiam(symmetry="two_pairs")`` takes.
         part: Which part of each batch, and of how many equal ones, for one of several workers.
+        data_service: Address of a tf.data service whose workers make the batches, such as
+            "grpc://10.0.0.1:5000"; not for an `ImageStream`.
 
     Raises:
         InputError: If the batch does not fit the images, or an argument is none of those.
@@ -63,20 +69,30 @@ def views(
     if batch_size % part[1]:
         raise InputError(f"batch_size {batch_size} cannot be shared out evenly over {part[1]}")
     size = image_size or side_of(images)
-    places = Places(batch_size, start_step, *part)
-    if isinstance(images, np.ndarray):
-        batches = _array_batches(images, augmentation, places, seed, pairs)
-    elif isinstance(images, ImageFiles):
-        batches = _file_batches(images, augmentation, places, seed, pairs, size)
-    else:
-        batches = _stream_batches(images, augmentation, places, seed, pairs, size)
-    if augment_on == "host":
-        # One XLA cluster is about three times as fast as single operations.
-        make_views = tf.function(
-            lambda batch: augment.make_views(augmentation, batch, size), jit_compile=True
-        )
-        batches = batches.map(make_views, tf.data.AUTOTUNE)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    if data_service is not None:
+        _check_sendable(images)
+
+    # One XLA cluster is about three times as fast as single operations.
+    make_views = tf.function(
+        lambda batch: augment.make_views(augmentation, batch, size), jit_compile=True
+    )
+
+    def numbered(start_step: int) -> tf.data.Dataset:
+        """``(step, batch)`` from a step on."""
+        places = Places(batch_size, start_step, *part)
+        if isinstance(images, np.ndarray):
+            batches = _array_batches(images, augmentation, places, seed, pairs)
+        elif isinstance(images, ImageFiles):
+            batches = _file_batches(images, augmentation, places, seed, pairs, size)
+        else:
+            batches = _stream_batches(images, augmentation, places, seed, pairs, size)
+        if augment_on == "device":
+            return batches
+        return batches.map(lambda step, batch: (step, make_views(batch)), tf.data.AUTOTUNE)
+
+    if data_service is not None:
+        return service.distribute(numbered, data_service, start_step).prefetch(tf.data.AUTOTUNE)
+    return numbered(start_step).map(lambda _, batch: batch).prefetch(tf.data.AUTOTUNE)
 
 
 def side_of(images: Images, default: int = 224) -> int:
@@ -174,6 +190,10 @@ class Places:
         """Images of a batch that are in this part."""
         return self.batch_size // self.parts
 
+    def steps(self) -> tf.data.Dataset:
+        """Every step. A range, which tf.data service shares out; a counter it repeats."""
+        return tf.data.Dataset.range(self.start_step, tf.int64.max)
+
     def of_step(self, step: tf.Tensor) -> tf.Tensor:
         """Positions of a batch, int64 ``[size]``."""
         first = step * self.batch_size + self.index * self.size
@@ -186,36 +206,38 @@ class Places:
 
 
 def _array_batches(images, augmentation, places, seed, pairs) -> tf.data.Dataset:
-    """Batches of images that lie in memory, with the parameters of their views."""
+    """``(step, batch)`` of images that lie in memory, with the parameters of their views."""
     held = _hold(images)
     height, width = images.shape[1:3]
 
-    def batch(step: tf.Tensor) -> dict:
+    def batch(step: tf.Tensor) -> tuple[tf.Tensor, dict]:
         epochs, examples = _examples(places.of_step(step), len(images), seed)
         parameters = tuple(
             augment.draw(augmentation, numbers, height, width)
             for numbers in tf.unstack(augment.uniforms(seed, epochs, examples, 2 * pairs))
         )
         gathered = tf.gather(held, examples)
-        return {
+        return step, {
             "images": tf.ensure_shape(gathered, [places.size, height, width, 3]),
             "parameters": parameters,
         }
 
-    return tf.data.Dataset.counter(places.start_step).map(batch, tf.data.AUTOTUNE)
+    return places.steps().map(batch, tf.data.AUTOTUNE)
 
 
 def _file_batches(files, augmentation, places, seed, pairs, size) -> tf.data.Dataset:
-    """Batches of crops of images of many sizes, decoded as they are needed."""
+    """``(step, batch)`` of crops of images of many sizes, decoded as they are needed."""
     paths = tf.constant(files.paths)
 
-    def crops(position: tf.Tensor) -> dict:
+    def crops(position: tf.Tensor) -> tuple[tf.Tensor, dict]:
         epoch, example = (v[0] for v in _examples(position[None], len(files), seed))
         image = files.decode(tf.gather(paths, example))
-        return _crops(image, augmentation, seed, epoch, example, pairs, size)
+        made = _crops(image, augmentation, seed, epoch, example, pairs, size)
+        return position // places.batch_size, made
 
-    positions = tf.data.Dataset.counter(places.start_step).map(places.of_step).unbatch()
-    return positions.map(crops, tf.data.AUTOTUNE).batch(places.size, drop_remainder=True)
+    positions = places.steps().map(places.of_step).unbatch()
+    batches = positions.map(crops, tf.data.AUTOTUNE).batch(places.size, drop_remainder=True)
+    return batches.map(lambda steps, batch: (steps[0], batch))
 
 
 def _stream_batches(stream, augmentation, places, seed, pairs, size) -> tf.data.Dataset:
@@ -235,7 +257,7 @@ def _stream_batches(stream, augmentation, places, seed, pairs, size) -> tf.data.
         return here.map(lambda _, record: crops(epoch, *record), tf.data.AUTOTUNE)
 
     all_crops = tf.data.Dataset.counter(epoch).flat_map(crops_of_epoch)
-    return all_crops.batch(places.size, drop_remainder=True)
+    return all_crops.batch(places.size, drop_remainder=True).enumerate(places.start_step)
 
 
 def _crops(image, augmentation, seed, epoch, example, pairs, size) -> dict:
@@ -281,6 +303,21 @@ def _shuffle_key(seed: int, epoch: tf.Tensor) -> tf.Tensor:
     return tf.random.stateless_uniform(
         [3], tf.stack([tf.constant(seed, tf.int64), epoch]), None, None, tf.int64, "philox"
     )
+
+
+def _check_sendable(images: Images) -> None:
+    """Raises InputError where the workers of a tf.data service cannot read the images."""
+    if isinstance(images, ImageStream):
+        raise InputError(
+            "data_service cannot make batches of images in record files, which are read in their "
+            "own order; extract them, and give --dataset folder:PATH"
+        )
+    if isinstance(images, np.ndarray) and images.nbytes > _SENDABLE:
+        raise InputError(
+            f"data_service: the images have {images.nbytes / 2**30:.1f} GiB and go to its workers "
+            f"with the program, which can have {_SENDABLE / 2**30:.1f}; extract them, and give "
+            "--dataset folder:PATH, which workers read themselves"
+        )
 
 
 def _hold(images: np.ndarray) -> tf.Tensor:

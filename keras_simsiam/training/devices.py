@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,11 +27,20 @@ class Devices:
     Slurm job)."""
     logical_devices: int = 1
     """Split the CPU into so many devices, to try mirrored without GPUs."""
+    data_service: str | None = None
+    """Address of a tf.data service that makes the views on other machines, grpc://HOST:PORT."""
 
     def __post_init__(self):
         check_choice("strategy", self.strategy, STRATEGIES)
         if self.logical_devices < 1:
             raise InputError(f"logical_devices {self.logical_devices} is too small; the least is 1")
+
+    def check_data_service(self) -> None:
+        """Raises InputError where there is to be a tf.data service, and none answers."""
+        from keras_simsiam.data import service
+
+        if self.data_service is not None:
+            service.check(self.data_service)
 
 
 def make_strategy(devices: Devices) -> tf.distribute.Strategy:
@@ -110,8 +120,8 @@ def _multi_worker() -> tf.distribute.Strategy:
             json.loads(os.environ["TF_CONFIG"])["task"]["index"]
             resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         elif "SLURM_JOB_ID" in os.environ:
-            resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
-    except (ValueError, KeyError, RuntimeError) as e:
+            resolver = _slurm_resolver()
+    except (ValueError, KeyError, RuntimeError, OSError) as e:
         raise InputError(f"the cluster in TF_CONFIG or of Slurm cannot be read: {e!r}") from e
     if resolver is None:
         raise InputError(
@@ -126,4 +136,26 @@ def _multi_worker() -> tf.distribute.Strategy:
     )
     return tf.distribute.MultiWorkerMirroredStrategy(
         resolver, tf.distribute.experimental.CommunicationOptions(implementation=implementation)
+    )
+
+
+def _slurm_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
+    """The tasks of a Slurm job, with the GPUs of each where there are any."""
+    import tensorflow as tf
+
+    # Jobs that share a machine must not share ports.
+    port_base = 10_000 + int(os.environ["SLURM_JOB_ID"]) % 20_000
+    slurm = tf.distribute.cluster_resolver.SlurmClusterResolver
+    if shutil.which("nvidia-smi"):
+        return slurm(port_base=port_base)
+    # TensorFlow's gives each task at least one GPU; here only its addresses are taken.
+    tasks = slurm(port_base=port_base, gpus_per_node=1024, gpus_per_task=1, auto_set_gpu=False)
+    cluster = tasks.cluster_spec()  # only then are the tasks known
+    task_type, task_id = tasks.get_task_info()
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        cluster,
+        task_type=task_type,
+        task_id=task_id,
+        num_accelerators={"GPU": 0},
+        rpc_layer="grpc",
     )

@@ -55,7 +55,9 @@ def train(
     if output.overwrite and output.resume:
         raise InputError("--overwrite and --resume exclude each other; give one of them")
     folder = RunFolder(output, run.data.dataset)
-    strategy = make_strategy(devices or Devices())
+    devices = devices or Devices()
+    strategy = make_strategy(devices)
+    devices.check_data_service()
     if output.resume:
         folder.check_resumable(run)
     elif is_chief(strategy):
@@ -86,7 +88,9 @@ def train(
         folder.create(run, baselines)
     if chief:
         print(f"writing to {folder.path} and {folder.saved_model}\n", flush=True)
-    training = Session(run, output, folder, inputs, model, baselines, resumed, strategy)
+    training = Session(
+        run, output, folder, inputs, model, baselines, resumed, strategy, devices.data_service
+    )
     return training.run_to_the_end()
 
 

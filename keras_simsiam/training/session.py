@@ -44,7 +44,9 @@ class Session:
         baselines: dict,
         resumed: dict,
         strategy: tf.distribute.Strategy,
+        data_service: str | None,
     ):
+        self.data_service = data_service
         self.strategy, self.chief = strategy, is_chief(strategy)
         self.run, self.folder, self.inputs, self.model = run, folder, inputs, model
         self.baselines = baselines
@@ -184,7 +186,10 @@ class Session:
                 self._draw_views(views_of(self.run, self.inputs))
             self.model.fit(
                 share_out(
-                    self.strategy, functools.partial(views_of, self.run, self.inputs, start_step)
+                    self.strategy,
+                    functools.partial(
+                        views_of, self.run, self.inputs, start_step, self.data_service
+                    ),
                 ),
                 initial_epoch=initial_epoch,
                 epochs=epochs,

@@ -147,7 +147,11 @@ def _build_model(run: Run, inputs: Inputs) -> SimSiam:
 
 
 def views_of(
-    run: Run, inputs: Inputs, start_step: int = 0, part: tuple[int, int] = (0, 1)
+    run: Run,
+    inputs: Inputs,
+    start_step: int = 0,
+    data_service: str | None = None,
+    part: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """The batches of a run, from a step on; arguments as for `keras_simsiam.data.views`."""
     return data.views(
@@ -160,6 +164,7 @@ def views_of(
         run.data.augment_on,
         pairs=2 if run.model.symmetry == "two_pairs" else 1,
         part=part,
+        data_service=data_service,
     )
 
 

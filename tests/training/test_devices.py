@@ -40,6 +40,14 @@ def cluster(count):
         yield {**os.environ, "TF_CONFIG": json.dumps(task)}
 
 
+def slurm_job(count):
+    """The same as `srun` sets them."""
+    for i in range(count):
+        job = {"JOB_ID": 30_000 + os.getpid(), "PROCID": i, "STEP_NUM_TASKS": count}
+        job |= {"STEP_NODELIST": "localhost", "STEP_TASKS_PER_NODE": count}
+        yield {**os.environ, **{f"SLURM_{name}": str(value) for name, value in job.items()}}
+
+
 def run_all(commands, environments, cwd, timeout=280):
     """Runs processes side by side; gives their exit codes and what they printed."""
     processes = [
@@ -57,23 +65,28 @@ def run_all(commands, environments, cwd, timeout=280):
 
 
 def fifty_steps(mode, dtype, cwd):
-    count = 2 if mode == "multi_worker" else 1
-    environments = list(cluster(count)) if count > 1 else [dict(os.environ)]
+    count = 1 if mode in ("none", "mirrored") else 2
+    environments = {"multi_worker": cluster, "slurm": slurm_job}.get(mode, lambda _: [os.environ])
+    environments = list(environments(count))
     outputs = [cwd / f"{mode}{i}.npz" for i in range(count)]
-    commands = [[sys.executable, str(PARITY), mode, dtype, str(out)] for out in outputs]
+    strategy = "multi_worker" if mode == "slurm" else mode
+    commands = [[sys.executable, str(PARITY), strategy, dtype, str(out)] for out in outputs]
     codes, printed = run_all(commands, environments, cwd)
     assert codes == [0] * count, printed[0][-2000:]
     return [dict(np.load(out)) for out in outputs]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-5)])
-def test_two_devices_and_two_processes_take_the_steps_of_one(dtype, tolerance, tmp_path):
+@pytest.mark.parametrize(
+    ("dtype", "tolerance", "processes"),
+    [("float64", 1e-10, "slurm"), ("float32", 1e-5, "multi_worker")],
+)
+def test_two_devices_and_two_processes_take_the_steps_of_one(dtype, tolerance, processes, tmp_path):
     (one,) = fifty_steps("none", dtype, tmp_path)
     assert one["steps"] == 50
     assert one["logs"].shape == (50, 2)
     assert one["logs"][-1, 0] < one["logs"][0, 0] - (0.1 if dtype == "float64" else 0.01)
-    for mode in ("mirrored", "multi_worker"):
+    for mode in ("mirrored", processes):
         for found in fifty_steps(mode, dtype, tmp_path):
             np.testing.assert_allclose(found["logs"], one["logs"], rtol=tolerance, atol=tolerance)
             difference = np.linalg.norm(found["weights"] - one["weights"])

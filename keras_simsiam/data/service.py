@@ -1,0 +1,83 @@
+"""Batches made on other machines, by tf.data service, in the order they have without it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import warnings
+from collections.abc import Callable, Iterator
+
+import tensorflow as tf
+
+from keras_simsiam.errors import InputError
+
+_HELD = 64
+"""Batches that wait for an earlier one before taking more becomes slow; at twice as many, that one
+is lost."""
+_PAUSE = 0.5
+"""Seconds between two batches then."""
+_CONNECT = 10
+"""Seconds for the dispatcher to answer."""
+
+
+def check(address: str) -> None:
+    """Raises InputError if no dispatcher answers at an address such as "grpc://10.0.0.1:5000"."""
+    import grpc  # TensorFlow brings it
+
+    protocol, _, host = address.partition("://")
+    if protocol != "grpc" or not host.rpartition(":")[2].isdigit():
+        raise InputError(
+            f"data_service '{address}' is no address of a tf.data service; one is "
+            "grpc://10.0.0.1:5000"
+        )
+    with grpc.insecure_channel(host) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=_CONNECT)
+        except grpc.FutureTimeoutError:
+            raise InputError(
+                f"data_service '{address}' does not answer within {_CONNECT} seconds; is its "
+                "dispatcher running, and can this machine reach it?"
+            ) from None
+
+
+def distribute(
+    numbered: Callable[[int], tf.data.Dataset], address: str, start_step: int
+) -> tf.data.Dataset:
+    """Lets a tf.data service make the batches, and gives them in order.
+
+    The service hands each step to whichever worker is free, so they come in any order. A worker
+    needs TensorFlow and nothing of this package, and the files whose paths are in the dataset. One
+    that is gone takes its step with it while the others go on; the batches from there on are then
+    asked for again.
+
+    Args:
+        numbered: Gives ``(step, batch)`` from a step on, a function of ``Dataset.range``.
+        address: The dispatcher's, "grpc://HOST:PORT".
+        start_step: The first step.
+
+    Returns:
+        The batches from `start_step` on, without the step.
+    """
+    share_out = tf.data.experimental.service.distribute(
+        tf.data.experimental.service.ShardingPolicy.DYNAMIC, address
+    )
+    first = numbered(start_step)
+
+    def in_order() -> Iterator:
+        arriving, early = iter(first.apply(share_out)), {}
+        for step in itertools.count(start_step):
+            while step not in early:
+                if len(early) >= 2 * _HELD:
+                    warnings.warn(
+                        f"the data service lost the batch of step {step:,}: one of its workers is "
+                        "gone, or very slow; asking again",
+                        stacklevel=1,
+                    )
+                    arriving, early = iter(numbered(step).apply(share_out)), {}
+                if len(early) >= _HELD:
+                    time.sleep(_PAUSE)
+                arrived, batch = next(arriving)
+                early[int(arrived)] = batch
+            yield early.pop(step)
+
+    return tf.data.Dataset.from_generator(in_order, output_signature=first.element_spec[1])

@@ -1,0 +1,147 @@
+"""Batches made by the workers of a tf.data service are those made here."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import write_image
+
+from keras_simsiam import Augmentation, InputError, Run, load, preset, views
+from keras_simsiam.data import ImageStream, pipeline, service
+from keras_simsiam.training.devices import Devices
+from keras_simsiam.training.output import Output
+from keras_simsiam.training.run import train
+
+WORKER = """
+import sys
+import tensorflow as tf
+service = tf.data.experimental.service
+worker = service.WorkerServer(service.WorkerConfig(dispatcher_address=sys.argv[1]))
+print("ready", flush=True)
+worker.join()
+"""
+
+
+@pytest.fixture(scope="module")
+def dispatcher():
+    return tf.data.experimental.service.DispatchServer()
+
+
+@pytest.fixture(scope="module")
+def workers(dispatcher):
+    """Two processes with TensorFlow, and nothing of this package."""
+    command = [sys.executable, "-c", WORKER, dispatcher.target.partition("://")[2]]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for worker in started:
+        assert worker.stdout.readline() == "ready\n"
+    yield started
+    for worker in started:
+        worker.kill()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.RandomState(0).randint(0, 256, (100, 12, 12, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    root = tmp_path_factory.mktemp("files")
+    for i in range(30):
+        write_image(root / f"{i:02}.png", i, (20 + i % 7, 18 + i % 5))
+    return load(f"folder:{root}", "train").images
+
+
+def batches(source, steps, **options):
+    made = views(source, Augmentation(), 12, seed=4, image_size=12, start_step=3, **options)
+    return [[np.asarray(x) for x in tf.nest.flatten(batch)] for batch in made.take(steps)]
+
+
+@pytest.mark.parametrize("source", ["images", "files"])
+@pytest.mark.parametrize("augment_on", ["host", "device"])
+def test_two_workers_give_each_batch_once_and_in_order(
+    source, augment_on, dispatcher, workers, request
+):
+    options = {"augment_on": augment_on, "part": (1, 2)}
+    source = request.getfixturevalue(source)
+    found = batches(source, 40, data_service=dispatcher.target, **options)
+    for x, y in zip(found, batches(source, 40, **options), strict=True):
+        for a, b in zip(x, y, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_batches_that_a_killed_worker_had_are_made_again(images, monkeypatch):
+    """Its own dispatcher, for a worker that is killed is not taken off the list at once."""
+    monkeypatch.setattr(service, "_PAUSE", 0.01)
+    dispatcher = tf.data.experimental.service.DispatchServer()
+    address = dispatcher.target.partition("://")[2]
+    config = tf.data.experimental.service.WorkerConfig(dispatcher_address=address)
+    here = tf.data.experimental.service.WorkerServer(config)
+    command = [sys.executable, "-c", WORKER, address]
+    killed = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert killed.stdout.readline() == "ready\n"
+    expected = batches(images, 300, augment_on="device")
+    made = views(
+        images,
+        Augmentation(),
+        12,
+        seed=4,
+        start_step=3,
+        augment_on="device",
+        data_service=dispatcher.target,
+    )
+    found = []
+
+    def take_all():
+        for batch in made.take(300):
+            found.append([x.numpy() for x in tf.nest.flatten(batch)])
+            if len(found) == 20:
+                killed.kill()
+
+    with pytest.warns(UserWarning, match=r"lost the batch of step .* asking again"):
+        take_all()
+    for x, y in zip(found, expected, strict=True):
+        for a, b in zip(x, y, strict=True):
+            np.testing.assert_array_equal(a, b)
+    del here
+
+
+@pytest.mark.slow
+def test_a_run_on_a_data_service_is_the_run_without(dispatcher, workers, tmp_path):
+    settings = {
+        "model": {"width": 2, "projector_dim": 16},
+        "training": {"epochs": 2, "batch_size": 450, "deterministic": True},
+        "evaluation": {"knn_every": 0},
+    }
+    for name, address in (("here", None), ("service", dispatcher.target)):
+        run = Run.from_dict(settings, preset("photo_patches"))
+        output = Output(name, str(tmp_path / "runs"), str(tmp_path / "saved_models"))
+        train(run, output, devices=Devices(data_service=address))
+    here, there = ((tmp_path / f"runs/{n}/history.csv").read_text() for n in ("here", "service"))
+    assert here == there
+
+
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [("10.0.0.1:5000", "is no address"), ("grpc://host", "is no address")],
+)
+def test_what_is_no_address_is_named(address, named):
+    with pytest.raises(InputError, match=f"'{address}' {named}.*grpc://10.0.0.1:5000"):
+        Devices(data_service=address).check_data_service()
+
+
+def test_a_dispatcher_that_does_not_answer_is_named(monkeypatch):
+    monkeypatch.setattr(service, "_CONNECT", 0.1)
+    with pytest.raises(InputError, match=r"127.0.0.1:1' does not answer within 0.1 s"):
+        Devices(data_service="grpc://127.0.0.1:1").check_data_service()
+
+
+def test_images_that_workers_cannot_have_are_refused(images, monkeypatch):
+    stream = ImageStream(["a.tfrecord"], 100, tf.io.decode_jpeg)
+    with pytest.raises(InputError, match="record files"):
+        batches(stream, 1, data_service="grpc://127.0.0.1:1")
+    monkeypatch.setattr(pipeline, "_SENDABLE", 1000)
+    with pytest.raises(InputError, match=r"images have 0.0 GiB"):
+        batches(images, 1, data_service="grpc://127.0.0.1:1")
