@@ -1,12 +1,13 @@
 """Pixel operations of SimSiam's augmentation: explicit parameters in, pixels out.
 
 Every function here is deterministic and works on a whole batch at once, each image with its own
-parameter. They are plain TensorFlow operations with static shapes, so the same code runs on the
-host inside `tf.data`, on a GPU, and under `jit_compile=True`.
+parameter. Shapes are static, and XLA compiles each operation on its own, on the host inside
+`tf.data` as on an accelerator: compiled as one, they are slower, because XLA's compiler for CPUs
+then computes a pixel anew for each of the later operations that reads it.
 
 Images are *planes*: float32 ``[B, 3, H, W]`` with values in [0, 1]. Channels come first because
-resizing and blurring are then matrix products along the last two axes, with no transposition.
-`to_planes` and `to_images` convert from and to the usual uint8 ``[B, H, W, 3]``.
+neighbours in memory then have the same thing done to them, whatever the operation. `to_planes` and
+`to_images` convert from and to the usual uint8 ``[B, H, W, 3]``.
 
 The reference for each operation is torchvision's, which the paper's authors used:
 ``tests/augment/test_ops.py`` holds ours against its numbers.
@@ -14,7 +15,14 @@ The reference for each operation is torchvision's, which the paper's authors use
 
 from __future__ import annotations
 
+import functools
+import math
+
 import tensorflow as tf
+
+_compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
+
+Channels = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 # torchvision's luma weights (rgb_to_grayscale), also used by contrast and saturation.
 _LUMA = (0.2989, 0.587, 0.114)
@@ -23,11 +31,13 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 """The four colour operations as `color_jitter` numbers them."""
 
 
+@_compiled
 def to_planes(images: tf.Tensor) -> tf.Tensor:
     """uint8 images ``[B, H, W, 3]`` to float32 planes ``[B, 3, H, W]`` in [0, 1]."""
     return tf.transpose(tf.cast(images, tf.float32) / 255.0, [0, 3, 1, 2])
 
 
+@_compiled
 def to_images(planes: tf.Tensor) -> tf.Tensor:
     """Planes ``[B, 3, H, W]`` to images ``[B, H, W, 3]``, the values as they are."""
     return tf.transpose(planes, [0, 2, 3, 1])
@@ -35,9 +45,6 @@ def to_images(planes: tf.Tensor) -> tf.Tensor:
 
 def resized_crop(planes: tf.Tensor, box: tf.Tensor, size: int, flip: tf.Tensor) -> tf.Tensor:
     """Crops a box from each image and resizes it with Pillow's antialiased bilinear filter.
-
-    Cropping, resizing and flipping are linear and separable, so each image needs one small matrix
-    a side: ``rows @ plane @ columns^T``.
 
     Args:
         planes: float32 ``[B, 3, H, W]``.
@@ -48,12 +55,10 @@ def resized_crop(planes: tf.Tensor, box: tf.Tensor, size: int, flip: tf.Tensor) 
     Returns:
         float32 ``[B, 3, size, size]``.
     """
-    height, width = planes.shape[2], planes.shape[3]
-    rows = _resize_matrix(box[:, 0], box[:, 2], height, size)
-    columns = _resize_matrix(box[:, 1], box[:, 3], width, size)
-    columns = tf.where(flip[:, None, None], columns[:, ::-1], columns)
-    narrowed = tf.matmul(planes, columns[:, None], transpose_b=True)  # [B, 3, H, size]
-    return tf.matmul(rows[:, None], narrowed)
+    shortened = _resize_rows(planes, box[:, 0], box[:, 2], size)  # [B, 3, size, W]
+    # Whole rows are gathered fast and single pixels slowly, so columns become rows.
+    columns = tf.transpose(shortened, [0, 1, 3, 2])
+    return tf.transpose(_resize_rows(columns, box[:, 1], box[:, 3], size, flip), [0, 1, 3, 2])
 
 
 def color_jitter(planes: tf.Tensor, factors: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
@@ -68,22 +73,17 @@ def color_jitter(planes: tf.Tensor, factors: tf.Tensor, order: tf.Tensor) -> tf.
     Returns:
         float32 ``[B, 3, H, W]`` in [0, 1]; after each operation values are clipped to that range.
     """
-    for slot in range(4):
-        which = order[:, slot, None, None, None]
-        factor = tf.gather(factors, order[:, slot], batch_dims=1)[:, None, None, None]
-        gray = _luma(planes)
-        # Brightness, contrast and saturation are one formula: a blend of the image with black,
-        # with its mean gray, or with its own gray.
-        target = tf.where(
-            which == BRIGHTNESS,
-            tf.zeros_like(gray),
-            tf.where(which == CONTRAST, tf.reduce_mean(gray, [2, 3], keepdims=True), gray),
-        )
-        blended = tf.clip_by_value(factor * planes + (1.0 - factor) * target, 0.0, 1.0)
-        planes = tf.where(which == HUE, shift_hue(planes, factor), blended)
-    return planes
+    # Hue costs as much as all others together, so it is done once, between those of the four slots
+    # that come before it, which the last cannot, and those that come after, which the first cannot.
+    slot_of_hue = tf.argmax(tf.cast(order == HUE, tf.int32), axis=1, output_type=tf.int32)
+    before = tf.range(3)[None, :] < slot_of_hue[:, None]
+    after = tf.range(1, 4)[None, :] > slot_of_hue[:, None]
+    planes = _blends(planes, factors, order[:, :3], before)
+    planes = shift_hue(planes, factors[:, HUE, None, None, None])
+    return _blends(planes, factors, order[:, 1:], after)
 
 
+@_compiled
 def shift_hue(planes: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
     """Turns the hue of each image, leaving HSV's saturation and value as they are.
 
@@ -95,29 +95,41 @@ def shift_hue(planes: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
         float32 ``[B, 3, H, W]`` in [0, 1].
     """
     red, green, blue = tf.unstack(planes, axis=1)
-    value = tf.reduce_max(planes, axis=1)
-    chroma = value - tf.reduce_min(planes, axis=1)
-    divisor = tf.where(chroma > 0, chroma, tf.ones_like(chroma))
+    value = tf.maximum(tf.maximum(red, green), blue)
+    chroma = value - tf.minimum(tf.minimum(red, green), blue)
+    inverse = 1.0 / tf.where(chroma > 0, chroma, tf.ones_like(chroma))
     sextant = tf.where(
         value == red,
-        (green - blue) / divisor,
-        tf.where(value == green, 2.0 + (blue - red) / divisor, 4.0 + (red - green) / divisor),
+        (green - blue) * inverse,
+        tf.where(value == green, 2.0 + (blue - red) * inverse, 4.0 + (red - green) * inverse),
     )
     sextant += 6.0 * shift[:, 0]
     # Going round the hue circle, a channel falls from `value` to `value - chroma` and rises
     # again; red, green and blue do the same a third of a turn apart (HSV in closed form).
     channels = []
     for offset in (5.0, 3.0, 1.0):
-        k = tf.math.floormod(sextant + offset, 6.0)
+        k = sextant + offset
+        k -= 6.0 * tf.floor(k / 6.0)
         channels.append(value - chroma * tf.clip_by_value(tf.minimum(k, 4.0 - k), 0.0, 1.0))
     return tf.stack(channels, axis=1)
 
 
-def grayscale(planes: tf.Tensor) -> tf.Tensor:
-    """The gray of each pixel in all three channels: float32 ``[B, 3, H, W]`` in and out."""
-    return tf.repeat(_luma(planes), 3, axis=1)
+@_compiled
+def grayscale(planes: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """The gray of each pixel in all three channels, for some of the images.
+
+    Args:
+        planes: float32 ``[B, 3, H, W]``.
+        where: bool ``[B]``, which images become gray.
+
+    Returns:
+        float32 ``[B, 3, H, W]``.
+    """
+    gray = _luma(tf.unstack(planes, axis=1))[:, None]
+    return tf.where(where[:, None, None, None], gray, planes)
 
 
+@_compiled
 def gaussian_blur(planes: tf.Tensor, sigma: tf.Tensor, max_sigma: float) -> tf.Tensor:
     """Gaussian blur with the image's border repeated outwards, as Pillow does.
 
@@ -129,46 +141,79 @@ def gaussian_blur(planes: tf.Tensor, sigma: tf.Tensor, max_sigma: float) -> tf.T
     Returns:
         float32 ``[B, 3, H, W]``.
     """
-    blurred = tf.matmul(
-        planes, _blur_matrix(sigma, max_sigma, planes.shape[3])[:, None], transpose_b=True
-    )
-    return tf.matmul(_blur_matrix(sigma, max_sigma, planes.shape[2])[:, None], blurred)
+    radius = max(1, int(3.0 * max_sigma + 0.5))
+    offsets = tf.range(-radius, radius + 1, dtype=tf.float32)
+    # sigma 0 must give the identity without dividing by zero.
+    kernel = tf.exp(-0.5 * tf.square(offsets / tf.maximum(sigma, 1e-3)[:, None]))
+    kernel /= tf.reduce_sum(kernel, axis=1, keepdims=True)
+    weights = tf.unstack(kernel[:, :, None, None, None], axis=1)
+    height, width = planes.shape[2:]
+    above, below = (tf.repeat(planes[:, :, i : i + 1], radius, 2) for i in (0, height - 1))
+    padded = tf.concat([above, planes, below], axis=2)
+    planes = sum(w * padded[:, :, i : i + height] for i, w in enumerate(weights))
+    left, right = (tf.repeat(planes[..., i : i + 1], radius, 3) for i in (0, width - 1))
+    padded = tf.concat([left, planes, right], axis=3)
+    return sum(w * padded[..., i : i + width] for i, w in enumerate(weights))
 
 
+@_compiled
 def normalize(planes: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> tf.Tensor:
     """Subtracts the mean and divides by the standard deviation of each channel."""
     mean, std = (tf.reshape(tf.constant(v, tf.float32), [1, 3, 1, 1]) for v in (mean, std))
     return (planes - mean) / std
 
 
-def _luma(planes: tf.Tensor) -> tf.Tensor:
-    """``[B, 3, H, W]`` to ``[B, 1, H, W]``."""
-    red, green, blue = tf.split(planes, 3, axis=1)
+@_compiled
+def _blends(planes: tf.Tensor, factors: tf.Tensor, order: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """All of `color_jitter` but hue, in those of some slots, ``[B, 3]``, that `where` says."""
+    channels = tuple(tf.unstack(planes, axis=1))
+    for which, now in zip(tf.unstack(order, axis=1), tf.unstack(where, axis=1), strict=True):
+        # Each is one formula: a blend of the image with black, with its mean gray, or with its own
+        # gray. Where it is not the turn of any, a factor of 1 changes nothing.
+        factor = tf.where(now, tf.gather(factors, which, batch_dims=1), 1.0)
+        of_mean = tf.where(which == CONTRAST, 1.0 - factor, 0.0)[:, None, None]
+        of_gray = tf.where(which == SATURATION, 1.0 - factor, 0.0)[:, None, None]
+        factor = factor[:, None, None]
+        gray = _luma(channels)
+        target = of_mean * tf.reduce_mean(gray, [1, 2], keepdims=True) + of_gray * gray
+        channels = tuple(tf.clip_by_value(factor * c + target, 0.0, 1.0) for c in channels)
+    return tf.stack(channels, axis=1)
+
+
+def _luma(channels: Channels) -> tf.Tensor:
+    """The gray of three channels."""
+    red, green, blue = channels
     return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
 
 
-def _resize_matrix(start: tf.Tensor, length: tf.Tensor, source: int, target: int) -> tf.Tensor:
-    """Weights ``[B, target, source]`` of an antialiased bilinear resize of part of a side.
+@_compiled
+def _resize_rows(
+    planes: tf.Tensor,
+    start: tf.Tensor,
+    length: tf.Tensor,
+    size: int,
+    reverse: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Resizes a stretch of the rows of each image, ``[B, 3, H, W]``, to ``[B, 3, size, W]``.
 
     Pillow's rule: a triangle filter as wide as the scale (never narrower than one source pixel),
     centred on the target pixel, cut at the borders of the crop and normalised.
     """
-    start, length = (v[:, None, None] for v in (start, length))
-    scale = length / target
-    centre = start + (tf.range(target, dtype=tf.float32)[None, :, None] + 0.5) * scale
-    pixel = tf.range(source, dtype=tf.float32)[None, None, :]
-    weight = tf.nn.relu(1.0 - tf.abs(pixel + 0.5 - centre) / tf.maximum(scale, 1.0))
-    weight = tf.where((pixel >= start) & (pixel < start + length), weight, tf.zeros_like(weight))
-    return weight / tf.reduce_sum(weight, axis=2, keepdims=True)
-
-
-def _blur_matrix(sigma: tf.Tensor, max_sigma: float, side: int) -> tf.Tensor:
-    """Weights ``[B, side, side]`` of a Gaussian along one side, its border pixel repeated."""
-    radius = max(1, int(3.0 * max_sigma + 0.5))
-    offsets = tf.range(-radius, radius + 1, dtype=tf.int32)
-    # sigma 0 must give the identity without dividing by zero.
-    scaled = tf.cast(offsets, tf.float32)[None, :] / tf.maximum(sigma, 1e-3)[:, None]
-    kernel = tf.exp(-0.5 * tf.square(scaled))
-    kernel /= tf.reduce_sum(kernel, axis=1, keepdims=True)
-    reached = tf.clip_by_value(tf.range(side)[:, None] + offsets[None, :], 0, side - 1)
-    return tf.einsum("bo,toi->bti", kernel, tf.one_hot(reached, side))
+    source = planes.shape[2]
+    start, length = start[:, None, None], length[:, None, None]
+    scale = length / size
+    reach = tf.maximum(scale, 1.0)
+    centre = start + (tf.range(size, dtype=tf.float32)[None, :, None] + 0.5) * scale
+    # As many source pixels as can lie within reach, from the first that may.
+    taps = math.ceil(2 * max(source / size, 1.0))
+    pixel = tf.math.ceil(centre - 0.5 - reach) + tf.range(taps, dtype=tf.float32)
+    weight = tf.nn.relu(1.0 - tf.abs(pixel + 0.5 - centre) / reach)
+    weight = tf.where((pixel >= start) & (pixel < start + length), weight, 0.0)
+    weight /= tf.reduce_sum(weight, axis=2, keepdims=True)
+    pixel = tf.cast(tf.clip_by_value(pixel, 0.0, source - 1.0), tf.int32)
+    if reverse is not None:
+        pixel, weight = (tf.where(reverse[:, None, None], t[:, ::-1], t) for t in (pixel, weight))
+    return sum(
+        tf.gather(planes, pixel[:, :, i], axis=2, batch_dims=1) * weight[:, None, :, i, None]
+        for i in range(taps)
+    )

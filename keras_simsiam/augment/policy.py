@@ -142,13 +142,15 @@ def apply(
     if a.jitter_probability > 0:
         planes = ops.color_jitter(planes, parameters.factors, parameters.order)
     if a.grayscale_probability > 0:
-        planes = tf.where(parameters.grayscale[:, None, None, None], ops.grayscale(planes), planes)
+        planes = ops.grayscale(planes, parameters.grayscale)
     if a.blur_probability > 0:
         planes = ops.gaussian_blur(planes, parameters.sigma, a.blur_sigma[1])
     return ops.to_images(ops.normalize(planes, a.mean, a.std))
 
 
-def make_views(augmentation: Augmentation, batch: dict, size: int) -> tuple[tf.Tensor, ...]:
+def make_views(
+    augmentation: Augmentation, batch: dict, size: int, at_once: int | None = None
+) -> tuple[tf.Tensor, ...]:
     """All views of a batch, on whatever device this runs.
 
     Args:
@@ -156,6 +158,8 @@ def make_views(augmentation: Augmentation, batch: dict, size: int) -> tuple[tf.T
         batch: ``parameters``, `ViewParameters` for each view, and either ``images``, the uint8
             images that all views are cropped from, or ``crops``, as many batches of crops.
         size: Side of the views in pixels.
+        at_once: The most images to work on at once; all where None. A CPU is fastest with as many
+            as fit in its cache.
 
     Returns:
         x1, x2 and so on, float32 ``[B, size, size, 3]``.
@@ -163,10 +167,27 @@ def make_views(augmentation: Augmentation, batch: dict, size: int) -> tuple[tf.T
     cropped = "crops" in batch
     parameters = batch["parameters"]
     sources = batch["crops"] if cropped else (batch["images"],) * len(parameters)
-    return tuple(
-        apply(augmentation, images, p, size, cropped)
-        for images, p in zip(sources, parameters, strict=True)
+    count = sources[0].shape[0]
+    parts = next(
+        n for n in range(1, count + 1) if count % n == 0 and count <= n * (at_once or count)
     )
+
+    def make(part: tuple[tuple, tuple]) -> tuple[tf.Tensor, ...]:
+        return tuple(
+            apply(augmentation, images, ViewParameters(*drawn), size, cropped)
+            for images, drawn in zip(*part, strict=True)
+        )
+
+    if parts == 1:
+        return make((sources, parameters))
+    made = tf.map_fn(
+        make,
+        tf.nest.map_structure(
+            lambda t: tf.reshape(t, [parts, count // parts, *t.shape[1:]]), (sources, parameters)
+        ),
+        fn_output_signature=(tf.float32,) * len(parameters),
+    )
+    return tuple(tf.reshape(view, [count, size, size, 3]) for view in made)
 
 
 def _draw_box(

@@ -22,6 +22,7 @@ from keras_simsiam.errors import InputError
 
 Images = np.ndarray | ImageFiles | ImageStream
 
+_CACHED_PIXELS = 2**17  # of float32 in three channels, 1.5 MiB: about a core's cache
 _SENDABLE = int(1.9 * 2**30)  # protobuf's limit is 2 GiB
 
 
@@ -72,11 +73,6 @@ def views(
     if data_service is not None:
         _check_sendable(images)
 
-    # One XLA cluster is about three times as fast as single operations.
-    make_views = tf.function(
-        lambda batch: augment.make_views(augmentation, batch, size), jit_compile=True
-    )
-
     def numbered(start_step: int) -> tf.data.Dataset:
         """``(step, batch)`` from a step on."""
         places = Places(batch_size, start_step, *part)
@@ -88,7 +84,11 @@ def views(
             batches = _stream_batches(images, augmentation, places, seed, pairs, size)
         if augment_on == "device":
             return batches
-        return batches.map(lambda step, batch: (step, make_views(batch)), tf.data.AUTOTUNE)
+        at_once = max(1, _CACHED_PIXELS // size**2)
+        return batches.map(
+            lambda step, batch: (step, augment.make_views(augmentation, batch, size, at_once)),
+            tf.data.AUTOTUNE,
+        )
 
     if data_service is not None:
         return service.distribute(numbered, data_service, start_step).prefetch(tf.data.AUTOTUNE)
