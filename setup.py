@@ -20,6 +20,8 @@ TEST = [
     "dill",
 ]
 
+BENCH = [*EXPERIMENTS, "torch>=2.4", "torchvision>=0.19", "faiss-cpu>=1.8", "scikit-learn>=1.4"]
+
 setup(
     name="keras-simsiam",
     version=VERSION,
@@ -47,5 +49,5 @@ setup(
         # Options from dataclasses; tensorflow-datasets brings it, too.
         "simple-parsing>=0.1.5",
     ],
-    extras_require={"experiments": EXPERIMENTS, "test": TEST, "dev": TEST},
+    extras_require={"experiments": EXPERIMENTS, "test": TEST, "dev": TEST, "bench": BENCH},
 )

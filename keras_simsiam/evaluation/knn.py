@@ -5,6 +5,7 @@ The paper's monitor of training (Section 4.1, Figure 2): no weights to fit, no r
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import NamedTuple
 
@@ -95,7 +96,7 @@ def knn_predict(
 def _vote(bank, labels, queries, k: int, temperature: float, classes: int) -> tf.Tensor:
     """The best classes of one chunk of queries."""
     queries = tf.math.l2_normalize(tf.cast(queries, tf.float32), axis=1)
-    similarity, neighbours = tf.math.top_k(tf.matmul(queries, bank, transpose_b=True), k)
+    similarity, neighbours = _top_k(tf.matmul(queries, bank, transpose_b=True), k)
     # Shifting all weights of a query by one factor changes no vote, and cannot overflow.
     weight = tf.exp((similarity - similarity[:, :1]) / temperature)
     # One segment for each query and class, so that each weight is added once.
@@ -105,3 +106,23 @@ def _vote(bank, labels, queries, k: int, temperature: float, classes: int) -> tf
         tf.reshape(weight, [-1]), tf.reshape(segment, [-1]), count * classes
     )
     return tf.math.top_k(tf.reshape(votes, [count, classes]), min(5, classes)).indices
+
+
+def _top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """`tf.math.top_k` of long rows ``[Q, N]``, several times as fast.
+
+    The k largest values lie in the k blocks whose own largest values are largest, so only those
+    blocks need to be sorted.
+    """
+    rows, columns = values.shape
+    block = math.isqrt(columns // k)
+    if block < 2:
+        return tf.math.top_k(values, k)
+    blocks = -(-columns // block)
+    padded = tf.pad(values, [[0, 0], [0, blocks * block - columns]], constant_values=-math.inf)
+    padded = tf.reshape(padded, [rows, blocks, block])
+    # In the order of the bank, so that of equal values the first is taken, as top_k does.
+    chosen = tf.sort(tf.math.top_k(tf.reduce_max(padded, axis=2), k).indices, axis=1)
+    candidates = tf.reshape(tf.gather(padded, chosen, batch_dims=1), [rows, k * block])
+    found, place = tf.math.top_k(candidates, k)
+    return found, tf.gather(chosen, place // block, batch_dims=1) * block + place % block

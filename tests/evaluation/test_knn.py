@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.neighbors import KNeighborsClassifier
 
 from keras_simsiam import InputError, knn_accuracy
@@ -65,6 +66,15 @@ def test_chunks_change_nothing(arrays, monkeypatch):
     whole = knn_predict(*arguments(arrays))
     monkeypatch.setattr(knn, "_SIMILARITIES", 7 * len(arrays["bank_labels"]))
     np.testing.assert_array_equal(knn_predict(*arguments(arrays)), whole)
+
+
+@pytest.mark.parametrize(("columns", "k"), [(1000, 7), (997, 1), (4096, 200), (300, 200)])
+def test_neighbours_are_the_largest_in_order_also_among_equals(columns, k):
+    values = np.random.RandomState(0).randint(0, 300, (20, columns)).astype(np.float32)
+    expected = np.argsort(-values, axis=1, kind="stable")[:, :k]
+    found, where = knn._top_k(tf.constant(values), k)
+    np.testing.assert_array_equal(where, expected)
+    np.testing.assert_array_equal(found, np.take_along_axis(values, expected, 1))
 
 
 def test_small_temperatures_do_not_overflow(arrays):

@@ -1,0 +1,156 @@
+"""Views a second on one core, against others: ``python -m experiments.benchmarks.augment``.
+
+All make the whole recipe of the paper, with parameters of its own for each image: resized crop,
+flip, colour jitter, grayscale, blur, normalisation. They start from decoded images in memory and
+end with a batch of float32 views. Needs ``pip install -e '.[bench]'``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Callable
+
+import numpy as np
+
+from experiments.benchmarks import common
+from keras_simsiam import options
+from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
+
+BATCH = 64
+SOURCES = {32: 32, 64: 64, 96: 96, 224: 256}
+"""Side of the images for each side of the views, in pixels."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measures the rivals in turn, size by size."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SOURCES), choices=SOURCES)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args(argv)
+    makers = {
+        "torchvision and Pillow": pillow,
+        "keras-simsiam": ours,
+        "torchvision v2, tensors": torchvision_v2,
+        "Keras layers": keras_layers,
+    }
+    for size in args.sizes:
+        with common.processes(makers, size) as rivals:
+            found = common.paired(rivals, args.rounds)
+        title = f"augmentation to {size}×{size}, one core"
+        common.report(f"augment_{size}", title, "views/s", found)
+
+
+def images(size: int) -> np.ndarray:
+    """Photographs, uint8 ``[BATCH, side, side, 3]``."""
+    from PIL import Image
+
+    from keras_simsiam.data import load
+
+    patches = load("photo_patches", "train").images[:: 5400 // BATCH][:BATCH]
+    side = (SOURCES[size], SOURCES[size])
+    return np.stack([Image.fromarray(p).resize(side, Image.Resampling.BICUBIC) for p in patches])
+
+
+def ours(size: int) -> Callable[[], int]:
+    """One batch of the pipeline that training uses; drawing the parameters included."""
+    import tensorflow as tf
+
+    from keras_simsiam import Augmentation, views
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    batches = iter(views(images(size), Augmentation(), BATCH, image_size=size))
+    return lambda: sum(map(len, next(batches)))
+
+
+def pillow(size: int) -> Callable[[], int]:
+    """The authors' transforms."""
+    common.import_torchvision()
+    import torch
+    from PIL import Image, ImageFilter
+    from torchvision import transforms as t
+
+    torch.set_num_threads(1)
+
+    def blur(image: Image.Image) -> Image.Image:
+        return image.filter(ImageFilter.GaussianBlur(radius=random.uniform(0.1, 2.0)))
+
+    view = t.Compose(
+        [
+            t.RandomResizedCrop(size, scale=(0.2, 1.0)),
+            t.RandomApply([t.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
+            t.RandomGrayscale(p=0.2),
+            t.RandomApply([blur], p=0.5),
+            t.RandomHorizontalFlip(),
+            t.ToTensor(),
+            t.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    photos = [Image.fromarray(image) for image in images(size)]
+    return lambda: len(torch.stack([view(photo) for photo in photos]))
+
+
+def torchvision_v2(size: int) -> Callable[[], int]:
+    """The same on uint8 tensors, image by image: a batch would share its parameters."""
+    common.import_torchvision()
+    import torch
+    from torchvision.transforms import v2 as t
+
+    torch.set_num_threads(1)
+    view = t.Compose(
+        [
+            t.RandomResizedCrop(size, scale=(0.2, 1.0), antialias=True),
+            t.RandomApply([t.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
+            t.RandomGrayscale(p=0.2),
+            t.RandomApply([t.GaussianBlur(13, (0.1, 2.0))], p=0.5),
+            t.RandomHorizontalFlip(),
+            t.ToDtype(torch.float32, scale=True),
+            t.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    photos = list(torch.from_numpy(images(size)).permute(0, 3, 1, 2).contiguous())
+    return lambda: len(torch.stack([view(photo) for photo in photos]))
+
+
+def keras_layers(size: int) -> Callable[[], int]:
+    """What Keras's own layers come nearest with, on whole batches, in tf.data.
+
+    There is no resized crop of random area and ratio among them; a random zoom stands for it.
+    """
+    import keras
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    pixels = {"value_range": (0, 255)}
+    layers = [
+        keras.layers.RandomZoom((-0.55, 0.0)),
+        keras.layers.Resizing(size, size),
+        keras.layers.RandomFlip("horizontal"),
+        keras.layers.RandomColorJitter(
+            brightness_factor=0.4,
+            contrast_factor=0.4,
+            saturation_factor=(0.3, 0.7),
+            hue_factor=0.1,
+            **pixels,
+        ),
+        keras.layers.RandomGrayscale(0.2),
+        keras.layers.RandomGaussianBlur(0.5, 13, (0.1, 2.0), **pixels),
+        keras.layers.Normalization(
+            mean=[255 * m for m in IMAGENET_MEAN], variance=[(255 * s) ** 2 for s in IMAGENET_STD]
+        ),
+    ]
+
+    def view(batch: tf.Tensor) -> tf.Tensor:
+        for layer in layers:
+            batch = layer(batch)
+        return batch
+
+    photos = tf.data.Dataset.from_tensors(images(size).astype(np.float32)).repeat()
+    batches = iter(photos.map(view))
+    return lambda: len(next(batches))
+
+
+if __name__ == "__main__":
+    options.run_command(main)

@@ -1,0 +1,95 @@
+"""kNN against scikit-learn and faiss: ``python -m experiments.benchmarks.knn``.
+
+Each finds the k nearest neighbours by cosine of every query and lets them vote, as in the paper's
+monitor of training. Needs ``pip install -e '.[bench]'``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+
+from experiments.benchmarks import common
+from keras_simsiam import options
+
+TEMPERATURE = 0.1
+CLASSES = 200
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measures the rivals in turn."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--bank", type=int, default=100_000)
+    parser.add_argument("--queries", type=int, default=10_000)
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--k", type=int, default=200)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args(argv)
+    makers = {"faiss IndexFlatIP": faiss_flat, "keras-simsiam": ours, "scikit-learn": sklearn_brute}
+    sizes = (args.bank, args.queries, args.dim, args.k)
+    with common.processes(makers, *sizes, cores=args.cores, seconds=0) as rivals:
+        found = common.paired(rivals, args.rounds)
+    title = f"kNN, {args.queries:,} queries in {args.bank:,} of {args.dim} dimensions, k={args.k}"
+    common.report("knn", title, "queries/s", found)
+
+
+def features(bank: int, queries: int, dim: int) -> tuple[np.ndarray, ...]:
+    """Clustered unit vectors as an encoder gives: bank, its labels, queries."""
+    random = np.random.RandomState(0)
+    centres = random.randn(CLASSES, dim)
+    labels = random.randint(0, CLASSES, bank + queries)
+    found = centres[labels] + 2 * random.randn(bank + queries, dim)
+    found = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    return found[:bank], labels[:bank], found[bank:]
+
+
+def vote(similarity: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The class with the most votes of each query, from its neighbours ``[Q, k]``."""
+    weight = np.exp((similarity - similarity.max(axis=1, keepdims=True)) / TEMPERATURE)
+    segment = np.arange(len(labels))[:, None] * CLASSES + labels
+    votes = np.bincount(segment.ravel(), weight.ravel(), len(labels) * CLASSES)
+    return votes.reshape(-1, CLASSES).argmax(axis=1)
+
+
+def ours(bank: int, queries: int, dim: int, k: int) -> Callable[[], int]:
+    """`knn_predict`, which evaluation uses."""
+    from keras_simsiam.evaluation.knn import knn_predict
+
+    held, labels, asked = features(bank, queries, dim)
+    return lambda: len(knn_predict(held, labels, asked, k, TEMPERATURE))
+
+
+def faiss_flat(bank: int, queries: int, dim: int, k: int) -> Callable[[], int]:
+    """Inner products with all of the bank."""
+    import faiss
+
+    held, labels, asked = features(bank, queries, dim)
+
+    def predict() -> int:
+        index = faiss.IndexFlatIP(dim)
+        index.add(held)
+        similarity, neighbours = index.search(asked, k)
+        return len(vote(similarity, labels[neighbours]))
+
+    return predict
+
+
+def sklearn_brute(bank: int, queries: int, dim: int, k: int) -> Callable[[], int]:
+    """Brute force by cosine."""
+    from sklearn.neighbors import NearestNeighbors
+
+    held, labels, asked = features(bank, queries, dim)
+
+    def predict() -> int:
+        search = NearestNeighbors(n_neighbors=k, metric="cosine", algorithm="brute").fit(held)
+        distance, neighbours = search.kneighbors(asked)
+        return len(vote(1 - distance, labels[neighbours]))
+
+    return predict
+
+
+if __name__ == "__main__":
+    options.run_command(main)
