@@ -20,7 +20,14 @@ TEST = [
     "dill",
 ]
 
-BENCH = [*EXPERIMENTS, "torch>=2.4", "torchvision>=0.19", "faiss-cpu>=1.8", "scikit-learn>=1.4"]
+BENCH = [
+    *EXPERIMENTS,
+    "torch>=2.4",
+    "torchvision>=0.19",
+    "lightly>=1.5",
+    "faiss-cpu>=1.8",
+    "scikit-learn>=1.4",
+]
 
 setup(
     name="keras-simsiam",

@@ -41,13 +41,13 @@ def main(argv: list[str] | None = None) -> None:
         common.report(f"augment_{size}", title, "views/s", found)
 
 
-def images(size: int) -> np.ndarray:
-    """Photographs, uint8 ``[BATCH, side, side, 3]``."""
+def images(size: int, count: int = BATCH) -> np.ndarray:
+    """Photographs for views of a size, uint8 ``[count, side, side, 3]``."""
     from PIL import Image
 
     from keras_simsiam.data import load
 
-    patches = load("photo_patches", "train").images[:: 5400 // BATCH][:BATCH]
+    patches = load("photo_patches", "train").images[:: 5400 // count][:count]
     side = (SOURCES[size], SOURCES[size])
     return np.stack([Image.fromarray(p).resize(side, Image.Resampling.BICUBIC) for p in patches])
 
@@ -68,27 +68,35 @@ def pillow(size: int) -> Callable[[], int]:
     """The authors' transforms."""
     common.import_torchvision()
     import torch
-    from PIL import Image, ImageFilter
-    from torchvision import transforms as t
+    from PIL import Image
 
     torch.set_num_threads(1)
+    view = pillow_transform(size)
+    photos = [Image.fromarray(image) for image in images(size)]
+    return lambda: len(torch.stack([view(photo) for photo in photos]))
 
-    def blur(image: Image.Image) -> Image.Image:
-        return image.filter(ImageFilter.GaussianBlur(radius=random.uniform(0.1, 2.0)))
 
-    view = t.Compose(
+def pillow_transform(size: int) -> Callable:
+    """From a Pillow image to a view, as in the authors' repository."""
+    from torchvision import transforms as t
+
+    return t.Compose(
         [
             t.RandomResizedCrop(size, scale=(0.2, 1.0)),
             t.RandomApply([t.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
             t.RandomGrayscale(p=0.2),
-            t.RandomApply([blur], p=0.5),
+            t.RandomApply([_blur], p=0.5),
             t.RandomHorizontalFlip(),
             t.ToTensor(),
             t.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         ]
     )
-    photos = [Image.fromarray(image) for image in images(size)]
-    return lambda: len(torch.stack([view(photo) for photo in photos]))
+
+
+def _blur(image):
+    from PIL import ImageFilter
+
+    return image.filter(ImageFilter.GaussianBlur(radius=random.uniform(0.1, 2.0)))
 
 
 def torchvision_v2(size: int) -> Callable[[], int]:

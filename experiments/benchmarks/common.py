@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import pathlib
 import platform
+import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -62,13 +63,26 @@ def processes(
             pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
             stack.enter_context(pool)
             with _cores(cores):
-                pool.submit(int).result()  # starts the process, which keeps to these cores
-            rivals[name] = functools.partial(_in_pool, pool, maker, args, seconds)
+                group = pool.submit(_lead).result()  # starts it, and it keeps to these cores
+            stack.callback(os.killpg, group, signal.SIGCONT)
+            os.killpg(group, signal.SIGSTOP)
+            rivals[name] = functools.partial(_in_turn, pool, group, maker, args, seconds)
         yield rivals
 
 
-def _in_pool(pool, maker, args, seconds) -> float:
-    return pool.submit(_measure, maker, args, seconds).result()
+def _lead() -> int:
+    """Makes this process the leader of a group, of the workers that it may start."""
+    os.setsid()
+    return os.getpid()
+
+
+def _in_turn(pool, group, maker, args, seconds) -> float:
+    """A measurement of a rival that otherwise stands still, for it would work ahead."""
+    os.killpg(group, signal.SIGCONT)
+    try:
+        return pool.submit(_measure, maker, args, seconds).result()
+    finally:
+        os.killpg(group, signal.SIGSTOP)
 
 
 @contextlib.contextmanager

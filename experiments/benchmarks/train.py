@@ -1,0 +1,164 @@
+"""Training images a second, against PyTorch: ``python -m experiments.benchmarks.train``.
+
+The same network, resolution, batch and recipe, from decoded images in memory, augmentation
+included, on all cores: ours, the authors' way (torchvision's transforms on Pillow images in a
+DataLoader with a worker a core), and lightly's. Needs ``pip install -e '.[bench]'``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+from collections.abc import Callable
+
+from experiments.benchmarks import augment, common
+from keras_simsiam import options
+
+SETTINGS = {"narrow": (16, 32), "standard": (64, 64)}
+"""Width of ResNet-18 and side of the views, in pixels; the stem is ImageNet's."""
+DIM = 512
+RATE = 0.01
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measures the rivals in turn, network by network."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10)
+    args = parser.parse_args(argv)
+    makers = {"PyTorch, authors' recipe": authors, "keras-simsiam": ours, "lightly": lightly}
+    cores = os.cpu_count()
+    for name in args.settings:
+        width, size = SETTINGS[name]
+        work = (width, size, args.batch_size)
+        with common.processes(makers, *work, cores=cores, seconds=args.seconds) as rivals:
+            found = common.paired(rivals, args.rounds)
+        title = f"training, ResNet-18 width {width}, {size}×{size}, batch {args.batch_size}"
+        common.report(f"train_{name}", title, "images/s", found)
+
+
+def ours(width: int, size: int, batch_size: int) -> Callable[[], int]:
+    """What `fit` does in each step."""
+    import keras_simsiam as ks
+
+    photos = augment.images(size, 4096)
+    pairs = ks.views(photos, ks.Augmentation(), batch_size, image_size=size)
+    model = ks.SimSiam(ks.resnet18(width=width), ks.projector(8 * width, DIM), ks.predictor(DIM))
+    model.compile(**ks.paper_optimizers(batch_size, steps=10_000, base_learning_rate=RATE))
+    model.fit(pairs, steps_per_epoch=1, verbose=0)
+    batches = iter(pairs)
+
+    def one() -> int:
+        model.train_function(batches)["loss"].numpy()
+        return batch_size
+
+    return one
+
+
+def authors(width: int, size: int, batch_size: int) -> Callable[[], int]:
+    """PyTorch's own parts, put together as in the authors' repository."""
+    common.import_torchvision()
+    from torch import nn
+
+    def mlp(*dims: int) -> list[nn.Module]:
+        layers = []
+        for before, after in itertools.pairwise(dims):
+            layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()]
+        return layers[:-1]
+
+    features = 8 * width
+    projector = nn.Sequential(*mlp(features, features, features, DIM))
+    predictor = nn.Sequential(*mlp(DIM, DIM // 4), nn.ReLU(), nn.Linear(DIM // 4, DIM))
+    criterion = nn.CosineSimilarity(dim=1)
+
+    def loss(p1, p2, z1, z2):
+        return -(criterion(p1, z2.detach()).mean() + criterion(p2, z1.detach()).mean()) / 2
+
+    transform = augment.pillow_transform(size)
+    return _steps(width, size, batch_size, transform, (projector, predictor), loss)
+
+
+def lightly(width: int, size: int, batch_size: int) -> Callable[[], int]:
+    """lightly's heads, loss and transform."""
+    common.import_torchvision()
+    from lightly.loss import NegativeCosineSimilarity
+    from lightly.models.modules import SimSiamPredictionHead, SimSiamProjectionHead
+    from lightly.transforms import SimSiamTransform
+
+    projector = SimSiamProjectionHead(8 * width, 8 * width, DIM)
+    predictor = SimSiamPredictionHead(DIM, DIM // 4, DIM)
+    criterion = NegativeCosineSimilarity()
+
+    def loss(p1, p2, z1, z2):
+        return (criterion(p1, z2.detach()) + criterion(p2, z1.detach())) / 2
+
+    transform = SimSiamTransform(input_size=size).transforms[0]
+    return _steps(width, size, batch_size, transform, (projector, predictor), loss)
+
+
+class Pairs:
+    """Two views of each image, as a dataset of PyTorch's."""
+
+    def __init__(self, photos: list, transform: Callable):
+        self.photos, self.transform = photos, transform
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> tuple:
+        return self.transform(self.photos[index]), self.transform(self.photos[index])
+
+
+def _steps(width, size, batch_size, transform, heads, loss) -> Callable[[], int]:
+    """Training steps in PyTorch."""
+    import torch
+    from PIL import Image
+    from torchvision.models.resnet import BasicBlock, ResNet
+
+    backbone = ResNet(BasicBlock, [2, 2, 2, 2])
+    # Its width is not an argument.
+    backbone.inplanes = width
+    backbone.conv1 = torch.nn.Conv2d(3, width, 7, 2, 3, bias=False)
+    backbone.bn1 = torch.nn.BatchNorm2d(width)
+    for i in range(4):
+        layer = backbone._make_layer(BasicBlock, width << i, 2, stride=1 if i == 0 else 2)
+        setattr(backbone, f"layer{i + 1}", layer)
+    backbone.fc = torch.nn.Identity()
+    projector, predictor = heads
+    parts = torch.nn.ModuleList([backbone, projector, predictor])
+    optimizer = torch.optim.SGD(parts.parameters(), RATE, momentum=0.9, weight_decay=1e-4)
+    photos = [Image.fromarray(image) for image in augment.images(size, 4096)]
+    loader = torch.utils.data.DataLoader(
+        Pairs(photos, transform),
+        batch_size,
+        shuffle=True,
+        num_workers=os.cpu_count(),
+        drop_last=True,
+        persistent_workers=True,
+        multiprocessing_context="fork",  # a spawned process would spawn, unlike a script
+    )
+
+    def endless():
+        while True:
+            yield from loader
+
+    batches = endless()
+
+    def one() -> int:
+        x1, x2 = next(batches)
+        z1, z2 = projector(backbone(x1)), projector(backbone(x2))
+        value = loss(predictor(z1), predictor(z2), z1, z2)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        value.item()
+        return len(x1)
+
+    return one
+
+
+if __name__ == "__main__":
+    options.run_command(main)
