@@ -17,12 +17,11 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 _compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
-
-Channels = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 # torchvision's luma weights (rgb_to_grayscale), also used by contrast and saturation.
 _LUMA = (0.2989, 0.587, 0.114)
@@ -166,7 +165,7 @@ def normalize(planes: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]
 @_compiled
 def _blends(planes: tf.Tensor, factors: tf.Tensor, order: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
     """All of `color_jitter` but hue, in those of some slots, ``[B, 3]``, that `where` says."""
-    channels = tuple(tf.unstack(planes, axis=1))
+    channels = tf.unstack(planes, axis=1)
     for which, now in zip(tf.unstack(order, axis=1), tf.unstack(where, axis=1), strict=True):
         # Each is one formula: a blend of the image with black, with its mean gray, or with its own
         # gray. Where it is not the turn of any, a factor of 1 changes nothing.
@@ -176,12 +175,12 @@ def _blends(planes: tf.Tensor, factors: tf.Tensor, order: tf.Tensor, where: tf.T
         factor = factor[:, None, None]
         gray = _luma(channels)
         target = of_mean * tf.reduce_mean(gray, [1, 2], keepdims=True) + of_gray * gray
-        channels = tuple(tf.clip_by_value(factor * c + target, 0.0, 1.0) for c in channels)
+        channels = [tf.clip_by_value(factor * c + target, 0.0, 1.0) for c in channels]
     return tf.stack(channels, axis=1)
 
 
-def _luma(channels: Channels) -> tf.Tensor:
-    """The gray of three channels."""
+def _luma(channels: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The gray of red, green and blue."""
     red, green, blue = channels
     return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
 
