@@ -54,9 +54,14 @@ def files(tmp_path_factory):
     return load(f"folder:{root}", "train").images
 
 
-def batches(source, steps, **options):
+def dataset(source, steps, **options):
     made = views(source, Augmentation(), 12, seed=4, image_size=12, start_step=3, **options)
-    return [[np.asarray(x) for x in tf.nest.flatten(batch)] for batch in made.take(steps)]
+    return made.take(steps)
+
+
+def batches(source, steps, **options):
+    made = dataset(source, steps, **options)
+    return [[np.asarray(x) for x in tf.nest.flatten(batch)] for batch in made]
 
 
 @pytest.mark.parametrize("source", ["images", "files"])
@@ -83,19 +88,11 @@ def test_batches_that_a_killed_worker_had_are_made_again(images, monkeypatch):
     killed = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert killed.stdout.readline() == "ready\n"
     expected = batches(images, 300, augment_on="device")
-    made = views(
-        images,
-        Augmentation(),
-        12,
-        seed=4,
-        start_step=3,
-        augment_on="device",
-        data_service=dispatcher.target,
-    )
+    made = dataset(images, 300, augment_on="device", data_service=dispatcher.target)
     found = []
 
     def take_all():
-        for batch in made.take(300):
+        for batch in made:
             found.append([x.numpy() for x in tf.nest.flatten(batch)])
             if len(found) == 20:
                 killed.kill()
