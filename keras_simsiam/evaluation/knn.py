@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from keras_simsiam.errors import InputError
 
-_SIMILARITIES = 2**26
-"""Similarities held at a time, 256 MiB of them: what bounds the memory."""
+_SIMILARITIES = 2**25
+"""Similarities held at a time, 128 MiB of them: what bounds the memory."""
 
 
 class KNNAccuracy(NamedTuple):
