@@ -8,6 +8,7 @@ end with a batch of float32 views. Needs ``pip install -e '.[bench]'``.
 from __future__ import annotations
 
 import argparse
+import functools
 import random
 from collections.abc import Callable
 
@@ -35,7 +36,8 @@ def main(argv: list[str] | None = None) -> None:
         "Keras layers": keras_layers,
     }
     for size in args.sizes:
-        with common.processes(makers, size) as rivals:
+        sized = {name: functools.partial(make, size) for name, make in makers.items()}
+        with common.processes(sized) as rivals:
             found = common.paired(rivals, args.rounds)
         title = f"augmentation to {size}×{size}, one core"
         common.report(f"augment_{size}", title, "views/s", found)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import functools
 import importlib.util
 import json
+import math
 import multiprocessing
 import os
 import pathlib
@@ -18,9 +18,19 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 
 from keras_simsiam import plots
+from keras_simsiam.tuning.results import markdown
 
 HERE = pathlib.Path(__file__).parents[1]
-PACKAGES = ("tensorflow", "keras", "torch", "torchvision", "pillow", "faiss-cpu", "scikit-learn")
+PACKAGES = (
+    "tensorflow",
+    "keras",
+    "torch",
+    "torchvision",
+    "lightly",
+    "pillow",
+    "faiss-cpu",
+    "scikit-learn",
+)
 
 
 def paired(rivals: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -34,23 +44,58 @@ def paired(rivals: dict[str, Callable[[], float]], rounds: int) -> dict[str, lis
         The measurements, in order.
     """
     found = {name: [] for name in rivals}
-    for number in range(1, rounds + 1):
+    for turn in range(1, rounds + 1):
         for name, measure in rivals.items():
             found[name].append(measure())
-            print(f"round {number} of {rounds}: {name} {found[name][-1]:,.0f}", flush=True)
+            print(f"round {turn} of {rounds}: {name} {number(found[name][-1])}", flush=True)
     return found
+
+
+class Rival:
+    """One of those that are measured, in a process group of its own that else stands still.
+
+    Standing still, it neither works ahead in another's turn nor takes cores from it.
+
+    Attributes:
+        start: Seconds from asking for it to the end of its first bit of work, imports included.
+        memory: MiB resident after its last turn, of all its processes; a page that they share
+            counts once.
+
+    Args:
+        pool: Of one process, not started.
+        make: See `processes`, with its arguments.
+        cores: How many it may use.
+        seconds: How long a measurement takes at least.
+    """
+
+    def __init__(self, pool, make: Callable, cores: int, seconds: float):
+        self._pool, self._make, self._seconds = pool, make, seconds
+        self.start = self.memory = math.nan
+        with _cores(cores):
+            self.group = pool.submit(_lead).result()  # starts it, and it keeps to these cores
+        os.killpg(self.group, signal.SIGSTOP)
+
+    def __call__(self) -> float:
+        """Work done a second, in its turn."""
+        os.killpg(self.group, signal.SIGCONT)
+        try:
+            rate, self.start = self._pool.submit(_measure, self._make, self._seconds).result()
+            self.memory = _resident(self.group)
+            return rate
+        finally:
+            os.killpg(self.group, signal.SIGSTOP)
 
 
 @contextlib.contextmanager
 def processes(
-    makers: dict[str, Callable[..., Callable[[], int]]], *args, cores: int = 1, seconds: float = 2.0
-) -> Iterator[dict[str, Callable[[], float]]]:
+    makers: dict[str, Callable[[], Callable[[], int]]], cores: int = 1, seconds: float = 2.0
+) -> Iterator[dict[str, Rival]]:
     """Rivals that live in processes of their own, which take turns on the same cores.
 
     Args:
-        makers: For each name a function at the top of a module, which is called once with `args`
-            in its process, and gives a function that does a bit of the work and says how much.
-        *args: For the makers.
+        makers: For each name a function at the top of a module, or a partial of one, which is
+            called once in its process, and gives a function that does a bit of the work and says
+            how much.
         cores: How many cores each may use.
         seconds: How long a measurement takes at least; 0 for a single bit of the work.
 
@@ -59,14 +104,11 @@ def processes(
     """
     with contextlib.ExitStack() as stack:
         rivals = {}
-        for name, maker in makers.items():
+        for name, make in makers.items():
             pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
             stack.enter_context(pool)
-            with _cores(cores):
-                group = pool.submit(_lead).result()  # starts it, and it keeps to these cores
-            stack.callback(os.killpg, group, signal.SIGCONT)
-            os.killpg(group, signal.SIGSTOP)
-            rivals[name] = functools.partial(_in_turn, pool, group, maker, args, seconds)
+            rivals[name] = Rival(pool, make, cores, seconds)
+            stack.callback(os.killpg, rivals[name].group, signal.SIGCONT)
         yield rivals
 
 
@@ -76,13 +118,15 @@ def _lead() -> int:
     return os.getpid()
 
 
-def _in_turn(pool, group, maker, args, seconds) -> float:
-    """A measurement of a rival that otherwise stands still, for it would work ahead."""
-    os.killpg(group, signal.SIGCONT)
-    try:
-        return pool.submit(_measure, maker, args, seconds).result()
-    finally:
-        os.killpg(group, signal.SIGSTOP)
+def _resident(group: int) -> float:
+    """MiB in memory of the processes of a group."""
+    found = 0
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(process.name)) == group:
+                lines = (process / "smaps_rollup").read_text().splitlines()
+                found += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return found / 1024
 
 
 @contextlib.contextmanager
@@ -97,19 +141,24 @@ def _cores(count: int) -> Iterator[None]:
         os.sched_setaffinity(0, all_cores)
 
 
-_started: dict = {}
+_work: Callable[[], int] | None = None
+_start = math.nan
 
 
-def _measure(maker, args, seconds: float) -> float:
-    """Work a second of what a maker makes; it is made, and warmed up, only once in a process."""
-    if maker not in _started:
-        _started[maker] = maker(*args)
-        for _ in range(3 if seconds else 1):
-            _started[maker]()
+def _measure(make: Callable, seconds: float) -> tuple[float, float]:
+    """Work a second of what `make` makes, once in a process; and how long the first bit took."""
+    global _work, _start
+    if _work is None:
+        asked = time.perf_counter()
+        _work = make()
+        _work()
+        _start = time.perf_counter() - asked
+        for _ in range(2 if seconds else 0):
+            _work()
     work, started = 0, time.perf_counter()
     while not work or time.perf_counter() < started + seconds:
-        work += _started[maker]()
-    return work / (time.perf_counter() - started)
+        work += _work()
+    return work / (time.perf_counter() - started), _start
 
 
 def import_torchvision() -> None:
@@ -131,8 +180,22 @@ def import_torchvision() -> None:
         _declared.define(f"{operator}() -> ()")
 
 
-def report(name: str, title: str, unit: str, found: dict[str, list[float]]) -> None:
-    """Prints ratios to the first rival, medians and ranges; writes JSON and a figure."""
+def report(
+    name: str,
+    title: str,
+    unit: str,
+    found: dict[str, list[float]],
+    rivals: dict[str, Rival] | None = None,
+) -> None:
+    """Prints ratios to the first rival, medians and ranges; writes JSON and a figure.
+
+    Args:
+        name: Of the files.
+        title: What was measured.
+        unit: In what.
+        found: For each rival its measurements.
+        rivals: Whose start and memory are shown, too.
+    """
     first = next(iter(found))
     reference = statistics.median(found[first])
     results = {
@@ -143,10 +206,18 @@ def report(name: str, title: str, unit: str, found: dict[str, list[float]]) -> N
         }
         for rival, values in found.items()
     }
-    print(f"\n| {title} | ratio to {first} | median, {unit} | range |\n|---|---|---|---|")
+    columns = [title, f"ratio to {first}", f"median, {unit}", "range"]
+    rows = []
     for rival, r in results.items():
         low, high = r["range"]
-        print(f"| {rival} | {r['ratio']:.2f} | {r['median']:,.0f} | {low:,.0f} to {high:,.0f} |")
+        row = [rival, f"{r['ratio']:.2f}", number(r["median"]), f"{number(low)} to {number(high)}"]
+        rows.append(row)
+    if rivals is not None:
+        columns += ["first, s", "memory, MiB"]
+        for row, (rival, r) in zip(rows, results.items(), strict=True):
+            r |= {"start": rivals[rival].start, "memory": rivals[rival].memory}
+            row += [number(r["start"]), number(r["memory"])]
+    print("\n" + markdown([columns, *rows]))
     machine = {
         "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
         "python": platform.python_version(),
@@ -158,6 +229,11 @@ def report(name: str, title: str, unit: str, found: dict[str, list[float]]) -> N
     written = {"title": title, "unit": unit, "results": results, **machine}
     path.write_text(json.dumps(written, indent=2) + "\n")
     plots.measured(found, HERE / "figures" / f"benchmark_{name}.png", title, unit)
+
+
+def number(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _installed(name: str) -> bool:

@@ -7,6 +7,7 @@ monitor of training. Needs ``pip install -e '.[bench]'``.
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -30,7 +31,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     makers = {"faiss IndexFlatIP": faiss_flat, "keras-simsiam": ours, "scikit-learn": sklearn_brute}
     sizes = (args.bank, args.queries, args.dim, args.k)
-    with common.processes(makers, *sizes, cores=args.cores, seconds=0) as rivals:
+    sized = {name: functools.partial(make, *sizes) for name, make in makers.items()}
+    with common.processes(sized, cores=args.cores, seconds=0) as rivals:
         found = common.paired(rivals, args.rounds)
     title = f"kNN, {args.queries:,} queries in {args.bank:,} of {args.dim} dimensions, k={args.k}"
     common.report("knn", title, "queries/s", found)

@@ -8,9 +8,10 @@ DataLoader with a worker a core), and lightly's. Needs ``pip install -e '.[bench
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from experiments.benchmarks import augment, common
 from keras_simsiam import options
@@ -34,7 +35,8 @@ def main(argv: list[str] | None = None) -> None:
     for name in args.settings:
         width, size = SETTINGS[name]
         work = (width, size, args.batch_size)
-        with common.processes(makers, *work, cores=cores, seconds=args.seconds) as rivals:
+        sized = {rival: functools.partial(make, *work) for rival, make in makers.items()}
+        with common.processes(sized, cores=cores, seconds=args.seconds) as rivals:
             found = common.paired(rivals, args.rounds)
         title = f"training, ResNet-18 width {width}, {size}×{size}, batch {args.batch_size}"
         common.report(f"train_{name}", title, "images/s", found)
@@ -42,12 +44,22 @@ def main(argv: list[str] | None = None) -> None:
 
 def ours(width: int, size: int, batch_size: int) -> Callable[[], int]:
     """What `fit` does in each step."""
+    return steps_of(*model_and_pairs(width, size, batch_size), batch_size)
+
+
+def model_and_pairs(width: int, size: int, batch_size: int) -> tuple:
+    """The compiled model, and the batches of views that it trains on."""
     import keras_simsiam as ks
 
     photos = augment.images(size, 4096)
     pairs = ks.views(photos, ks.Augmentation(), batch_size, image_size=size)
     model = ks.SimSiam(ks.resnet18(width=width), ks.projector(8 * width, DIM), ks.predictor(DIM))
     model.compile(**ks.paper_optimizers(batch_size, steps=10_000, base_learning_rate=RATE))
+    return model, pairs
+
+
+def steps_of(model, pairs, batch_size: int) -> Callable[[], int]:
+    """The steps that `fit` takes, one at a time."""
     model.fit(pairs, steps_per_epoch=1, verbose=0)
     batches = iter(pairs)
 
@@ -100,16 +112,37 @@ def lightly(width: int, size: int, batch_size: int) -> Callable[[], int]:
 
 
 class Pairs:
-    """Two views of each image, as a dataset of PyTorch's."""
+    """Two views of each image, as a dataset of PyTorch's; `load` opens an item where it must."""
 
-    def __init__(self, photos: list, transform: Callable):
-        self.photos, self.transform = photos, transform
+    def __init__(self, photos: list, transform: Callable, load: Callable | None = None):
+        self.photos, self.transform, self.load = photos, transform, load
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def __getitem__(self, index: int) -> tuple:
-        return self.transform(self.photos[index]), self.transform(self.photos[index])
+        photo = self.photos[index]
+        photo = photo if self.load is None else self.load(photo)
+        return self.transform(photo), self.transform(photo)
+
+
+def endless(
+    photos: list, transform: Callable, batch_size: int, load: Callable | None = None
+) -> Iterator:
+    """Shuffled batches of `Pairs`, epoch after epoch, from a worker a core."""
+    import torch
+
+    loader = torch.utils.data.DataLoader(
+        Pairs(photos, transform, load),
+        batch_size,
+        shuffle=True,
+        num_workers=len(os.sched_getaffinity(0)),
+        drop_last=True,
+        persistent_workers=True,
+        multiprocessing_context="fork",  # a spawned process would spawn, unlike a script
+    )
+    while True:
+        yield from loader
 
 
 def _steps(width, size, batch_size, transform, heads, loss) -> Callable[[], int]:
@@ -131,21 +164,7 @@ def _steps(width, size, batch_size, transform, heads, loss) -> Callable[[], int]
     parts = torch.nn.ModuleList([backbone, projector, predictor])
     optimizer = torch.optim.SGD(parts.parameters(), RATE, momentum=0.9, weight_decay=1e-4)
     photos = [Image.fromarray(image) for image in augment.images(size, 4096)]
-    loader = torch.utils.data.DataLoader(
-        Pairs(photos, transform),
-        batch_size,
-        shuffle=True,
-        num_workers=os.cpu_count(),
-        drop_last=True,
-        persistent_workers=True,
-        multiprocessing_context="fork",  # a spawned process would spawn, unlike a script
-    )
-
-    def endless():
-        while True:
-            yield from loader
-
-    batches = endless()
+    batches = endless(photos, transform, batch_size)
 
     def one() -> int:
         x1, x2 = next(batches)

@@ -1,0 +1,54 @@
+"""Images a second as dataset and batch grow: ``python -m experiments.benchmarks.scale``.
+
+A cost per image that is the same at every size gives ratios of 1; what is held in memory shows
+beside it. No rival: what is compared is the project with itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from experiments.benchmarks import common, train
+from keras_simsiam import options
+
+TIMES = (1, 2, 4, 8, 16)
+BATCHES = (16, 64, 256, 1024)
+BATCH = 64
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measures the input over dataset and batch, then the training over the batch."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3)
+    args = parser.parse_args(argv)
+    by_dataset = {f"{5400 * n:,} images": functools.partial(input_of, n, BATCH) for n in TIMES}
+    by_batch = {f"batch {b:,}": functools.partial(input_of, 1, b) for b in BATCHES}
+    training = {f"batch {b:,}": functools.partial(train.ours, 16, 32, b) for b in BATCHES}
+    for name, title, makers in (
+        ("dataset", f"input, 32×32, batch {BATCH}", by_dataset),
+        ("batch", "input, 32×32, 5,400 images", by_batch),
+        ("training", "training, ResNet-18 width 16, 32×32", training),
+    ):
+        with common.processes(makers, os.cpu_count(), args.seconds) as rivals:
+            found = common.paired(rivals, args.rounds)
+            common.report(f"scale_{name}", title, "images/s", found, rivals)
+
+
+def input_of(times: int, batch_size: int) -> Callable[[], int]:
+    """Batches of views of photo_patches, held so many times over."""
+    import keras_simsiam as ks
+    from keras_simsiam.data import load
+
+    photos = np.tile(load("photo_patches", "train").images, (times, 1, 1, 1))
+    batches = iter(ks.views(photos, ks.Augmentation(), batch_size))
+    return lambda: len(next(batches)[0])
+
+
+if __name__ == "__main__":
+    options.run_command(main)

@@ -1,0 +1,344 @@
+"""Weights from PyTorch and back: what torch computes with them, Keras computes."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_simsiam as ks
+from keras_simsiam import InputError, export_pytorch, load_pytorch_weights
+from keras_simsiam.models import pytorch
+
+safetensors = pytest.importorskip("safetensors.numpy", reason="needs pip install '.[torch]'")
+
+
+def small(stem="imagenet"):
+    return ks.SimSiam(ks.resnet18(width=8, stem=stem), ks.projector(64, 64), ks.predictor(64, 16))
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch", reason="needs pip install '.[torch]'")
+
+
+@pytest.fixture(scope="module")
+def torchvision(torch):
+    from experiments.benchmarks.common import import_torchvision
+
+    pytest.importorskip("torchvision", reason="needs torchvision, pip install '.[bench]'")
+    import_torchvision()
+    import torchvision
+
+    return torchvision
+
+
+@pytest.fixture
+def authors_file(reference, tmp_path):
+    """The reference network of 8 channels as the authors' code saves it, with what it computes."""
+    arrays = reference("training")
+    there = {"projector.": "encoder.fc.", "backbone.": "encoder."}
+    weights = {}
+    for name, array in arrays.items():
+        if name.startswith("initial/"):
+            name = name.removeprefix("initial/")
+            for ours, theirs in there.items():
+                name = name.replace(ours, theirs)
+            weights[f"module.{name}"] = array
+    path = tmp_path / "authors.safetensors"
+    safetensors.save_file({n: np.ascontiguousarray(a) for n, a in weights.items()}, path)
+    return path, arrays
+
+
+def test_first_training_step_is_pytorchs(authors_file):
+    path, arrays = authors_file
+    model = small()
+    load_pytorch_weights(model, path)
+    for view in (1, 2):
+        z = model.projector(model.backbone(arrays[f"views{view}"][0], training=True), training=True)
+        p = model.predictor(z, training=True)
+        np.testing.assert_allclose(z, arrays[f"stop/first/z{view}"], atol=2e-4)
+        np.testing.assert_allclose(p, arrays[f"stop/first/p{view}"], atol=2e-4)
+
+
+def test_network_is_built_from_the_checkpoint_alone(authors_file):
+    weights = pytorch.read_pytorch(authors_file[0])
+    built, expected = pytorch.build(weights, "resnet18"), small()
+    load_pytorch_weights(expected, authors_file[0])
+    shapes = [[(v.path, tuple(v.shape)) for v in m.variables] for m in (built, expected)]
+    assert [s for _, s in shapes[0]] == [s for _, s in shapes[1]]
+    for a, b in zip(built.backbone.variables, expected.backbone.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_backbone_takes_its_part_of_a_simsiam(authors_file):
+    backbone = ks.resnet18(width=8)
+    load_pytorch_weights(backbone, authors_file[0])
+    expected = authors_file[1]["initial/backbone.conv1.weight"]
+    np.testing.assert_array_equal(
+        backbone.get_layer("conv1").kernel, expected.transpose(2, 3, 1, 0)
+    )
+
+
+@pytest.mark.parametrize("layout", pytorch.LAYOUTS)
+def test_exported_weights_come_back(layout, tmp_path):
+    keras.utils.set_random_seed(3)
+    model, other = small(), small()
+    export_pytorch(model, tmp_path / "w.safetensors", layout)
+    if layout == "torchvision":
+        model, other = model.backbone, other.backbone
+    load_pytorch_weights(other, tmp_path / "w.safetensors")
+    for a, b in zip(model.variables, other.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def rewritten(path, tmp_path, change):
+    weights = safetensors.load_file(path)
+    change(weights)
+    out = tmp_path / "changed.safetensors"
+    safetensors.save_file(weights, out)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda w: w.pop("module.encoder.layer2.0.bn1.weight"), "missing: backbone.layer2.0.bn1.w"),
+        (lambda w: w.update({"module.encoder.extra": w["module.encoder.bn1.bias"]}), "extra"),
+        (
+            lambda w: w.update({"module.predictor.3.bias": np.zeros(5, np.float32)}),
+            r"another shape: predictor.3.bias \(5,\) for \(64,\)",
+        ),
+        (
+            lambda w: [w.pop(n) for n in list(w) if "predictor" in n or ".fc." in n],
+            "has a backbone only",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named_and_changes_nothing(authors_file, tmp_path, change, named):
+    path = rewritten(authors_file[0], tmp_path, change)
+    model = small()
+    before = [np.array(v) for v in model.variables]
+    with pytest.raises(InputError, match=named):
+        load_pytorch_weights(model, path)
+    for variable, array in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, array)
+
+
+def test_files_without_a_resnet_are_refused(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        load_pytorch_weights(small(), tmp_path / "none.pth")
+    safetensors.save_file({"blocks.0.attn": np.zeros(3, np.float32)}, tmp_path / "vit.safetensors")
+    with pytest.raises(InputError, match=r"holds no ResNet.*blocks\.0\.attn"):
+        load_pytorch_weights(small(), tmp_path / "vit.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(b"1234")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_pytorch_weights(small(), tmp_path / "cut.safetensors")
+
+
+# From here on with torch itself.
+
+
+def torch_simsiam(torch, torchvision, name, stem, dim=64, hidden=16):
+    """The authors' model around torchvision's ResNet, with running statistics that matter."""
+    nn = torch.nn
+    torch.manual_seed(0)
+    encoder = getattr(torchvision.models, name)(num_classes=dim)
+    if stem == "cifar":
+        encoder.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        encoder.maxpool = nn.Identity()
+    features = encoder.fc.weight.shape[1]
+    encoder.fc = nn.Sequential(
+        nn.Linear(features, features, bias=False),
+        nn.BatchNorm1d(features),
+        nn.ReLU(),
+        nn.Linear(features, features, bias=False),
+        nn.BatchNorm1d(features),
+        nn.ReLU(),
+        encoder.fc,
+        nn.BatchNorm1d(dim, affine=False),
+    )
+    model = nn.Module()
+    model.encoder = encoder
+    model.predictor = nn.Sequential(
+        nn.Linear(dim, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, dim),
+    )
+    with torch.no_grad():  # a few batches give the running statistics values
+        for _ in range(3):
+            model.predictor(encoder(torch.randn(16, 3, 32, 32)))
+    return model.eval()
+
+
+def z_and_p(model, images, training):
+    z = model.projector(model.backbone(images, training=training), training=training)
+    return z, model.predictor(z, training=training)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("resnet18", "imagenet"),
+        ("resnet18", "cifar"),
+        ("resnet50", "imagenet"),
+        ("resnet50", "cifar"),
+    ],
+)
+def test_checkpoints_of_the_authors_give_their_features(torch, torchvision, tmp_path, name, stem):
+    theirs = torch_simsiam(torch, torchvision, name, stem)
+    state = {f"module.{n}": v for n, v in theirs.state_dict().items()}
+    path = tmp_path / "checkpoint_0099.pth.tar"
+    optimizer = torch.optim.SGD(theirs.parameters(), 0.05, momentum=0.9)
+    torch.save(
+        {"epoch": 100, "arch": name, "state_dict": state, "optimizer": optimizer.state_dict()}, path
+    )
+    model = pytorch.build(pytorch.read_pytorch(path), name)
+    images = np.random.default_rng(0).standard_normal((8, 32, 32, 3), np.float32)
+    given = torch.from_numpy(images.transpose(0, 3, 1, 2))
+    with torch.no_grad():
+        fc, theirs.encoder.fc = theirs.encoder.fc, torch.nn.Identity()
+        expected = theirs.encoder(given)
+        theirs.encoder.fc = fc
+        expected_z = fc(expected)
+        expected_p = theirs.predictor(expected_z)
+    z, p = z_and_p(model, images, training=False)
+    np.testing.assert_allclose(model.backbone(images), expected, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(z, expected_z, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(p, expected_p, atol=1e-4, rtol=1e-4)
+
+
+def test_a_step_in_training_mode_moves_the_statistics_as_torch_does(torch, torchvision, tmp_path):
+    theirs = torch_simsiam(torch, torchvision, "resnet18", "cifar").double()
+    path = tmp_path / "c.pth"
+    torch.save(theirs.state_dict(), path)
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        model = pytorch.build(pytorch.read_pytorch(path), "resnet18")
+        images = np.random.default_rng(0).standard_normal((16, 32, 32, 3))
+        z, p = z_and_p(model, images, training=True)
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+    before = pytorch._named({n: v.numpy().copy() for n, v in theirs.state_dict().items()})
+    theirs.train()
+    with torch.no_grad():
+        expected_z = theirs.encoder(torch.from_numpy(images.transpose(0, 3, 1, 2)))
+        expected_p = theirs.predictor(expected_z)
+    np.testing.assert_allclose(z, expected_z, atol=1e-4)
+    np.testing.assert_allclose(p, expected_p, atol=1e-4)
+    after = pytorch._named({n: v.numpy() for n, v in theirs.state_dict().items()})
+    for name, variable in pytorch.named_variables(model):
+        moved = after[name] - before[name]
+        if name.endswith("running_var") and not name.startswith("backbone"):
+            moved = moved + 0.1 * before[name]
+            biased = (variable.numpy() - 0.9 * before[name]) * 16 / 15  # torch's is not biased
+            np.testing.assert_allclose(biased, moved, atol=1e-4, err_msg=name)
+        elif name.endswith("running_mean"):
+            np.testing.assert_allclose(variable.numpy() - before[name], moved, atol=1e-4)
+
+
+def test_torchvisions_own_state_dict_loads_without_its_classifier(torch, torchvision, tmp_path):
+    theirs = torchvision.models.resnet18().eval()
+    torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
+    backbone = ks.resnet18()
+    load_pytorch_weights(backbone, tmp_path / "resnet18.pth")
+    theirs.fc = torch.nn.Identity()
+    images = np.random.default_rng(0).standard_normal((2, 64, 64, 3), np.float32)
+    with torch.no_grad():
+        expected = theirs(torch.from_numpy(images.transpose(0, 3, 1, 2)))
+    np.testing.assert_allclose(backbone(images), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_torchvision_loads_what_is_exported(torch, torchvision, tmp_path):
+    backbone = ks.resnet50()
+    images = np.random.default_rng(0).standard_normal((4, 64, 64, 3), np.float32)
+    backbone(images, training=True)
+    export_pytorch(backbone, tmp_path / "r50.pth")
+    theirs = torchvision.models.resnet50()
+    theirs.fc = torch.nn.Identity()
+    theirs.load_state_dict(torch.load(tmp_path / "r50.pth", weights_only=True))  # strict
+    with torch.no_grad():
+        found = theirs.eval()(torch.from_numpy(images.transpose(0, 3, 1, 2)))
+    np.testing.assert_allclose(backbone(images), found, atol=1e-4, rtol=1e-4)
+
+
+def test_the_authors_model_loads_what_is_exported(torch, torchvision, tmp_path):
+    theirs = torch_simsiam(torch, torchvision, "resnet18", "imagenet")
+    model = ks.SimSiam(ks.resnet18(), ks.projector(512, 64), ks.predictor(64, 16))
+    export_pytorch(model, tmp_path / "simsiam.pth.tar", "authors")
+    found = torch.load(tmp_path / "simsiam.pth.tar", weights_only=True)["state_dict"]
+    theirs.load_state_dict({n.removeprefix("module."): v for n, v in found.items()})  # strict
+    images = np.random.default_rng(0).standard_normal((4, 32, 32, 3), np.float32)
+    with torch.no_grad():
+        expected = theirs.encoder(torch.from_numpy(images.transpose(0, 3, 1, 2)))
+    np.testing.assert_allclose(z_and_p(model, images, False)[0], expected, atol=1e-4, rtol=1e-4)
+
+
+def lightly_names(name):
+    """lightly's tutorial: the list of the ResNet's children, then heads with ``layers``."""
+    children = {"conv1": "0", "bn1": "1", **{f"layer{i}": str(i + 3) for i in range(1, 5)}}
+    for child, number in children.items():
+        name = name.replace(f"encoder.{child}.", f"backbone.{number}.")
+    name = name.replace("encoder.fc.", "projection_head.layers.")
+    return name.replace("predictor.", "prediction_head.layers.")
+
+
+def solo_names(name):
+    return name.replace("encoder.fc.", "projector.").replace("encoder.", "backbone.")
+
+
+@pytest.mark.parametrize("rename", [lightly_names, solo_names])
+def test_checkpoints_of_lightly_and_solo_learn_are_those_of_the_authors(
+    rename, authors_file, tmp_path
+):
+    weights = safetensors.load_file(authors_file[0])
+    renamed = {rename(n.removeprefix("module.")): v for n, v in weights.items()}
+    assert not renamed.keys() & weights.keys()
+    if rename is solo_names:  # its monitor of training
+        renamed["classifier.weight"] = np.zeros((10, 64), np.float32)
+    safetensors.save_file(renamed, tmp_path / "renamed.safetensors")
+    models = small(), small()
+    load_pytorch_weights(models[0], authors_file[0])
+    load_pytorch_weights(models[1], tmp_path / "renamed.safetensors")
+    for a, b in zip(models[0].variables, models[1].variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_lightlys_own_modules_have_these_names(torch, torchvision, tmp_path):
+    heads = pytest.importorskip("lightly.models.modules.heads", reason="needs '.[bench]'")
+    nn = torch.nn
+    resnet = torchvision.models.resnet18()
+    model = nn.Module()
+    model.backbone = nn.Sequential(*list(resnet.children())[:-1])
+    model.projection_head = heads.SimSiamProjectionHead(512, 512, 128)
+    model.prediction_head = heads.SimSiamPredictionHead(128, 64, 128)
+    model.eval()
+    torch.save({"state_dict": model.state_dict(), "epoch": 3}, tmp_path / "lightly.ckpt")
+    built = pytorch.build(pytorch.read_pytorch(tmp_path / "lightly.ckpt"), "resnet18")
+    images = np.random.default_rng(0).standard_normal((2, 64, 64, 3), np.float32)
+    with torch.no_grad():
+        features = model.backbone(torch.from_numpy(images.transpose(0, 3, 1, 2))).flatten(1)
+        expected = model.prediction_head(model.projection_head(features))
+    np.testing.assert_allclose(z_and_p(built, images, False)[1], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_code_in_a_checkpoint_is_not_run(torch, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"state_dict": {"conv1.weight": Evil()}}, tmp_path / "evil.pth")
+    with pytest.raises(InputError, match="Only weights are read"):
+        load_pytorch_weights(small(), tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_training_goes_on_from_imported_weights(authors_file, tmp_path):
+    model = small()
+    load_pytorch_weights(model, authors_file[0])
+    model.compile(**ks.paper_optimizers(16, steps=5))
+    arrays = authors_file[1]
+    loss = model.train_step(tuple(tf.constant(arrays[f"views{i}"][0]) for i in (1, 2)))["loss"]
+    np.testing.assert_allclose(loss, arrays["stop/loss"][0], atol=1e-5)
