@@ -11,18 +11,21 @@ VERSION = re.search(
 ).group(1)
 
 EXPERIMENTS = ["jinja2>=3"]
+SAFETENSORS = "safetensors>=0.4"
+TORCH = ["torch>=2.4", SAFETENSORS]
 TEST = [
     *EXPERIMENTS,
     "pytest>=8",
     "ruff>=0.6",
     "scikit-learn>=1.4",
+    SAFETENSORS,
     # tensorflow-datasets' test of a builder imports it, but does not ask for it.
     "dill",
 ]
 
 BENCH = [
     *EXPERIMENTS,
-    "torch>=2.4",
+    *TORCH,
     "torchvision>=0.19",
     "lightly>=1.5",
     "faiss-cpu>=1.8",
@@ -56,5 +59,11 @@ setup(
         # Options from dataclasses; tensorflow-datasets brings it, too.
         "simple-parsing>=0.1.5",
     ],
-    extras_require={"experiments": EXPERIMENTS, "test": TEST, "dev": TEST, "bench": BENCH},
+    extras_require={
+        "experiments": EXPERIMENTS,
+        "test": TEST,
+        "dev": TEST,
+        "torch": TORCH,
+        "bench": BENCH,
+    },
 )

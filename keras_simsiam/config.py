@@ -147,6 +147,8 @@ class Model:
     """cosine or cross_entropy, what the loss measures (paper, Section 4.5)."""
     symmetry: str = "symmetric"
     """symmetric, asymmetric or two_pairs, which views predict which (paper, Section 4.6)."""
+    pytorch_weights: str | None = None
+    """A checkpoint of PyTorch's to begin from: a whole SimSiam of these sizes, or a backbone."""
 
 
 @dataclass

@@ -29,11 +29,13 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     by_dataset = {f"{5400 * n:,} images": functools.partial(input_of, n, BATCH) for n in TIMES}
     by_batch = {f"batch {b:,}": functools.partial(input_of, 1, b) for b in BATCHES}
-    training = {f"batch {b:,}": functools.partial(train.ours, 16, 32, b) for b in BATCHES}
+    narrow = {f"batch {b:,}": functools.partial(train.ours, 16, 32, b) for b in BATCHES}
+    standard = {f"batch {b:,}": functools.partial(train.ours, 64, 64, b) for b in BATCHES[:3]}
     for name, title, makers in (
         ("dataset", f"input, 32×32, batch {BATCH}", by_dataset),
         ("batch", "input, 32×32, 5,400 images", by_batch),
-        ("training", "training, ResNet-18 width 16, 32×32", training),
+        ("narrow", "training, ResNet-18 width 16, 32×32", narrow),
+        ("standard", "training, ResNet-18 width 64, 64×64", standard),
     ):
         with common.processes(makers, os.cpu_count(), args.seconds) as rivals:
             found = common.paired(rivals, args.rounds)

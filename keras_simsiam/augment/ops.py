@@ -42,6 +42,12 @@ def to_images(planes: tf.Tensor) -> tf.Tensor:
     return tf.transpose(planes, [0, 2, 3, 1])
 
 
+@_compiled
+def flip(planes: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
+    """Mirrors images ``[B, 3, H, W]`` from left to right where bool ``[B]`` says so."""
+    return tf.where(mirrored[:, None, None, None], planes[..., ::-1], planes)
+
+
 def resized_crop(planes: tf.Tensor, box: tf.Tensor, size: int, flip: tf.Tensor) -> tf.Tensor:
     """Crops a box from each image and resizes it with Pillow's antialiased bilinear filter.
 

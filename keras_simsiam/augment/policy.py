@@ -92,7 +92,7 @@ def draw(
         The parameters, each with a leading axis B.
     """
     a = augmentation
-    u = dict(zip(_LAYOUT, tf.split(numbers, list(_LAYOUT.values()), axis=1), strict=True))
+    u = dict(zip(_LAYOUT, _split(numbers), strict=True))
     single = {name: value[:, 0] for name, value in u.items()}
     jitter = single["jitter"] < a.jitter_probability
     strength = tf.constant([a.brightness, a.contrast, a.saturation, a.hue])
@@ -103,7 +103,7 @@ def draw(
     low, high = a.blur_sigma
     blur = single["blur"] < a.blur_probability
     return ViewParameters(
-        box=_draw_box(a, u["area"], u["ratio"], u["corner"], height, width),
+        box=draw_box(a, numbers, height, width),
         flip=single["flip"] < a.flip_probability,
         factors=tf.where(jitter[:, None], factors, neutral),
         # The ranks of four independent uniforms are a uniform permutation.
@@ -111,6 +111,49 @@ def draw(
         grayscale=single["grayscale"] < a.grayscale_probability,
         sigma=tf.where(blur, low + (high - low) * single["sigma"], 0.0),
     )
+
+
+def draw_box(
+    augmentation: Augmentation, numbers: tf.Tensor, height: tf.Tensor, width: tf.Tensor
+) -> tf.Tensor:
+    """Turns uniform numbers into the crop of one view of each image, as `draw` does.
+
+    It is torchvision's RandomResizedCrop: the first of ten boxes that fits, else the centre.
+
+    Args:
+        augmentation: The distributions.
+        numbers: As for `draw`, as the rest.
+        height: Of the source images.
+        width: Of the source images.
+
+    Returns:
+        float32 ``[B, 4]``, see `ViewParameters`.
+    """
+    a = augmentation
+    u_area, u_ratio, u_corner = _split(numbers)[:3]
+    height, width = (
+        tf.broadcast_to(tf.cast(v, tf.float32), tf.shape(u_area)[:1])[:, None]
+        for v in (height, width)
+    )
+    (low, high), (narrow, broad) = a.crop_area, a.crop_ratio
+    area = height * width * (low + (high - low) * u_area)
+    log_narrow, log_broad = math.log(narrow), math.log(broad)
+    ratio = tf.exp(log_narrow + (log_broad - log_narrow) * u_ratio)
+    w, h = tf.round(tf.sqrt(area * ratio)), tf.round(tf.sqrt(area / ratio))
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    # Where none fits: the largest centred box whose ratio is allowed.
+    centre_w = tf.minimum(width, tf.round(height * broad))
+    centre_h = tf.minimum(height, tf.round(width / narrow))
+    first = tf.argmax(fits, axis=1, output_type=tf.int32)
+    found = tf.reduce_any(fits, axis=1, keepdims=True)
+    w = tf.where(found, tf.gather(w, first, batch_dims=1)[:, None], centre_w)
+    h = tf.where(found, tf.gather(h, first, batch_dims=1)[:, None], centre_h)
+    # A whole number from 0 to room, each equally likely; the minimum guards u so near 1 that
+    # float32 rounds the product up.
+    room = tf.concat([height - h, width - w], axis=1)
+    corner = tf.minimum(tf.floor(u_corner * (room + 1.0)), room)
+    corner = tf.where(found, corner, tf.floor(room / 2.0))
+    return tf.concat([corner, h, w], axis=1)
 
 
 def apply(
@@ -136,7 +179,7 @@ def apply(
     a = augmentation
     planes = ops.to_planes(images)
     if cropped:
-        planes = tf.where(parameters.flip[:, None, None, None], planes[..., ::-1], planes)
+        planes = ops.flip(planes, parameters.flip)
     else:
         planes = ops.resized_crop(planes, parameters.box, size, parameters.flip)
     if a.jitter_probability > 0:
@@ -190,35 +233,6 @@ def make_views(
     return tuple(tf.reshape(view, [count, size, size, 3]) for view in made)
 
 
-def _draw_box(
-    a: Augmentation,
-    u_area: tf.Tensor,
-    u_ratio: tf.Tensor,
-    u_corner: tf.Tensor,
-    height: tf.Tensor,
-    width: tf.Tensor,
-) -> tf.Tensor:
-    """torchvision's RandomResizedCrop: the first of ten boxes that fits, else the centre."""
-    height, width = (
-        tf.broadcast_to(tf.cast(v, tf.float32), tf.shape(u_area)[:1])[:, None]
-        for v in (height, width)
-    )
-    (low, high), (narrow, broad) = a.crop_area, a.crop_ratio
-    area = height * width * (low + (high - low) * u_area)
-    log_narrow, log_broad = math.log(narrow), math.log(broad)
-    ratio = tf.exp(log_narrow + (log_broad - log_narrow) * u_ratio)
-    w, h = tf.round(tf.sqrt(area * ratio)), tf.round(tf.sqrt(area / ratio))
-    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
-    # Where none fits: the largest centred box whose ratio is allowed.
-    centre_w = tf.minimum(width, tf.round(height * broad))
-    centre_h = tf.minimum(height, tf.round(width / narrow))
-    first = tf.argmax(fits, axis=1, output_type=tf.int32)
-    found = tf.reduce_any(fits, axis=1, keepdims=True)
-    w = tf.where(found, tf.gather(w, first, batch_dims=1)[:, None], centre_w)
-    h = tf.where(found, tf.gather(h, first, batch_dims=1)[:, None], centre_h)
-    # A whole number from 0 to room, each equally likely; the minimum guards u so near 1 that
-    # float32 rounds the product up.
-    room = tf.concat([height - h, width - w], axis=1)
-    corner = tf.minimum(tf.floor(u_corner * (room + 1.0)), room)
-    corner = tf.where(found, corner, tf.floor(room / 2.0))
-    return tf.concat([corner, h, w], axis=1)
+def _split(numbers: tf.Tensor) -> list[tf.Tensor]:
+    """The numbers of each part of a view, ``[B, count]`` each, in the order of `_LAYOUT`."""
+    return tf.split(numbers, list(_LAYOUT.values()), axis=1)

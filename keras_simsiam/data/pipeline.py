@@ -9,7 +9,6 @@ gets the batches it would have had, and the views of an epoch are the same for e
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -17,10 +16,9 @@ import tensorflow as tf
 from keras_simsiam import augment
 from keras_simsiam.config import Augmentation
 from keras_simsiam.data import service
-from keras_simsiam.data.sources import ImageFiles, ImageStream
+from keras_simsiam.data.batches import Images, Places, batches_of
+from keras_simsiam.data.sources import ImageStream
 from keras_simsiam.errors import InputError
-
-Images = np.ndarray | ImageFiles | ImageStream
 
 _CACHED_PIXELS = 2**17  # of float32 in three channels, 1.5 MiB: about a core's cache
 _SENDABLE = int(1.9 * 2**30)  # protobuf's limit is 2 GiB
@@ -42,7 +40,8 @@ def views(
 
     Args:
         images: uint8 ``[N, H, W, 3]``, or the `ImageFiles` or `ImageStream` that
-            `keras_simsiam.data.load` gives where images have many sizes.
+            `keras_simsiam.data.load` gives where images have many sizes. An array is not copied,
+            may be a `numpy.memmap`, and must not change meanwhile.
         augmentation: How views are made.
         batch_size: Images a batch, B.
         seed: Seed of order and views, 0 ≤ seed < 2**31.
@@ -60,6 +59,11 @@ def views(
     Raises:
         InputError: If the batch does not fit the images, or an argument is none of those.
     """
+    if isinstance(images, np.ndarray) and not _are_images(images):
+        raise InputError(
+            f"images of {images.dtype} {list(images.shape)} are none; they must be uint8 "
+            "[N, height, width, 3]"
+        )
     count = len(images)
     if not 1 < batch_size <= count:
         raise InputError(
@@ -72,23 +76,26 @@ def views(
     size = image_size or side_of(images)
     if data_service is not None:
         _check_sendable(images)
+        if isinstance(images, np.ndarray):
+            with tf.device("CPU:0"):
+                images = tf.constant(images)
 
     def numbered(start_step: int) -> tf.data.Dataset:
         """``(step, batch)`` from a step on."""
-        places = Places(batch_size, start_step, *part)
-        if isinstance(images, np.ndarray):
-            batches = _array_batches(images, augmentation, places, seed, pairs)
-        elif isinstance(images, ImageFiles):
-            batches = _file_batches(images, augmentation, places, seed, pairs, size)
-        else:
-            batches = _stream_batches(images, augmentation, places, seed, pairs, size)
+        at_once = max(1, _CACHED_PIXELS // size**2)
+        together = 1
+        if augment_on == "host":
+            # What a batch costs beside its pixels, small batches share.
+            together = max(1, min(at_once * part[1], count) // batch_size)
+        places = Places(batch_size, start_step, *part, together)
+        batches = batches_of(images, augmentation, places, seed, pairs, size)
         if augment_on == "device":
             return batches
-        at_once = max(1, _CACHED_PIXELS // size**2)
-        return batches.map(
+        made = batches.map(
             lambda step, batch: (step, augment.make_views(augmentation, batch, size, at_once)),
             tf.data.AUTOTUNE,
         )
+        return made.map(places.apart).unbatch() if together > 1 else made
 
     if data_service is not None:
         return service.distribute(numbered, data_service, start_step).prefetch(tf.data.AUTOTUNE)
@@ -169,140 +176,8 @@ def _square(images: tf.Tensor, size: int) -> tf.Tensor:
     return tf.cast(tf.round(resize_square(images, size)), tf.uint8)
 
 
-@dataclass(frozen=True)
-class Places:
-    """The positions of the training that a pipeline gives: one part of each batch.
-
-    Attributes:
-        batch_size: Images a batch, over all parts.
-        start_step: The first batch.
-        index: Which part.
-        parts: Of how many.
-    """
-
-    batch_size: int
-    start_step: int
-    index: int
-    parts: int
-
-    @property
-    def size(self) -> int:
-        """Images of a batch that are in this part."""
-        return self.batch_size // self.parts
-
-    def steps(self) -> tf.data.Dataset:
-        """Every step. A range, which tf.data service shares out; a counter it repeats."""
-        return tf.data.Dataset.range(self.start_step, tf.int64.max)
-
-    def of_step(self, step: tf.Tensor) -> tf.Tensor:
-        """Positions of a batch, int64 ``[size]``."""
-        first = step * self.batch_size + self.index * self.size
-        return first + tf.range(self.size, dtype=tf.int64)
-
-    def contain(self, position: tf.Tensor) -> tf.Tensor:
-        """Whether a position is one of these."""
-        step, place = position // self.batch_size, position % self.batch_size
-        return (step >= self.start_step) & (place // self.size == self.index)
-
-
-def _array_batches(images, augmentation, places, seed, pairs) -> tf.data.Dataset:
-    """``(step, batch)`` of images that lie in memory, with the parameters of their views."""
-    held = _hold(images)
-    height, width = images.shape[1:3]
-
-    def batch(step: tf.Tensor) -> tuple[tf.Tensor, dict]:
-        epochs, examples = _examples(places.of_step(step), len(images), seed)
-        parameters = tuple(
-            augment.draw(augmentation, numbers, height, width)
-            for numbers in tf.unstack(augment.uniforms(seed, epochs, examples, 2 * pairs))
-        )
-        gathered = tf.gather(held, examples)
-        return step, {
-            "images": tf.ensure_shape(gathered, [places.size, height, width, 3]),
-            "parameters": parameters,
-        }
-
-    return places.steps().map(batch, tf.data.AUTOTUNE)
-
-
-def _file_batches(files, augmentation, places, seed, pairs, size) -> tf.data.Dataset:
-    """``(step, batch)`` of crops of images of many sizes, decoded as they are needed."""
-    paths = tf.constant(files.paths)
-
-    def crops(position: tf.Tensor) -> tuple[tf.Tensor, dict]:
-        epoch, example = (v[0] for v in _examples(position[None], len(files), seed))
-        image = files.decode(tf.gather(paths, example))
-        made = _crops(image, augmentation, seed, epoch, example, pairs, size)
-        return position // places.batch_size, made
-
-    positions = places.steps().map(places.of_step).unbatch()
-    batches = positions.map(crops, tf.data.AUTOTUNE).batch(places.size, drop_remainder=True)
-    return batches.map(lambda steps, batch: (steps[0], batch))
-
-
-def _stream_batches(stream, augmentation, places, seed, pairs, size) -> tf.data.Dataset:
-    """The same from a source that can only be read in its own order.
-
-    It is shuffled by files and a buffer, epoch by epoch. Entering in the middle reads and throws
-    away what lies before, from the beginning of that epoch.
-    """
-    epoch = places.start_step * places.batch_size // len(stream)
-
-    def crops(epoch: tf.Tensor, example: tf.Tensor, record: tf.Tensor) -> dict:
-        return _crops(stream.decode(record), augmentation, seed, epoch, example, pairs, size)
-
-    def crops_of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        numbered = stream.shuffled(seed, epoch).enumerate(epoch * len(stream))
-        here = numbered.filter(lambda position, _: places.contain(position))
-        return here.map(lambda _, record: crops(epoch, *record), tf.data.AUTOTUNE)
-
-    all_crops = tf.data.Dataset.counter(epoch).flat_map(crops_of_epoch)
-    return all_crops.batch(places.size, drop_remainder=True).enumerate(places.start_step)
-
-
-def _crops(image, augmentation, seed, epoch, example, pairs, size) -> dict:
-    """Crops of one image, one a view, with the parameters of what is left to do to them."""
-    height, width = (tf.cast(v, tf.float32) for v in tf.unstack(tf.shape(image)[:2]))
-    numbers = augment.uniforms(seed, epoch[None], example[None], 2 * pairs)  # [views, 1, n]
-    crops, parameters = [], []
-    for view in tf.unstack(numbers):
-        drawn = augment.draw(augmentation, view, height, width)
-        top, left, h, w = tf.unstack(tf.cast(drawn.box[0], tf.int32))
-        crop = tf.image.resize(image[top : top + h, left : left + w], [size, size], antialias=True)
-        crops.append(tf.cast(tf.round(crop), tf.uint8))
-        parameters.append(augment.ViewParameters(*(v[0] for v in drawn)))
-    return {"crops": tuple(crops), "parameters": tuple(parameters)}
-
-
-def _examples(positions: tf.Tensor, count: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Epoch and example, int64 ``[B]`` each, at positions ``[B]`` of the training.
-
-    The positions must be ascending and no more than two epochs apart, as in a batch.
-    """
-    epochs = positions // count
-    first = epochs[0]
-    keys = tf.stack([_shuffle_key(seed, first), _shuffle_key(seed, first + 1)])
-    # This is the operation under tf.random.experimental.index_shuffle, which neither takes a key
-    # for each position nor lets one choose the rounds of its cipher. Its four leave orders of a
-    # few hundred examples that are nearly the stored one; 24 pass tests of evenness.
-    examples = tf.raw_ops.RandomIndexShuffle(
-        index=positions % count,
-        seed=tf.gather(keys, epochs - first),
-        max_index=tf.constant(count - 1, tf.int64),
-        rounds=24,
-    )
-    return epochs, examples
-
-
-def _shuffle_key(seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """The key of an epoch's order, int64 ``[3]``.
-
-    Random bits, because the cipher uses only the lowest few of each number where there are few
-    examples: seed and epoch themselves would give the same orders again after 256 epochs.
-    """
-    return tf.random.stateless_uniform(
-        [3], tf.stack([tf.constant(seed, tf.int64), epoch]), None, None, tf.int64, "philox"
-    )
+def _are_images(images: np.ndarray) -> bool:
+    return images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3
 
 
 def _check_sendable(images: Images) -> None:
@@ -318,9 +193,3 @@ def _check_sendable(images: Images) -> None:
             f"with the program, which can have {_SENDABLE / 2**30:.1f}; extract them, and give "
             "--dataset folder:PATH, which workers read themselves"
         )
-
-
-def _hold(images: np.ndarray) -> tf.Tensor:
-    """The images as one tensor in the host's memory, captured by the pipeline's functions."""
-    with tf.device("CPU:0"):
-        return tf.constant(images)

@@ -19,6 +19,7 @@ from keras_simsiam.training.setup import (
     build_model,
     describe,
     load_inputs,
+    load_weights,
     measure_baselines,
 )
 
@@ -78,8 +79,11 @@ def train(
     if not chief:
         inputs.monitor = None  # who writes no files needs no accuracy
     baselines = folder.baselines() if output.resume else measure_baselines(model, inputs.monitor)
+    loaded = None if output.resume else load_weights(run, model)
     if chief:
         print(describe(run, inputs, model, baselines))
+        if loaded is not None:
+            print(f"begins with {loaded}")
     resumed = {}
     if output.resume:
         with strategy.scope():

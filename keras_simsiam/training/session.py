@@ -82,6 +82,8 @@ class Session:
         try:
             if self.chief and self.inputs.monitor is not None and not self.history.rows:
                 untrained = self.baselines["knn_top1_random_weights"]
+                if self.run.model.pytorch_weights is not None:
+                    untrained = self.inputs.monitor.evaluate().top1
                 self.history.add({"epoch": 0, "knn_top1": untrained})
             with self._ends_on_sigterm():
                 self._fit()

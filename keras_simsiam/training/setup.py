@@ -12,7 +12,7 @@ from keras_simsiam import config, data
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError, NoSuchSplit
 from keras_simsiam.evaluation import RAW_PIXELS_SIDE, raw_pixels
-from keras_simsiam.models import heads
+from keras_simsiam.models import heads, pytorch
 from keras_simsiam.models.resnet import BACKBONES
 from keras_simsiam.models.simsiam import SimSiam
 from keras_simsiam.training.callbacks import KNNMonitor
@@ -144,6 +144,17 @@ def _build_model(run: Run, inputs: Inputs) -> SimSiam:
     )
     model.compile(**optimizers, jit_compile=t.jit_compile)
     return model
+
+
+def load_weights(run: Run, model: SimSiam) -> str | None:
+    """Gives a model the weights of PyTorch's that its run begins from, and says which, if any."""
+    path = run.model.pytorch_weights
+    if path is None:
+        return None
+    weights = pytorch.read_pytorch(path)
+    whole = pytorch.parts_of(weights) == pytorch.PARTS
+    pytorch.assign(model if whole else model.backbone, weights, path)
+    return f"{'all of SimSiam' if whole else 'the backbone'} from {path}"
 
 
 def views_of(

@@ -8,7 +8,7 @@ from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError
 from keras_simsiam.models.simsiam import SimSiam
 from keras_simsiam.training.collapse import CollapseMonitor
-from keras_simsiam.training.setup import build_model, load_inputs, views_of
+from keras_simsiam.training.setup import build_model, load_inputs, load_weights, views_of
 from keras_simsiam.tuning.space import Space
 
 
@@ -37,7 +37,9 @@ class SimSiamHyperModel(kt.HyperModel):
         """The compiled model of a trial."""
         run = self.space.run(self.space.declare(hp))
         self.inputs = load_inputs(run)
-        return build_model(run, self.inputs)
+        model = build_model(run, self.inputs)
+        load_weights(run, model)
+        return model
 
     def fit(self, hp: kt.HyperParameters, model: SimSiam, *args, **kwargs) -> dict[str, float]:
         """Trains a trial's model.

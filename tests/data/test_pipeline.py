@@ -9,7 +9,7 @@ from helpers import write_image
 from PIL import Image
 
 from keras_simsiam import Augmentation, InputError, augment, load, views
-from keras_simsiam.data import pipeline, preprocess, sample, side_of, whole_images
+from keras_simsiam.data import ImageFiles, batches, preprocess, sample, side_of, whole_images
 
 FULL = Augmentation()
 COUNT = 800  # one epoch is 25 batches of 32 and 8 batches of 100
@@ -42,13 +42,13 @@ def test_each_epoch_is_a_permutation_of_its_own(count):
     orders = []
     for epoch in range(2):
         positions = tf.range(count, dtype=tf.int64) + epoch * count
-        epochs, examples = pipeline._examples(positions, count, seed=3)
+        epochs, examples = batches._examples(positions, count, seed=3)
         assert (epochs.numpy() == epoch).all()
         np.testing.assert_array_equal(np.sort(examples), np.arange(count))
         orders.append(examples.numpy())
     if count > 5:
         assert (orders[0] != orders[1]).mean() > 0.9
-        other_seed = pipeline._examples(tf.range(count, dtype=tf.int64), count, seed=4)[1]
+        other_seed = batches._examples(tf.range(count, dtype=tf.int64), count, seed=4)[1]
         assert (other_seed.numpy() != orders[0]).mean() > 0.9
 
 
@@ -58,7 +58,7 @@ def test_the_shuffle_is_even(count):
     stats = pytest.importorskip("scipy.stats")
     expected = 3000 / count
     positions = tf.range(count, dtype=tf.int64)
-    order = tf.function(lambda epoch: pipeline._examples(positions + epoch * count, count, 0)[1])
+    order = tf.function(lambda epoch: batches._examples(positions + epoch * count, count, 0)[1])
     counts, orders = np.zeros((count, count)), set()
     for epoch in range(3000):
         examples = order(tf.constant(epoch, tf.int64)).numpy()
@@ -145,7 +145,7 @@ def test_views_of_files_are_the_crops_that_one_size_would_give(tmp_path):
     for i in range(8):
         write_image(tmp_path / f"{i}.png", i, (40, 30))
     held = load(f"folder:{tmp_path}", "train").images
-    as_files = pipeline.ImageFiles([str(p) for p in sorted(tmp_path.iterdir())])
+    as_files = ImageFiles([str(p) for p in sorted(tmp_path.iterdir())])
     crop = Augmentation(blur_probability=0, jitter_probability=0, grayscale_probability=0)
     for x, y in zip(
         arrays(views(held, crop, 8, image_size=16), 4),

@@ -1,5 +1,7 @@
 """Weights from PyTorch and back: what torch computes with them, Keras computes."""
 
+import importlib.util
+
 import keras
 import numpy as np
 import pytest
@@ -25,7 +27,8 @@ def torch():
 def torchvision(torch):
     from experiments.benchmarks.common import import_torchvision
 
-    pytest.importorskip("torchvision", reason="needs torchvision, pip install '.[bench]'")
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("needs torchvision: pip install '.[bench]'")
     import_torchvision()
     import torchvision
 
@@ -221,14 +224,15 @@ def test_a_step_in_training_mode_moves_the_statistics_as_torch_does(torch, torch
     finally:
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")
-    before = pytorch._named({n: v.numpy().copy() for n, v in theirs.state_dict().items()})
+    before = pytorch.read_pytorch(path)
     theirs.train()
     with torch.no_grad():
         expected_z = theirs.encoder(torch.from_numpy(images.transpose(0, 3, 1, 2)))
         expected_p = theirs.predictor(expected_z)
     np.testing.assert_allclose(z, expected_z, atol=1e-4)
     np.testing.assert_allclose(p, expected_p, atol=1e-4)
-    after = pytorch._named({n: v.numpy() for n, v in theirs.state_dict().items()})
+    torch.save(theirs.state_dict(), path)
+    after = pytorch.read_pytorch(path)
     for name, variable in pytorch.named_variables(model):
         moved = after[name] - before[name]
         if name.endswith("running_var") and not name.startswith("backbone"):

@@ -16,6 +16,7 @@ from keras_simsiam import (
     projector,
     resnet18,
 )
+from keras_simsiam.models.pytorch import named_variables, to_keras
 from keras_simsiam.models.simsiam import (
     negative_cosine_similarity,
     softmax_cross_entropy,
@@ -35,36 +36,8 @@ def small_simsiam(**kwargs):
     return SimSiam(backbone, projector(64, 64), predictor(64, 16), **kwargs)
 
 
-def torch_names(model):
-    """Each variable of the model with the name that it has in PyTorch, and its kind."""
-    heads = {
-        "projector": {"fc1": 0, "bn1": 1, "fc2": 3, "bn2": 4, "fc3": 6, "bn3": 7},
-        "predictor": {"fc1": 0, "bn1": 1, "fc2": 3},
-    }
-    kinds = {
-        "kernel": "weight",
-        "gamma": "weight",
-        "beta": "bias",
-        "bias": "bias",
-        "moving_mean": "running_mean",
-        "moving_variance": "running_var",
-    }
-    for part in (model.backbone, model.projector, model.predictor):
-        for layer in part.layers:
-            for variable in layer.weights:
-                name = heads.get(part.name, {}).get(layer.name, layer.name)
-                prefix = "backbone" if part is model.backbone else part.name
-                kind = variable.name.split("/")[-1].split(":")[0]
-                yield f"{prefix}.{name}.{kinds[kind]}", variable
-
-
-def to_keras(array):
-    """PyTorch's layout to Keras's: OIHW convolutions, [out, in] linear layers."""
-    return np.transpose(array, {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[array.ndim])
-
-
 def load_initial(model, arrays):
-    names = dict(torch_names(model))
+    names = dict(named_variables(model))
     expected = {k.removeprefix("initial/") for k in arrays if k.startswith("initial/")}
     assert set(names) == {n for n in expected if not n.endswith("num_batches_tracked")}
     for name, variable in names.items():
@@ -119,7 +92,7 @@ def test_weights_after_five_steps_equal_pytorchs(trained, arrays):
     name, model, _, _, tolerance = trained
     # PyTorch keeps the unbiased variance, Keras the biased one. 16 images × the positions that
     # BatchNorm averages over decide how far they are apart: for the heads that is 16/15.
-    for torch_name, variable in torch_names(model):
+    for torch_name, variable in named_variables(model):
         if not torch_name.endswith("running_var"):
             np.testing.assert_allclose(
                 variable.numpy(),
@@ -133,7 +106,7 @@ def test_weights_after_five_steps_equal_pytorchs(trained, arrays):
 def test_running_variance_is_pytorchs_but_for_its_bias(trained, arrays):
     name, model, _, _, _ = trained
     kept = 0.9 ** (2 * STEPS)  # two views a step; what is left of the initial variance, 1
-    for torch_name, variable in torch_names(model):
+    for torch_name, variable in named_variables(model):
         if torch_name.endswith("running_var") and not torch_name.startswith("backbone"):
             unbiased = kept + (variable.numpy() - kept) * BATCH / (BATCH - 1)
             np.testing.assert_allclose(
@@ -157,7 +130,7 @@ def test_first_representations_and_gradients_equal_pytorchs(name, arrays):
         loss = 0.5 * (model._distance(p1, z2) + model._distance(p2, z1))
     for key, value in {"z1": z1, "z2": z2, "p1": p1, "p2": p2}.items():
         np.testing.assert_allclose(value, arrays[f"{name}/first/{key}"], atol=2e-4, rtol=0)
-    named = {n: v for n, v in torch_names(model) if not n.split(".")[-1].startswith("running")}
+    named = {n: v for n, v in named_variables(model) if not n.split(".")[-1].startswith("running")}
     gradients = tape.gradient(loss, [v.value for v in named.values()])
     for torch_name, gradient in zip(named, gradients, strict=True):
         expected = to_keras(arrays[f"{name}/first/grad/{torch_name}"])
