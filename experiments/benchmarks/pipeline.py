@@ -55,9 +55,7 @@ def main(argv: list[str] | None = None) -> None:
         common.report("pipeline_training", title, "images/s", found, rivals)
     for name, at in settings.items():
         real, ready = (waiting(*at, real) for real in (True, False))
-        print(
-            f"{name}: {real:.2%} of the time waits for a batch, {ready:.2%} for one that is there"
-        )
+        print(f"{name}: {real:.2%} of the time waits for a batch; {ready:.2%} if it is there")
 
 
 def _count(cores: int) -> str:

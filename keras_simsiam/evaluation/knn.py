@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from keras_simsiam.errors import InputError
 
-_SIMILARITIES = 2**25
-"""Similarities held at a time, 128 MiB of them: what bounds the memory."""
+_SIMILARITIES = 50_000_000
+"""Similarities held at a time, 200 MB of them: what bounds the memory."""
 
 
 class KNNAccuracy(NamedTuple):
@@ -118,11 +118,15 @@ def _top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     block = math.isqrt(columns // k)
     if block < 2:
         return tf.math.top_k(values, k)
+    # One that needs no padding, if there is one near: padding copies all.
+    block = next((n for n in range(block, 2 * block) if columns % n == 0), block)
     blocks = -(-columns // block)
-    padded = tf.pad(values, [[0, 0], [0, blocks * block - columns]], constant_values=-math.inf)
-    padded = tf.reshape(padded, [rows, blocks, block])
+    if blocks * block > columns:
+        gap = [[0, 0], [0, blocks * block - columns]]
+        values = tf.pad(values, gap, constant_values=-math.inf)
+    values = tf.reshape(values, [rows, blocks, block])
     # In the order of the bank, so that of equal values the first is taken, as top_k does.
-    chosen = tf.sort(tf.math.top_k(tf.reduce_max(padded, axis=2), k).indices, axis=1)
-    candidates = tf.reshape(tf.gather(padded, chosen, batch_dims=1), [rows, k * block])
+    chosen = tf.sort(tf.math.top_k(tf.reduce_max(values, axis=2), k).indices, axis=1)
+    candidates = tf.reshape(tf.gather(values, chosen, batch_dims=1), [rows, k * block])
     found, place = tf.math.top_k(candidates, k)
     return found, tf.gather(chosen, place // block, batch_dims=1) * block + place % block
