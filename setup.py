@@ -17,7 +17,6 @@ TEST = [
     *EXPERIMENTS,
     "pytest>=8",
     "ruff>=0.6",
-    "scikit-learn>=1.4",
     SAFETENSORS,
     # tensorflow-datasets' test of a builder imports it, but does not ask for it.
     "dill",
@@ -29,7 +28,6 @@ BENCH = [
     "torchvision>=0.19",
     "lightly>=1.5",
     "faiss-cpu>=1.8",
-    "scikit-learn>=1.4",
 ]
 
 setup(
@@ -53,6 +51,8 @@ setup(
         "tensorboard>=2.16",
         "matplotlib>=3.8",
         "scikit-image>=0.22",
+        # The map of features that evaluation draws, and its confusion matrix.
+        "scikit-learn>=1.4",
         "PyYAML>=6",
         # Locks that end with their process, for the trials of a sweep.
         "filelock>=3.12",

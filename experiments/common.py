@@ -16,10 +16,10 @@ import keras
 import yaml
 
 from keras_simsiam import Run, TrainingDiverged, data, plots, presets
+from keras_simsiam.tables import markdown
 from keras_simsiam.training.callbacks import read_history
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.run import train
-from keras_simsiam.tuning.results import markdown
 
 HERE = pathlib.Path(__file__).parent
 RUNS = pathlib.Path("runs/experiments")

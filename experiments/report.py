@@ -12,7 +12,7 @@ import yaml
 
 from experiments import common
 from keras_simsiam import InputError, options
-from keras_simsiam.tuning.results import markdown
+from keras_simsiam.tables import markdown
 
 
 def main(argv: list[str] | None = None) -> None:

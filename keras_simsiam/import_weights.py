@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from simple_parsing import field
+from simple_parsing import field, flag
 
 from keras_simsiam import options
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
@@ -23,7 +23,7 @@ class Import:
     """Folder of the SavedModel to write; saved_models/ and the checkpoint's name if not given."""
     image_size: int = 224
     """Side in pixels of the images that the network was trained at."""
-    overwrite: bool = field(default=False, action="store_true")
+    overwrite: bool = flag(False, negative_prefix="--no-")
     """Replace a SavedModel that is there already."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     """Mean of each channel with which its images were normalised, in [0, 1]."""

@@ -13,7 +13,7 @@ import filelock
 import yaml
 from simple_parsing import flag
 
-from keras_simsiam import options
+from keras_simsiam import options, tables
 from keras_simsiam.config import Run, read_yaml
 from keras_simsiam.errors import InputError, check_choice
 from keras_simsiam.training.devices import Devices
@@ -119,7 +119,7 @@ def _search(sweep: str, search: Search, devices: Devices, run: Run) -> int:
         print("no more trials; the chief has the results")
         return 0
     lines = results.write(space, folder.path, folder.saved_model, f"{sweep} on {run.data.dataset}")
-    print(f"\n{results.markdown(lines)}\n")
+    print(f"\n{tables.markdown(lines)}\n")
     return _conclude(folder, tuner.ledger)
 
 

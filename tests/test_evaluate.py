@@ -1,7 +1,10 @@
 """The evaluation command against the accuracy worked out in Python."""
 
+import json
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import write_image
 
 from keras_simsiam import evaluate, export_encoder, knn_accuracy, load, options, resnet18
@@ -34,9 +37,40 @@ def test_accuracy_is_that_of_the_features(k, backbone, exported, capsys):
     train, test = load("photo_patches", "train"), load("photo_patches", "test")
     bank, queries = (extract(model_encoder(backbone, 32), d.images, 32) for d in (train, test))
     expected = knn_accuracy(bank, train.labels, queries, test.labels, k)
-    assert f"kNN top-1  {expected.top1:.2%}" in printed
-    assert f"kNN top-5  {expected.top5:.2%}" in printed
+    assert f"| knn | 5,400 (1) | {expected.top1:.2%} | {expected.top5:.2%} | - |" in printed
     assert "5,400 training images, 1,080 test images" in printed
+
+
+def test_probes_are_written_with_what_they_mistake(exported, tmp_path, capsys):
+    out = tmp_path / "out"
+    argv = ["--saved-model", str(exported), "--probe", "knn", "linear", "--labels", "0.01", "1"]
+    assert command(*argv, "--linear-epochs", "2", "--output", str(out)) == 0
+    written = json.loads((out / "evaluation.json").read_text())
+    rows = [(r["probe"], r["labels"]) for r in written["results"]]
+    assert rows == [("knn", 54), ("linear", 54), ("knn", 5400), ("linear", 5400)]
+    last = written["results"][-1]
+    assert f"| linear | 5,400 (1) | {last['top1']:.2%}" in capsys.readouterr().out
+    # The confusion matrix is that of the linear probe with all labels, row by row the classes.
+    confusion = np.array(written["per_class"]["confusion"])
+    assert confusion.sum(axis=1).tolist() == [60] * 18
+    assert confusion.trace() / 1080 == pytest.approx(last["top1"])
+    accuracies = [c["accuracy"] for c in written["per_class"]["classes"].values()]
+    np.testing.assert_allclose(accuracies, confusion.diagonal() / 60)
+    for name in ("confusion", "neighbours", "map"):
+        assert tf.io.decode_png((out / f"{name}.png").read_bytes()).shape[0] > 100
+    # What TensorBoard's projector reads: as many rows, names and pictures.
+    features = np.loadtxt(out / "projector/features.tsv")
+    names = (out / "projector/labels.tsv").read_text().splitlines()
+    assert (features.shape, len(names)) == ((1080, 16), 1080)
+    sprite = tf.io.decode_png((out / "projector/sprite.png").read_bytes())
+    assert sprite.shape == (33 * 64, 33 * 64, 3)
+    assert "features.tsv" in (out / "projector/projector_config.pbtxt").read_text()
+
+
+def test_linear_probe_trains_on_random_crops_and_flips(exported, capsys):
+    argv = ["--saved-model", str(exported), "--probe", "linear", "--labels", "0.02"]
+    assert command(*argv, "--linear-epochs", "2", "--linear-augment") == 0
+    assert "| linear | 108 (0.02) |" in capsys.readouterr().out
 
 
 def test_k_is_capped_with_a_warning_where_the_bank_is_smaller(exported, tmp_path, capsys):
@@ -44,7 +78,7 @@ def test_k_is_capped_with_a_warning_where_the_bank_is_smaller(exported, tmp_path
         write_image(tmp_path / ("train", "val")[split] / "ab"[label] / f"{i}.png", i)
     with pytest.warns(UserWarning, match="k=200 is more than the bank holds; using 12"):
         assert command("--saved-model", str(exported), "--dataset", f"folder:{tmp_path}") == 0
-    assert "kNN top-1" in capsys.readouterr().out
+    assert "| knn | 12 (1) |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -54,6 +88,10 @@ def test_k_is_capped_with_a_warning_where_the_bank_is_smaller(exported, tmp_path
         (["--saved-model", "{exported}", "--dataset", "mnits"], "'mnits'"),
         (["--saved-model", "{exported}", "--knn-k", "0"], "k ≥ 1"),
         (["--saved-model", "{exported}", "--knn-temperature", "0"], "temperature > 0"),
+        (["--saved-model", "{exported}", "--probe", "svm"], "unknown probe 'svm'"),
+        (["--saved-model", "{exported}", "--labels", "10"], "labels 10.0"),
+        (["--saved-model", "{exported}", "--linear-epochs", "0"], "linear_epochs 0"),
+        (["--saved-model", "{exported}", "--linear-optimizer", "adam"], "'adam'"),
         ([], "--saved-model"),
         (["--saved-model", "{exported}", "--dataset", "folder:{unlabelled}"], "no labels"),
     ],

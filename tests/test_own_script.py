@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -52,3 +53,17 @@ def test_own_tuner_searches_batch_size_and_rate_by_knn(tmp_path):
         assert {"knn_top1", "loss", "z_std", "projector_rank"} <= set(trial["metrics"]["metrics"])
     values = [tuple(t["hyperparameters"]["values"].values()) for t in trials]
     assert values[0] != values[1]
+
+
+@pytest.mark.slow
+def test_a_runs_backbone_is_fine_tuned_as_a_keras_classifier(tmp_path):
+    settings = ("--epochs", "1", "--width", "4", "--batch-size", "128", "--projector-dim", "64")
+    train = [sys.executable, "-m", "keras_simsiam.train", *settings]
+    subprocess.run(train, cwd=tmp_path, check=True, capture_output=True)
+    script = ROOT / "experiments/fine_tune.py"
+    assert len(script.read_text().strip().splitlines()) <= 24
+    run = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    top1 = float(re.search(r"top-1 ([\d.]+)%", run.stdout)[1])
+    assert top1 > 25  # chance is 5.6

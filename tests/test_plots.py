@@ -49,21 +49,21 @@ def test_compared_curves_have_a_colour_a_variant(tmp_path):
     rows += [{"epoch": i, "loss": -i / 9, "z_std": 0.9, "knn_top1": 0.4} for i in (1, 2, 3)]
     runs = {"with": [rows, rows], "without": [rows[:3], rows[:3]]}
     plots.compared_curves(runs, tmp_path / "curves.png", "title", {"random weights": 0.3})
-    assert all(colors_in(tmp_path / "curves.png", plots.BLUE, plots.ORANGE))
+    assert all(colors_in(tmp_path / "curves.png", plots.style.BLUE, plots.style.ORANGE))
 
 
 def test_bars_and_floors_leave_out_seeds_that_diverged(tmp_path):
     accuracies = {"default": [0.5, None], "diverged": [None, None]}
     plots.compared_bars(accuracies, tmp_path / "bars.png", "title", {"raw pixels": 0.3})
-    assert all(colors_in(tmp_path / "bars.png", "#000000", plots.ORANGE))
+    assert all(colors_in(tmp_path / "bars.png", "#000000", plots.style.ORANGE))
     plots.floor({16: [-0.9, None], 64: [None]}, tmp_path / "floor.png", "title")
-    assert all(colors_in(tmp_path / "floor.png", plots.BLUE, plots.ORANGE))
+    assert all(colors_in(tmp_path / "floor.png", plots.style.BLUE, plots.style.ORANGE))
 
 
 def test_spectrum_of_collapsed_features_is_drawn(tmp_path):
     spectra = {"backbone": np.array([3.0, 1.0, 0.0]), "projector": np.zeros(3)}
     plots.spectrum(spectra, tmp_path / "spectrum.png")
-    assert all(colors_in(tmp_path / "spectrum.png", plots.BLUE))
+    assert all(colors_in(tmp_path / "spectrum.png", plots.style.BLUE))
 
 
 def test_accuracies_over_a_setting_leave_out_seeds_that_diverged(tmp_path):
@@ -72,7 +72,7 @@ def test_accuracies_over_a_setting_leave_out_seeds_that_diverged(tmp_path):
         "linear top-1": {16: [0.5, 0.6], 64: [0.7, 0.8], 256: [0.7]},
     }
     plots.accuracy_over("batch size", series, tmp_path / "over.png", "title", {"raw pixels": 0.2})
-    assert all(colors_in(tmp_path / "over.png", plots.BLUE, plots.ORANGE))
+    assert all(colors_in(tmp_path / "over.png", plots.style.BLUE, plots.style.ORANGE))
 
 
 def test_trials_are_lines_through_their_settings_coloured_by_accuracy(tmp_path):
@@ -85,7 +85,7 @@ def test_trials_are_lines_through_their_settings_coloured_by_accuracy(tmp_path):
     plots.parallel_coordinates(settings, [0.1, 0.3, 0.5], path, "t", {"training.learning_rate"})
     # The worst and the best end of the colour map, as lines and not only in the bar.
     assert all(colors_in(path, "#00224E", "#FEE838"))
-    heights, ticks = plots._heights([0.01, 0.1, 1.0, None], logarithmic=True)
+    heights, ticks = plots.comparison._heights([0.01, 0.1, 1.0, None], logarithmic=True)
     np.testing.assert_allclose(heights, [0, 0.5, 1, -0.15], atol=1e-9)
     assert ("(none)", -0.15) in ticks
 

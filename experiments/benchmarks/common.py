@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 
 from keras_simsiam import plots
-from keras_simsiam.tuning.results import markdown
+from keras_simsiam.tables import markdown
 
 HERE = pathlib.Path(__file__).parents[1]
 PACKAGES = (

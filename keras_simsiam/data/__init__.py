@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_simsiam.data import folder, photo_patches, tfds_source, tiny_imagenet
-from keras_simsiam.data.pipeline import Images, preprocess, sample, side_of, views, whole_images
+from keras_simsiam.data.batches import Images
+from keras_simsiam.data.pipeline import pick, preprocess, sample, side_of, views, whole_images
 from keras_simsiam.data.sources import ImageFiles, ImageStream
 from keras_simsiam.errors import InputError
 
@@ -21,6 +22,7 @@ __all__ = [
     "ImageStream",
     "Images",
     "load",
+    "pick",
     "preprocess",
     "pretraining_split",
     "sample",

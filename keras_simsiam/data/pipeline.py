@@ -17,7 +17,7 @@ from keras_simsiam import augment
 from keras_simsiam.config import Augmentation
 from keras_simsiam.data import service
 from keras_simsiam.data.batches import Images, Places, batches_of
-from keras_simsiam.data.sources import ImageStream
+from keras_simsiam.data.sources import ImageFiles, ImageStream
 from keras_simsiam.errors import InputError
 
 _CACHED_PIXELS = 2**17  # of float32 in three channels, 1.5 MiB: about a core's cache
@@ -167,6 +167,26 @@ def sample(images: Images, count: int) -> Images:
     """About `count` images at even distances, so that sorted classes are all among them."""
     step = max(1, len(images) // count)
     return images[::step] if isinstance(images, np.ndarray) else images.every(step)
+
+
+def pick(images: Images, positions: np.ndarray, size: int) -> np.ndarray:
+    """Some of the images, in any order and also twice: uint8 ``[n, size, size, 3]``.
+
+    Args:
+        images: As for `views`; a stream is read from its beginning.
+        positions: int ``[n]``.
+        size: Side of the result in pixels, see `resize_square`.
+    """
+    if isinstance(images, np.ndarray):
+        return _square(tf.constant(images[positions]), size).numpy()
+    if isinstance(images, ImageFiles):
+        decoded = {i: images.decode(images.paths[i]) for i in set(positions.tolist())}
+    else:
+        last, wanted = int(positions.max()), set(positions.tolist())
+        numbered = enumerate(images.dataset().take(last + 1))
+        decoded = {i: image for i, image in numbered if i in wanted}
+    squares = {i: _square(image, size).numpy() for i, image in decoded.items()}
+    return np.stack([squares[i] for i in positions.tolist()])
 
 
 def _square(images: tf.Tensor, size: int) -> tf.Tensor:

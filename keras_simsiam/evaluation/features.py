@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
-from keras_simsiam.data import Images, preprocess, whole_images
+from keras_simsiam import augment
+from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD, Augmentation
+from keras_simsiam.data import Images, preprocess, side_of, whole_images
 
 Encoder = Callable[[tf.Tensor], tf.Tensor]
 """From uint8 images ``[B, size, size, 3]`` to float32 features ``[B, D]``."""
@@ -29,6 +31,53 @@ def extract(encoder: Encoder, images: Images, size: int) -> np.ndarray:
         float32 ``[N, D]``.
     """
     return np.concatenate([np.asarray(encoder(batch)) for batch in whole_images(images, size)])
+
+
+def augmented_features(
+    encoder: Encoder, images: Images, size: int, seed: int = 0
+) -> Callable[[int], np.ndarray]:
+    """Features of images cropped and flipped at random, as in the paper's linear probe.
+
+    Crops have 8% to 100% of the area, as in torchvision's RandomResizedCrop; of images that are
+    not square, they are taken from the square in the middle.
+
+    Args:
+        encoder: As for `extract`, as the rest.
+        images: At least one.
+        size: Side of the crops in pixels.
+        seed: Of crops and flips.
+
+    Returns:
+        A function from an epoch to features float32 ``[N, D]``, in the order of the images. Each
+        call runs the encoder on all images.
+    """
+    crop_and_flip = dataclasses.replace(
+        Augmentation.preset("none"),
+        crop_area=(0.08, 1.0),
+        crop_ratio=(3 / 4, 4 / 3),
+        flip_probability=0.5,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    )
+    source = side_of(images, default=round(size * 256 / 224))
+
+    @tf.function
+    def view(batch: tf.Tensor, first: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+        examples = first + tf.range(tf.shape(batch)[0], dtype=tf.int64)
+        numbers = augment.uniforms(seed, tf.fill(tf.shape(examples), epoch), examples, 1)[0]
+        drawn = augment.draw(crop_and_flip, numbers, source, source)
+        pixels = 255.0 * augment.apply(crop_and_flip, batch, drawn, size)
+        return tf.cast(tf.round(tf.clip_by_value(pixels, 0.0, 255.0)), tf.uint8)
+
+    def of_epoch(epoch: int) -> np.ndarray:
+        features, done = [], 0
+        for batch in whole_images(images, source):
+            places = (tf.constant(v, tf.int64) for v in (done, epoch))
+            features.append(np.asarray(encoder(view(batch, *places))))
+            done += len(batch)
+        return np.concatenate(features)
+
+    return of_epoch
 
 
 def model_encoder(

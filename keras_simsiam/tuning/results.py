@@ -78,12 +78,6 @@ def baselines(entries: list[Entry]) -> dict[str, float]:
     return found
 
 
-def markdown(lines: list[list[str]]) -> str:
-    """A table in Markdown."""
-    rows = [f"| {' | '.join(line)} |".replace("|  ", "| ") for line in lines]
-    return "\n".join([rows[0], "|---" * len(lines[0]) + "|", *rows[1:]])
-
-
 def draw(space: Space, entries: list[Entry], path: pathlib.Path, title: str) -> None:
     """Bars where there are a few named choices, a line over one number, else coordinates."""
     accuracy = {e.number: e.metrics["knn_top1"] for e in entries}

@@ -9,7 +9,15 @@ from helpers import write_image
 from PIL import Image
 
 from keras_simsiam import Augmentation, InputError, augment, load, views
-from keras_simsiam.data import ImageFiles, batches, preprocess, sample, side_of, whole_images
+from keras_simsiam.data import (
+    ImageFiles,
+    batches,
+    pick,
+    preprocess,
+    sample,
+    side_of,
+    whole_images,
+)
 
 FULL = Augmentation()
 COUNT = 800  # one epoch is 25 batches of 32 and 8 batches of 100
@@ -222,3 +230,22 @@ def test_parts_of_batches_are_the_batches_of_one_worker(source, request):
 def test_parts_that_are_not_even_are_refused(images):
     with pytest.raises(InputError, match="batch_size 10 cannot be shared out evenly over 3"):
         views(images, FULL, 10, part=(0, 3))
+
+
+def test_images_that_are_none_are_refused_before_the_training():
+    for images in (np.zeros((4, 8, 8, 3), np.float32), np.zeros((4, 8, 8), np.uint8)):
+        with pytest.raises(InputError, match=r"must be uint8 \[N, height, width, 3\]"):
+            views(images, Augmentation(), 2)
+
+
+@pytest.mark.parametrize("kind", ["array", "files"])
+def test_picked_images_come_in_the_order_asked_for(kind, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
+    if kind == "files":
+        for i, image in enumerate(images):
+            tf.io.write_file(str(tmp_path / f"{i}.png"), tf.io.encode_png(image))
+    source = (
+        images if kind == "array" else ImageFiles([str(tmp_path / f"{i}.png") for i in range(6)])
+    )
+    positions = np.array([5, 0, 5, 2])
+    np.testing.assert_array_equal(pick(source, positions, 16), images[positions])

@@ -7,7 +7,13 @@ import tensorflow as tf
 
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
 from keras_simsiam.data import whole_images
-from keras_simsiam.evaluation import RAW_PIXELS_SIDE, extract, model_encoder, raw_pixels
+from keras_simsiam.evaluation import (
+    RAW_PIXELS_SIDE,
+    augmented_features,
+    extract,
+    model_encoder,
+    raw_pixels,
+)
 
 
 @pytest.fixture
@@ -54,3 +60,26 @@ def test_evaluations_hold_no_copy_of_the_images():
         for batch in whole_images(images, 32):
             encoder(batch)
     assert psutil.Process().memory_info().rss - before < images.nbytes
+
+
+def test_augmented_features_are_of_random_crops_and_flips_of_each_epoch():
+    ramp = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8), (64, 64))
+    images = np.broadcast_to(ramp[None, :, :, None], (300, 64, 64, 3)).copy()
+
+    def left_and_right(batch):
+        assert batch.dtype == tf.uint8
+        return tf.reduce_mean(tf.cast(batch, tf.float32), [1, 3])[:, ::31]
+
+    of_epoch = augmented_features(left_and_right, images, 32, seed=1)
+    first, again, second = of_epoch(0), of_epoch(0), of_epoch(1)
+    assert first.shape == (300, 2)
+    np.testing.assert_array_equal(first, again)
+    assert (first != second).any(axis=1).mean() > 0.9
+    width = (first[:, 1] - first[:, 0]) / 252  # of the crop, negative where it is flipped
+    assert 0.4 < (width < 0).mean() < 0.6
+    # Areas from 8% to 100%, ratios from 3/4 to 4/3: widths from 0.24 to 1.
+    assert 0.2 < np.abs(width).min() < 0.4
+    assert 0.85 < np.abs(width).max() <= 1.01
+    np.testing.assert_array_equal(
+        augmented_features(left_and_right, images[:7], 32, seed=1)(0), first[:7]
+    )

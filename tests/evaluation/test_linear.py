@@ -6,6 +6,8 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from keras_simsiam import InputError, linear_accuracy
+from keras_simsiam.evaluation import linear
+from keras_simsiam.evaluation.linear import linear_predict, part_of_each_class
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,60 @@ def test_labels_of_the_queries_choose_nothing(digits):
     found = linear_accuracy(bank, bank_labels, queries, shuffled, epochs=5)
     assert found.learning_rate == linear_accuracy(*digits, epochs=5).learning_rate
     assert found.top1 < 0.2
+
+
+def test_lars_with_a_large_batch_does_as_well(digits):
+    bank, bank_labels, queries, query_labels = digits
+    expected = LogisticRegression(C=100, max_iter=5000).fit(bank, bank_labels)
+    found = linear_accuracy(*digits, optimizer="lars", batch_size=1200, epochs=300)
+    assert found.top1 == pytest.approx(expected.score(queries, query_labels), abs=0.03)
+
+
+def test_a_step_of_lars_is_that_of_its_paper(digits):
+    """You et al. 2017 with LARC's coefficient: the gradient scaled to 0.001 of the weights' norm."""
+    bank, labels, _, _ = digits
+    training = linear._Training(lambda epoch: bank, labels, 10, 1, 1200, 0, True)
+    weights, biases = training.run(np.arange(1200), np.array([1.0], np.float32))
+    start = np.random.default_rng([0, 1]).normal(0, 0.01, (32, 10)).astype(np.float32)
+    logits = bank @ start
+    share = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) - np.eye(10)[labels]
+    gradient, rate = bank.T @ share / 1200, 1200 / 256
+    ratio = 0.001 * np.linalg.norm(start) / np.linalg.norm(gradient)
+    np.testing.assert_allclose(weights[0], start - rate * ratio * gradient, atol=1e-6)
+    # A bias of zeros has no norm to scale to.
+    np.testing.assert_allclose(biases[0], -rate * share.mean(axis=0), atol=1e-5)
+
+
+def test_features_of_each_epoch_are_trained_on(digits):
+    bank, labels, queries, _ = digits
+    asked = []
+
+    def augmented(epoch):
+        asked.append(epoch)
+        return bank if epoch < 2 else np.zeros_like(bank)
+
+    arguments = {"learning_rates": (1.0,), "epochs": 4}
+    found, _ = linear_predict(bank, labels, queries, augmented=augmented, **arguments)
+    assert set(asked) == {0, 1, 2, 3}
+    assert (found != linear_predict(bank, labels, queries, **arguments)[0]).any()
+
+
+@pytest.mark.parametrize(("part", "spared", "expected"), [(0.1, 0, 4), (0.001, 0, 1), (1, 1, 39)])
+def test_a_part_has_as_many_of_each_class(part, spared, expected):
+    labels = np.arange(120) % 3
+    rows = part_of_each_class(labels, part, seed=1, spared=spared)
+    assert np.bincount(labels[rows]).tolist() == [expected] * 3
+    assert len(set(rows)) == len(rows)
+    other = part_of_each_class(labels, part, seed=2, spared=spared)
+    assert rows.tolist() != other.tolist()
+
+
+def test_one_image_of_each_class_is_enough_for_the_linear_probe(digits):
+    bank, labels, queries, query_labels = digits
+    rows = part_of_each_class(labels, 1e-6, seed=0)
+    found = linear_accuracy(bank[rows], labels[rows], queries, query_labels)
+    assert found.top1 > 0.3
+    assert found.learning_rate == 3.0  # the middle one: nothing could be held out
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every figure the project draws."""
+"""Figures of many runs, and of measurements."""
 
 from __future__ import annotations
 
@@ -10,87 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-# Okabe and Ito's palette, which colour-blind people can tell apart.
-BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"
-
-
-def curves(
-    rows: list[dict],
-    path: str | pathlib.Path,
-    title: str,
-    baselines: dict[str, float] | None = None,
-) -> None:
-    """Draws loss, z_std and kNN accuracy over epochs (the paper's Figure 2).
-
-    Args:
-        rows: One dict an epoch with ``epoch``, ``loss``, ``z_std`` and, where it was evaluated,
-            ``knn_top1``. Epoch 0 stands for the untrained network.
-        path: The PNG to write.
-        title: Above the panels.
-        baselines: kNN accuracies in [0, 1] to draw as lines, by name.
-    """
-    panels = [("loss", "training loss", (-1.02, 0.02)), ("z_std", "z_std (× √d)", (-0.02, 1.05))]
-    has_knn = bool(baselines) or any("knn_top1" in row for row in rows)
-    figure = Figure(figsize=(4.2 * (2 + has_knn), 3.6), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, 2 + has_knn))
-    figure.suptitle(title)
-    for axis, (key, label, limits) in zip(axes, panels, strict=False):
-        points = [(row["epoch"], row[key]) for row in rows if key in row]
-        axis.plot(*_columns(points), color=BLUE, marker=_marker(points))
-        axis.set(xlabel="epoch", ylabel=label, ylim=limits)
-    axes[0].axhline(-1, color=GRAY, linewidth=0.8, linestyle=":", label="smallest possible")
-    axes[1].axhline(1, color=GRAY, linewidth=0.8, linestyle=":", label="spread over the sphere")
-    axes[1].axhline(0, color=ORANGE, linewidth=0.8, linestyle=":", label="collapsed")
-    if has_knn:
-        points = [(row["epoch"], 100 * row["knn_top1"]) for row in rows if "knn_top1" in row]
-        axes[2].plot(*_columns(points), color=BLUE, marker=_marker(points), label="SimSiam")
-        styles = (("--", ORANGE), (":", GREEN), ("-.", GRAY))
-        for (name, value), (line, color) in zip((baselines or {}).items(), styles, strict=False):
-            axes[2].axhline(100 * value, color=color, linestyle=line, label=name)
-        axes[2].set(xlabel="epoch", ylabel="kNN top-1 accuracy (%)")
-    for axis in axes:
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
-    _save(figure, path)
-
-
-def view_pairs(
-    x1: np.ndarray,
-    x2: np.ndarray,
-    path: str | pathlib.Path,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    pairs: int = 24,
-) -> None:
-    """Draws pairs of views as the network sees them, the normalisation undone.
-
-    Args:
-        x1: float32 ``[B, H, W, 3]``, normalised.
-        x2: The other views of the same images.
-        path: The PNG to write.
-        mean: Of each channel, as in the normalisation.
-        std: Of each channel.
-        pairs: How many to draw, at most.
-    """
-    pairs = min(pairs, len(x1))
-    columns = min(8, pairs)
-    rows = -(-pairs // columns)
-    figure = Figure(figsize=(1.05 * columns + 0.5, 2.3 * rows + 0.4), layout="constrained")
-    axes = figure.subplots(2 * rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.set_frame_on(False)
-    for i in range(pairs):
-        row, column = divmod(i, columns)
-        for j, views in enumerate((x1, x2)):
-            pixels = np.clip(np.asarray(views[i], np.float32) * std + mean, 0, 1)
-            axes[2 * row + j, column].imshow(pixels)
-    for row in range(rows):
-        axes[2 * row, 0].set_ylabel("x1")
-        axes[2 * row + 1, 0].set_ylabel("x2")
-    figure.suptitle("Pairs of views, one above the other")
-    _save(figure, path)
+from keras_simsiam.plots.style import BLUE, GRAY, GREEN, ORANGE, columns_of, save
 
 
 def compared_curves(
@@ -128,7 +48,7 @@ def compared_curves(
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def compared_bars(
@@ -162,7 +82,7 @@ def compared_bars(
     axis.invert_yaxis()
     axis.set_xlabel("kNN top-1 accuracy (%)")
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def measured(
@@ -187,7 +107,7 @@ def measured(
     axis.invert_yaxis()
     axis.set_xlabel(unit)
     figure.legend(loc="outside lower center", fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def accuracy_over(
@@ -221,7 +141,7 @@ def accuracy_over(
         low, high = ([f(v) for v in known.values()] for f in (min, max))
         axis.fill_between(list(known), low, high, color=color, alpha=0.2, linewidth=0)
         axis.plot(
-            *_columns([(x, v) for x, of in known.items() for v in of]),
+            *columns_of([(x, v) for x, of in known.items() for v in of]),
             "o",
             color=color,
             markersize=4,
@@ -237,7 +157,30 @@ def accuracy_over(
     axis.minorticks_off()
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
-    _save(figure, path)
+    save(figure, path)
+
+
+def floor(losses: dict[int, list[float | None]], path: str | pathlib.Path, title: str) -> None:
+    """Draws where the loss of collapsed runs ends over the batch size.
+
+    Args:
+        losses: For each batch size the last losses of its seeds; None for a seed that diverged.
+        path: The PNG to write.
+        title: Above it.
+    """
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axis = figure.subplots()
+    axis.set_title(title, fontsize=10)
+    points = [(batch, v) for batch, values in losses.items() for v in values if v is not None]
+    axis.plot(*columns_of(points), "o", color=BLUE, label="last epoch's loss, a dot a seed")
+    axis.axhline(-1, color=GRAY, linestyle=":", label="smallest possible")
+    axis.axhline(-0.87, color=ORANGE, linestyle="--", label="the report, batch 16")
+    axis.set(xscale="log", xlabel="images that BatchNorm sees", ylabel="training loss")
+    axis.set_xticks(list(losses), [str(batch) for batch in losses], minor=False)
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    save(figure, path)
 
 
 def parallel_coordinates(
@@ -282,7 +225,7 @@ def parallel_coordinates(
     axis.spines[:].set_visible(False)
     mappable = matplotlib.cm.ScalarMappable(norm, colors)
     figure.colorbar(mappable, ax=axis, label="kNN top-1 accuracy (%)")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _heights(values: list, logarithmic: bool) -> tuple[list[float], list[tuple[str, float]]]:
@@ -305,60 +248,5 @@ def _heights(values: list, logarithmic: bool) -> tuple[list[float], list[tuple[s
     return [places[v] for v in values], list(ticks.items())
 
 
-def floor(losses: dict[int, list[float | None]], path: str | pathlib.Path, title: str) -> None:
-    """Draws where the loss of collapsed runs ends over the batch size.
-
-    Args:
-        losses: For each batch size the last losses of its seeds; None for a seed that diverged.
-        path: The PNG to write.
-        title: Above it.
-    """
-    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
-    axis = figure.subplots()
-    axis.set_title(title, fontsize=10)
-    points = [(batch, v) for batch, values in losses.items() for v in values if v is not None]
-    axis.plot(*_columns(points), "o", color=BLUE, label="last epoch's loss, a dot a seed")
-    axis.axhline(-1, color=GRAY, linestyle=":", label="smallest possible")
-    axis.axhline(-0.87, color=ORANGE, linestyle="--", label="the report, batch 16")
-    axis.set(xscale="log", xlabel="images that BatchNorm sees", ylabel="training loss")
-    axis.set_xticks(list(losses), [str(batch) for batch in losses], minor=False)
-    axis.minorticks_off()
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
-    _save(figure, path)
-
-
-def spectrum(spectra: dict[str, np.ndarray], path: str | pathlib.Path) -> None:
-    """Draws the singular values of features, each divided by its largest.
-
-    Args:
-        spectra: Singular values, largest first, by name.
-        path: The PNG to write.
-    """
-    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
-    axis = figure.subplots()
-    for (name, values), color in zip(spectra.items(), (BLUE, ORANGE, GREEN), strict=False):
-        share = values / max(values[0], np.finfo(float).tiny)
-        axis.plot(np.arange(1, len(share) + 1), np.maximum(share, 1e-8), color=color, label=name)
-    axis.set(
-        xscale="log", yscale="log", xlabel="dimension, by size", ylabel="singular value / largest"
-    )
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
-    _save(figure, path)
-
-
 def _range(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values.min(axis=0), values.max(axis=0)
-
-
-def _columns(points: list[tuple]) -> tuple:
-    return tuple(zip(*points, strict=True)) or ((), ())
-
-
-def _marker(points: list[tuple]) -> str | None:
-    return "o" if len(points) <= 12 else None
-
-
-def _save(figure: Figure, path: str | pathlib.Path) -> None:
-    figure.savefig(path, dpi=120)
