@@ -15,6 +15,6 @@ x, x_test = (((d.images / 255 - a.mean) / a.std).astype("float32") for d in (tra
 
 model = keras.Sequential([backbone, keras.layers.Dense(len(train.class_names))])
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-model.compile(keras.optimizers.SGD(0.02, momentum=0.9), loss, ["accuracy"])
+model.compile(keras.optimizers.SGD(0.02, momentum=0.9), loss, metrics=["accuracy"])
 model.fit(x[::10], train.labels[::10], batch_size=32, epochs=20, verbose=2)
 print(f"top-1 {model.evaluate(x_test, test.labels, verbose=0)[1]:.1%}")

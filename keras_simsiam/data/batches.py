@@ -71,14 +71,14 @@ def batches_of(images, augmentation, places, seed, pairs, size) -> tf.data.Datas
     """``(step, batch)`` for `keras_simsiam.augment.make_views`, see `keras_simsiam.data.views`.
 
     Args:
-        images: Of any of the three kinds; a tensor where they have to travel with the dataset.
+        images: Of any of the three kinds.
         augmentation: How views are made.
         places: Which batches.
         seed: Seed of order and views.
         pairs: Pairs of views of each image.
         size: Side of the views in pixels, to which images of many sizes are cropped here.
     """
-    if not isinstance(images, ImageFiles | ImageStream):
+    if isinstance(images, np.ndarray):
         return _array_batches(images, augmentation, places, seed, pairs)
     kind = _file_batches if isinstance(images, ImageFiles) else _stream_batches
     return kind(images, augmentation, places, seed, pairs, size)
@@ -86,13 +86,10 @@ def batches_of(images, augmentation, places, seed, pairs, size) -> tf.data.Datas
 
 def _array_batches(images, augmentation, places, seed, pairs) -> tf.data.Dataset:
     """``(step, batch)`` of images that lie in memory, with the parameters of their views."""
-
-    def gather(rows: tf.Tensor) -> tf.Tensor:
-        if tf.is_tensor(images):
-            return tf.gather(images, rows)
-        # A pipeline that captures a tensor holds two more copies of it, and never frees them.
-        return tf.numpy_function(images.__getitem__, [rows], tf.uint8, stateful=False)
-
+    # Not by tf.numpy_function, which needs no copy of the images: an iterator that is freed while
+    # one is under way waits for it, and it for Python, for ever.
+    with tf.device("CPU:0"):
+        held = tf.constant(images)
     height, width = images.shape[1:3]
 
     def batch(step: tf.Tensor) -> tuple[tf.Tensor, dict]:
@@ -101,7 +98,7 @@ def _array_batches(images, augmentation, places, seed, pairs) -> tf.data.Dataset
             augment.draw(augmentation, numbers, height, width)
             for numbers in tf.unstack(augment.uniforms(seed, epochs, examples, 2 * pairs))
         )
-        gathered = gather(examples)
+        gathered = tf.gather(held, examples)
         return step, {
             "images": tf.ensure_shape(gathered, [places.size, height, width, 3]),
             "parameters": parameters,

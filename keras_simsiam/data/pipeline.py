@@ -40,8 +40,7 @@ def views(
 
     Args:
         images: uint8 ``[N, H, W, 3]``, or the `ImageFiles` or `ImageStream` that
-            `keras_simsiam.data.load` gives where images have many sizes. An array is not copied,
-            may be a `numpy.memmap`, and must not change meanwhile.
+            `keras_simsiam.data.load` gives where images have many sizes.
         augmentation: How views are made.
         batch_size: Images a batch, B.
         seed: Seed of order and views, 0 ≤ seed < 2**31.
@@ -76,9 +75,6 @@ def views(
     size = image_size or side_of(images)
     if data_service is not None:
         _check_sendable(images)
-        if isinstance(images, np.ndarray):
-            with tf.device("CPU:0"):
-                images = tf.constant(images)
 
     def numbered(start_step: int) -> tf.data.Dataset:
         """``(step, batch)`` from a step on."""

@@ -241,11 +241,10 @@ def test_images_that_are_none_are_refused_before_the_training():
 @pytest.mark.parametrize("kind", ["array", "files"])
 def test_picked_images_come_in_the_order_asked_for(kind, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
+    source = images
     if kind == "files":
-        for i, image in enumerate(images):
-            tf.io.write_file(str(tmp_path / f"{i}.png"), tf.io.encode_png(image))
-    source = (
-        images if kind == "array" else ImageFiles([str(tmp_path / f"{i}.png") for i in range(6)])
-    )
+        source = ImageFiles([str(tmp_path / f"{i}.png") for i in range(6)])
+        for path, image in zip(source.paths, images, strict=True):
+            tf.io.write_file(path, tf.io.encode_png(image))
     positions = np.array([5, 0, 5, 2])
     np.testing.assert_array_equal(pick(source, positions, 16), images[positions])

@@ -54,7 +54,7 @@ def test_lars_with_a_large_batch_does_as_well(digits):
 
 
 def test_a_step_of_lars_is_that_of_its_paper(digits):
-    """You et al. 2017 with LARC's coefficient: the gradient scaled to 0.001 of the weights' norm."""
+    """You et al. 2017: the gradient is scaled to the weights' norm, by LARC's coefficient 0.001."""
     bank, labels, _, _ = digits
     training = linear._Training(lambda epoch: bank, labels, 10, 1, 1200, 0, True)
     weights, biases = training.run(np.arange(1200), np.array([1.0], np.float32))
