@@ -1,5 +1,6 @@
 """What the experiments share, and what the report's departures do to a step."""
 
+import functools
 import json
 import pathlib
 import shutil
@@ -230,5 +231,8 @@ def test_benchmarks_take_turns_and_give_ratios_first(monkeypatch, tmp_path, caps
 
 
 def test_a_rival_is_measured_in_a_process_of_its_own_again_and_again():
-    with benchmarks.processes({"ours": knn.ours}, 300, 20, 8, 5, seconds=0) as rivals:
+    makers = {"ours": functools.partial(knn.ours, 300, 20, 8, 5)}
+    with benchmarks.processes(makers, seconds=0) as rivals:
         assert min(rivals["ours"](), rivals["ours"]()) > 0
+        assert rivals["ours"].start > 0
+        assert 100 < rivals["ours"].memory < 4000  # MiB, with TensorFlow in it
