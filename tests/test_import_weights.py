@@ -34,7 +34,7 @@ def test_imported_checkpoint_is_evaluated(checkpoint, tmp_path, capsys):
     expected = model.backbone(((images / 255 - a.mean) / a.std).astype(np.float32))
     np.testing.assert_allclose(encoder(images), expected, atol=1e-5)
     assert evaluate.main(["--saved-model", str(out)]) == 0
-    assert "kNN top-1" in capsys.readouterr().out
+    assert "| knn | 5,400 (1) |" in capsys.readouterr().out
     with pytest.raises(InputError, match="exists already"):
         import_weights.main(arguments)
 
