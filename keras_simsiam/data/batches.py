@@ -86,8 +86,8 @@ def batches_of(images, augmentation, places, seed, pairs, size) -> tf.data.Datas
 
 def _array_batches(images, augmentation, places, seed, pairs) -> tf.data.Dataset:
     """``(step, batch)`` of images that lie in memory, with the parameters of their views."""
-    # Not by tf.numpy_function, which needs no copy of the images: an iterator that is freed while
-    # one is under way waits for it, and it for Python, for ever.
+    # Not by tf.numpy_function, which needs no copy of the images: with it a process hung once where
+    # an iterator was freed, it seems because each of the two waited for the other.
     with tf.device("CPU:0"):
         held = tf.constant(images)
     height, width = images.shape[1:3]
