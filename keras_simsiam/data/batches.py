@@ -6,6 +6,7 @@ needed, or read from records in their own order.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +68,7 @@ class Places:
         return (step >= self.start_step) & mine
 
 
-def batches_of(images, augmentation, places, seed, pairs, size) -> tf.data.Dataset:
+def batches_of(images, augmentation, places, seed, pairs, size, sent) -> tf.data.Dataset:
     """``(step, batch)`` for `keras_simsiam.augment.make_views`, see `keras_simsiam.data.views`.
 
     Args:
@@ -77,23 +78,38 @@ def batches_of(images, augmentation, places, seed, pairs, size) -> tf.data.Datas
         seed: Seed of order and views.
         pairs: Pairs of views of each image.
         size: Side of the views in pixels, to which images of many sizes are cropped here.
+        sent: Whether the pipeline goes to other processes, and the images in memory with it.
     """
     if isinstance(images, np.ndarray):
-        return _array_batches(images, augmentation, places, seed, pairs)
+        held = tf.constant(images) if sent else _hold(images)
+        return _array_batches(held, augmentation, places, seed, pairs)
     kind = _file_batches if isinstance(images, ImageFiles) else _stream_batches
     return kind(images, augmentation, places, seed, pairs, size)
 
 
-def _array_batches(images, augmentation, places, seed, pairs) -> tf.data.Dataset:
+def _hold(images: np.ndarray) -> tf.Variable:
+    """A copy of the images that a pipeline's operations read.
+
+    A constant takes twice the images' memory and, while tf.data looks through the pipeline, three
+    times. tf.numpy_function would need no copy, but with it a process hung once where an iterator
+    was freed, it seems because each of the two waited for the other.
+    """
+
+    def copy() -> tf.Variable:
+        with tf.device("CPU:0"):
+            return tf.Variable(images, trainable=False)
+
+    # A new thread is in the scope of no strategy, which would make a variable for each device.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy).result()
+
+
+def _array_batches(held, augmentation, places, seed, pairs) -> tf.data.Dataset:
     """``(step, batch)`` of images that lie in memory, with the parameters of their views."""
-    # Not by tf.numpy_function, which needs no copy of the images: with it a process hung once where
-    # an iterator was freed, it seems because each of the two waited for the other.
-    with tf.device("CPU:0"):
-        held = tf.constant(images)
-    height, width = images.shape[1:3]
+    count, height, width = held.shape[:3]
 
     def batch(step: tf.Tensor) -> tuple[tf.Tensor, dict]:
-        epochs, examples = _examples(places.of_step(step), len(images), seed)
+        epochs, examples = _examples(places.of_step(step), count, seed)
         parameters = tuple(
             augment.draw(augmentation, numbers, height, width)
             for numbers in tf.unstack(augment.uniforms(seed, epochs, examples, 2 * pairs))

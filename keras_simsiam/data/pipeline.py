@@ -84,7 +84,8 @@ def views(
             # What a batch costs beside its pixels, small batches share.
             together = max(1, min(at_once * part[1], count) // batch_size)
         places = Places(batch_size, start_step, *part, together)
-        batches = batches_of(images, augmentation, places, seed, pairs, size)
+        sent = data_service is not None
+        batches = batches_of(images, augmentation, places, seed, pairs, size, sent)
         if augment_on == "device":
             return batches
         made = batches.map(
