@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import importlib.util
+import importlib
 import json
 import math
 import multiprocessing
@@ -13,6 +13,7 @@ import pathlib
 import platform
 import signal
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -164,20 +165,22 @@ def _measure(make: Callable, seconds: float) -> tuple[float, float]:
 def import_torchvision() -> None:
     """Makes torchvision importable beside a torch that its C++ operators were not built for.
 
-    The package index has torchvision for CUDA only. Beside a CPU's torch its import fails, because
-    it describes operators that could not be loaded; declaring them is enough, for transforms and
-    ResNets use none.
+    The package index has torchvision for CUDA only. Beside a CPU's torch its import can fail,
+    because it describes operators that could not be loaded; declaring them is enough, for
+    transforms and ResNets use none.
     """
     import torch
 
-    with contextlib.suppress(ImportError, RuntimeError, OSError):
-        folder = pathlib.Path(importlib.util.find_spec("torchvision").origin).parent
-        torch.ops.load_library(str(folder / "_C.so"))
-        return
-    global _declared  # the operators live as long as this does
-    _declared = torch.library.Library("torchvision", "DEF")
-    for operator in ("nms", "qnms"):
-        _declared.define(f"{operator}() -> ()")
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        global _declared  # the operators live as long as this does
+        _declared = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            _declared.define(f"{operator}() -> ()")
+        importlib.import_module("torchvision")
 
 
 def report(
