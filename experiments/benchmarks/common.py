@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import importlib
+import importlib.util
 import json
 import math
 import multiprocessing
@@ -169,18 +169,19 @@ def import_torchvision() -> None:
     because it describes operators that could not be loaded; declaring them is enough, for
     transforms and ResNets use none.
     """
+    # triton, which a torch for CUDA brings, crashes where TensorFlow was imported before it.
+    sys.modules.setdefault("triton", None)
     import torch
 
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        global _declared  # the operators live as long as this does
-        _declared = torch.library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            _declared.define(f"{operator}() -> ()")
-        importlib.import_module("torchvision")
+    folder = pathlib.Path(importlib.util.find_spec("torchvision").origin).parent
+    for library in folder.glob("_C*.so"):  # named _C_stable.so from torchvision 0.29 on
+        with contextlib.suppress(RuntimeError, OSError):
+            torch.ops.load_library(str(library))
+            return
+    global _declared  # the operators live as long as this does
+    _declared = torch.library.Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):
+        _declared.define(f"{operator}() -> ()")
 
 
 def report(
