@@ -22,6 +22,15 @@ TEST = [
     "dill",
 ]
 
+# The last TensorFlow with Keras 2, which is the last that TensorFlow Addons runs with.
+ADDONS = [
+    "tensorflow~=2.15.0",
+    "keras~=2.15.0",
+    "tensorflow-addons~=0.23.0",
+    # Newer ones, which tensorflow-datasets would take, need a newer protobuf than TensorFlow does.
+    "tensorflow-metadata<1.17",
+]
+
 BENCH = [
     *EXPERIMENTS,
     *TORCH,
@@ -41,14 +50,15 @@ setup(
     packages=find_packages(include=["keras_simsiam", "keras_simsiam.*"]),
     package_data={"keras_simsiam.data": ["checksums.tsv"]},
     install_requires=[
-        "tensorflow>=2.16",
-        "keras>=3.4",
+        # pip takes the newest, with Keras 3; the extra "addons" asks for the oldest.
+        "tensorflow>=2.15",
+        "keras>=2.15",
         "keras-tuner>=1.4.7",
         "tensorflow-datasets>=4.9.6",
         # tensorflow-datasets imports it, but does not ask for it.
         "importlib_resources",
         # TensorFlow no longer brings it; Keras's TensorBoard callback and Keras Tuner need it.
-        "tensorboard>=2.16",
+        "tensorboard>=2.15",
         "matplotlib>=3.8",
         "scikit-image>=0.22",
         # The map of features that evaluation draws, and its confusion matrix.
@@ -64,6 +74,7 @@ setup(
         "test": TEST,
         "dev": TEST,
         "torch": TORCH,
+        "addons": ADDONS,
         "bench": BENCH,
     },
 )

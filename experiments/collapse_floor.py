@@ -11,7 +11,7 @@ from __future__ import annotations
 import keras
 
 from experiments import common
-from keras_simsiam import Run, SimSiam, options, plots
+from keras_simsiam import Run, SimSiam, _compat, options, plots
 
 STEPS = 600
 RATE = 0.125  # held while the batch changes: the rate follows from the base rate × batch / 256
@@ -87,14 +87,18 @@ def _summing(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
     """The same kind of optimiser, applied to the sum of the gradients it has been given."""
 
     class Summing(type(optimizer)):
+        sums = ()
+
         def build(self, variables):
             super().build(variables)
-            self.sums = [self.add_variable_from_reference(v, "sum") for v in variables]
+            self.sums = self.sums or [self.add_variable_from_reference(v, "sum") for v in variables]
 
-        def apply(self, grads, trainable_variables=None):
-            for total, gradient in zip(self.sums, grads, strict=True):
-                self.assign_add(total, gradient)
-            super().apply([total.value for total in self.sums], trainable_variables)
+        def apply_gradients(self, grads_and_vars, **kwargs):
+            gradients, variables = zip(*grads_and_vars, strict=True)
+            for total, gradient in zip(self.sums, gradients, strict=True):
+                total.assign_add(gradient)
+            sums = map(_compat.tensorflow_variable, self.sums)
+            super().apply_gradients(zip(sums, variables, strict=True), **kwargs)
 
     # Known to Keras by a name of its own, so that a checkpoint can be read again.
     name = f"Summing{type(optimizer).__name__}"

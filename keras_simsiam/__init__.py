@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
+import warnings
 
 __version__ = "0.1.0"
 
@@ -18,6 +19,7 @@ _HOMES = {
     "CollapseMonitor": "training.collapse",
     "InputError": "errors",
     "KNNMonitor": "training.callbacks",
+    "LARS": "training.optimizers",
     "Run": "config",
     "SGD": "training.optimizers",
     "SimSiam": "models.simsiam",
@@ -55,22 +57,43 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *_HOMES])
 
 
-def _check_tensorflow() -> None:
-    """Fails with one line, without loading TensorFlow, where it is missing or too old."""
-    wanted = "keras_simsiam needs TensorFlow 2.16 or newer, with Keras 3"
-    if importlib.util.find_spec("tensorflow") is None:
-        raise ImportError(f"{wanted}; none is installed: pip install tensorflow")
-    for distribution in ("tensorflow", "tensorflow-cpu"):
+def _version(*distributions: str) -> tuple[str, tuple[int, ...]] | None:
+    """The first of these that is installed: its name and version, and that in numbers."""
+    for distribution in distributions:
         try:
             version = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             continue
-        if tuple(int(part) for part in version.split(".")[:2]) < (2, 16):
-            raise ImportError(f"{wanted}; {distribution} {version} is installed")
-        return
+        return f"{distribution} {version}", tuple(int(part) for part in version.split(".")[:2])
+    return None
 
 
-_check_tensorflow()
+def _check_stack() -> str | None:
+    """What is wrong with TensorFlow and Keras as they are installed, without loading them."""
+    needs = "keras_simsiam needs TensorFlow 2.16 or newer with Keras 3.4 or newer"
+    older = "pip install 'keras-simsiam[addons]' brings TensorFlow 2.15 with Keras 2.15"
+    if importlib.util.find_spec("tensorflow") is None:
+        return f"{needs}; none is installed: pip install tensorflow"
+    tensorflow, keras = _version("tensorflow", "tensorflow-cpu"), _version("keras")
+    if tensorflow is None or keras is None:  # built by oneself, say
+        return None
+    if tensorflow[1] < (2, 15) or (tensorflow[1] > (2, 15) and keras[1] < (3, 4)):
+        return f"{needs}, or 2.15 with Keras 2.15; {tensorflow[0]} with {keras[0]} is installed"
+    if tensorflow[1] == (2, 15) and keras[1] != (2, 15):
+        return f"{tensorflow[0]} goes with Keras 2.15, but {keras[0]} is installed; {older}"
+    addons = _version("tensorflow-addons")
+    if addons is not None and keras[1] >= (3, 0):
+        warnings.warn(
+            f"{addons[0]} cannot be imported beside {keras[0]}, and is not used; {older}",
+            stacklevel=3,
+        )
+    return None
+
+
+if (_wrong := _check_stack()) is not None:
+    if sys.argv[:1] == ["-m"]:  # a command: one line is for the person at the keyboard
+        raise SystemExit(f"error: {_wrong}")
+    raise ImportError(_wrong)
 
 # `keras.models.load_model` must know our classes as soon as the package is imported. Only while
 # Python locates the module of a command, when argv starts with "-m", is it too early for that.

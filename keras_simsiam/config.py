@@ -159,12 +159,15 @@ class Training:
     """Epochs, each of as many steps as there are whole batches in the dataset."""
     batch_size: int = 256
     """Images a step."""
+    optimizer: str = "sgd"
+    """sgd (the paper's), sgdw (weight decay apart from the momentum), lamb or lars (for large
+    batches); each wants a learning rate of its own."""
     learning_rate: float = 0.05
     """Rate for a batch of 256; the rate used is this times batch_size / 256."""
     momentum: float = 0.9
-    """Momentum of SGD."""
+    """Momentum of SGD, and LAMB's first beta."""
     weight_decay: float = 1e-4
-    """Weight decay, added to the gradient; on every weight."""
+    """Weight decay, added to the gradient but for sgdw and lamb; on every weight."""
     warmup_epochs: int = 0
     """Epochs in which the rate rises from zero; the paper has 10 for batches of 1024 and more."""
     predictor_decay: bool = flag(False, negative_prefix="--no-")
@@ -214,6 +217,7 @@ class Run:
             ("predictor", self.model.predictor, ("mlp", "fixed", "none")),
             ("similarity", self.model.similarity, ("cosine", "cross_entropy")),
             ("symmetry", self.model.symmetry, ("symmetric", "asymmetric", "two_pairs")),
+            ("optimizer", t.optimizer, ("sgd", "sgdw", "lamb", "lars")),
             ("precision", t.precision, ("float32", "mixed_bfloat16", "mixed_float16")),
         ):
             check_choice(name, value, allowed)

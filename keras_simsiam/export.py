@@ -8,6 +8,7 @@ import shutil
 import keras
 import tensorflow as tf
 
+from keras_simsiam import _compat
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
 from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation.features import model_encoder
@@ -54,7 +55,7 @@ def export_encoder(
         return {"features": encode(images)}
 
     module = tf.Module()
-    module.weights = [getattr(v, "value", v) for v in backbone.variables]
+    module.weights = [_compat.tensorflow_variable(v) for v in backbone.variables]
     module.serve = serve
     module.image_size = tf.Variable(image_size, trainable=False)
     path.parent.mkdir(parents=True, exist_ok=True)

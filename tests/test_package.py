@@ -28,13 +28,50 @@ def test_without_tensorflow_the_import_fails_with_one_line(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("version", "works"), [("2.15.1", False), ("2.16.0rc1", True)])
-def test_an_old_tensorflow_is_named(version, works, monkeypatch):
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
-    if works:
+def pretend(monkeypatch, **versions):
+    """Makes these distributions the installed ones."""
+
+    def version(name):
+        if name.replace("-", "_") not in versions:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return versions[name.replace("-", "_")]
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+
+
+@pytest.mark.parametrize(
+    ("tensorflow", "keras"), [("2.21.0", "3.15.1"), ("2.16.0rc1", "3.4.0"), ("2.15.1", "2.15.0")]
+)
+def test_both_generations_of_keras_are_accepted_without_a_word(
+    tensorflow, keras, monkeypatch, recwarn
+):
+    pretend(monkeypatch, tensorflow=tensorflow, keras=keras)
+    importlib.reload(keras_simsiam)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("tensorflow", "keras", "said"),
+    [
+        ("2.14.0", "2.14.0", "tensorflow 2.14.0 with keras 2.14.0 is installed"),
+        ("2.21.0", "3.3.3", "tensorflow 2.21.0 with keras 3.3.3 is installed"),
+        ("2.15.1", "3.15.1", "tensorflow 2.15.1 goes with Keras 2.15, but keras 3.15.1"),
+    ],
+)
+def test_a_stack_that_does_not_match_is_named_in_one_line(tensorflow, keras, said, monkeypatch):
+    pretend(monkeypatch, tensorflow=tensorflow, keras=keras)
+    with pytest.raises(ImportError, match=said) as caught:
         importlib.reload(keras_simsiam)
-        return
-    with pytest.raises(ImportError, match=r"tensorflow 2\.15\.1 is installed"):
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(sys, "argv", ["-m"])  # while a command is found
+    with pytest.raises(SystemExit, match=f"error: .*{said}"):
+        importlib.reload(keras_simsiam)
+
+
+def test_addons_beside_keras_3_are_named_and_left_alone(monkeypatch):
+    pretend(monkeypatch, tensorflow="2.21.0", keras="3.15.1", tensorflow_addons="0.23.0")
+    said = "tensorflow-addons 0.23.0 cannot be imported beside keras 3.15.1, and is not used"
+    with pytest.warns(UserWarning, match=said):
         importlib.reload(keras_simsiam)
 
 

@@ -103,10 +103,11 @@ def shift_hue(planes: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
     value = tf.maximum(tf.maximum(red, green), blue)
     chroma = value - tf.minimum(tf.minimum(red, green), blue)
     inverse = 1.0 / tf.where(chroma > 0, chroma, tf.ones_like(chroma))
+    # Not by equality with `value`: a compiler may compute that from channels rounded otherwise.
     sextant = tf.where(
-        value == red,
+        (red >= green) & (red >= blue),
         (green - blue) * inverse,
-        tf.where(value == green, 2.0 + (blue - red) * inverse, 4.0 + (red - green) * inverse),
+        tf.where(green >= blue, 2.0 + (blue - red) * inverse, 4.0 + (red - green) * inverse),
     )
     sextant += 6.0 * shift[:, 0]
     # Going round the hue circle, a channel falls from `value` to `value - chroma` and rises

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.training.optimizers import trust_ratio
 
 LEARNING_RATES = {
     "sgd": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
@@ -19,8 +20,6 @@ ResNet-50's features of ImageNet."""
 
 HELD_OUT = 0.1
 """Part of the training features of each class on which the rate is chosen."""
-
-_TRUST = 0.001  # the trust coefficient of LARC, with which the authors ran LARS
 
 
 class LinearAccuracy(NamedTuple):
@@ -185,7 +184,8 @@ class _Training(NamedTuple):
             gradients = tape.gradient(loss, variables)
             for v, gradient, velocity in zip(variables, gradients, velocities, strict=True):
                 if self.lars:
-                    gradient *= _trust_ratio(v, gradient)
+                    axes = list(range(1, v.shape.rank))  # each classifier has its own
+                    gradient *= trust_ratio(v, gradient, axes=axes)
                 velocity.assign(0.9 * velocity + gradient)
                 v.assign_sub(tf.reshape(rate, [-1] + [1] * (v.shape.rank - 1)) * velocity)
 
@@ -198,16 +198,6 @@ class _Training(NamedTuple):
                 rate = rates * np.float32(decay * batch_size / 256)
                 step(features[rows], self.labels[rows], rate)
         return weights, biases
-
-
-def _trust_ratio(variable: tf.Variable, gradient: tf.Tensor) -> tf.Tensor:
-    """What LARS multiplies the gradients of each classifier with (You et al. 2017)."""
-    axes = list(range(1, variable.shape.rank))
-    of_weights, of_gradient = (
-        tf.sqrt(tf.reduce_sum(tf.square(v), axes, keepdims=True)) for v in (variable, gradient)
-    )
-    ratio = _TRUST * of_weights / (of_gradient + 1e-8)
-    return tf.where((of_weights > 0) & (of_gradient > 0), ratio, 1.0)
 
 
 def _ranked(classifiers: tuple[tf.Tensor, tf.Tensor], features: np.ndarray) -> np.ndarray:

@@ -1,11 +1,13 @@
 """What Keras 3's `fit` lacks under MultiWorkerMirroredStrategy (keras-team/keras issue 20585).
 
-`tests/models/test_multi_worker.py` has a test that fails when Keras needs this no longer.
+`tests/training/test_devices.py` has a test that fails when Keras needs this no longer.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
+
+from keras_simsiam import _compat
 
 
 class MultiWorkerFit:
@@ -20,7 +22,8 @@ class MultiWorkerFit:
         Keras would average scalars over an axis that they do not have.
         """
         strategy = self.distribute_strategy
-        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        if not (several and _compat.KERAS_3):
             return super().make_train_function(force)
         if self.train_function is not None and not force:
             return self.train_function

@@ -7,7 +7,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_simsiam import augment
+from keras_simsiam import _compat, augment
 from keras_simsiam.config import Augmentation
 from keras_simsiam.errors import check_choice
 from keras_simsiam.models import heads
@@ -18,7 +18,7 @@ NOT_FINITE = "a gradient is not finite, first that of"
 
 
 @keras.saving.register_keras_serializable("keras_simsiam")
-class SimSiam(MultiWorkerFit, keras.Model):
+class SimSiam(MultiWorkerFit, _compat.KeepsOptimizers, keras.Model):
     """Learns image features from pairs of views, without labels.
 
     ``fit`` takes batches ``(x1, x2)``: two float32 tensors ``[B, H, W, 3]`` with a random view of
@@ -93,15 +93,15 @@ class SimSiam(MultiWorkerFit, keras.Model):
         self.symmetry = symmetry
         self.augmentation = augmentation
         self.image_size = image_size
-        self.loss_tracker = _Mean(name="loss")
-        self.z_std_tracker = _Mean(name="z_std")
+        self.loss_tracker = _compat.Mean(name="loss")
+        self.z_std_tracker = _compat.Mean(name="z_std")
         # The optimisers do not count the steps that loss scaling skips.
         self.step_counter = self.add_weight(
             shape=(),
             dtype="int64",
             initializer="zeros",
             trainable=False,
-            aggregation="only_first_replica",
+            aggregation=_compat.ONLY_FIRST_REPLICA,
             name="steps",
         )
         # All three parts are built already, and `fit` must not try to build by calling the model
@@ -128,15 +128,13 @@ class SimSiam(MultiWorkerFit, keras.Model):
                 slower for convolutions on CPUs.
             **kwargs: Whatever else `keras.Model.compile` takes.
         """
-        optimizers = [keras.optimizers.get(o) for o in (optimizer, predictor_optimizer)]
+        optimizers = [o and keras.optimizers.get(o) for o in (optimizer, predictor_optimizer)]
         if self.dtype_policy.name == "mixed_float16":
             optimizers = [o and _with_loss_scale(o) for o in optimizers]
-        super().compile(
-            optimizer=optimizers[0], jit_compile=jit_compile, auto_scale_loss=False, **kwargs
-        )
+        super().compile(optimizer=optimizers[0], jit_compile=jit_compile, **kwargs)
         self.predictor_optimizer = optimizers[1]
         for opt, variables in self._optimizer_groups():
-            opt.build(variables)
+            _compat.build(opt, variables)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -160,12 +158,12 @@ class SimSiam(MultiWorkerFit, keras.Model):
         with tf.GradientTape() as tape:
             loss, z1 = self._forward(data, training=True)
             # Optimisers add up what the replicas give them.
-            scaled = self.optimizer.scale_loss(loss) / _replicas()
+            scaled = _compat.scale_loss(self.optimizer, loss) / _replicas()
         gradients = tape.gradient(scaled, [variables for _, variables in groups])
-        gradients = self._checked(gradients, [v.path for _, vs in groups for v in vs])
-        learning_rate = tf.identity(self.optimizer.learning_rate)
+        gradients = self._checked(gradients, [_compat.path_of(v) for _, vs in groups for v in vs])
+        learning_rate = _compat.learning_rate(self.optimizer)
         for (optimizer, variables), group in zip(groups, gradients, strict=True):
-            optimizer.apply_gradients(zip(group, variables, strict=True))
+            _compat.apply_gradients(optimizer, group, variables)
         with tf.control_dependencies(tf.nest.flatten(gradients)):
             self.step_counter.assign_add(1)
         return {**self._track(loss, z1), "learning_rate": learning_rate}
@@ -174,7 +172,7 @@ class SimSiam(MultiWorkerFit, keras.Model):
         """The gradients, if all are finite; what is done if not hangs on the precision."""
         flat = tf.nest.flatten(gradients)
         finite = tf.stack([tf.reduce_all(tf.math.is_finite(g)) for g in flat])
-        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+        if isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer):
             # Each optimiser looks at its own gradients; both must skip the same steps, so that
             # they keep the same scale.
             all_finite = tf.reduce_all(finite)
@@ -264,16 +262,6 @@ class SimSiam(MultiWorkerFit, keras.Model):
         self.compile(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
 
 
-class _Mean(keras.metrics.Mean):
-    """A mean of values that are the same on every device already.
-
-    Reading Keras's own makes all workers add up theirs, so that one alone would wait for ever.
-    """
-
-    def add_variable(self, *args, aggregation="only_first_replica", **kwargs):
-        return super().add_variable(*args, aggregation=aggregation, **kwargs)
-
-
 def negative_cosine_similarity(p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
     """D(p, z) of the paper's equation 1, averaged over the batch.
 
@@ -321,9 +309,9 @@ def z_std(z: tf.Tensor) -> tf.Tensor:
 
 
 def _with_loss_scale(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+    if isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
         return optimizer
-    return keras.optimizers.LossScaleOptimizer(optimizer)
+    return keras.mixed_precision.LossScaleOptimizer(optimizer)
 
 
 def _replicas() -> int:

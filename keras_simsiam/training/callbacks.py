@@ -11,6 +11,7 @@ import time
 import keras
 import numpy as np
 
+from keras_simsiam import _compat
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
 from keras_simsiam.data import Images, side_of
 from keras_simsiam.errors import TrainingDiverged
@@ -156,7 +157,7 @@ class StopOnBadLoss(keras.callbacks.Callback):
         """
         for weight in self.model.weights:
             if not np.isfinite(weight.numpy()).all():
-                self._stop(f"weight {weight.path} is no longer finite")
+                self._stop(f"weight {_compat.path_of(weight)} is no longer finite")
 
     def _stop(self, what: str) -> None:
         raise TrainingDiverged(

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import keras
 
+from keras_simsiam import _compat
 from keras_simsiam.errors import InputError
 from keras_simsiam.training.output import write_json
 
@@ -138,7 +139,7 @@ def latest(folder: pathlib.Path) -> tuple[pathlib.Path, dict]:
 def check_fits(loaded: keras.Model, built: keras.Model, path: pathlib.Path) -> None:
     """Raises InputError where a checkpoint holds another network than the run's."""
     there, here = (
-        [(w.path, tuple(w.shape)) for part in _parts(model) for w in part.weights]
+        [(_compat.path_of(w), tuple(w.shape)) for part in _parts(model) for w in part.weights]
         for model in (loaded, built)
     )
     if there == here:

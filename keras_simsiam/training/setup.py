@@ -105,12 +105,12 @@ def _test_images(dataset: str, data_dir: str | None) -> data.Dataset | None:
 
 def build_model(run: Run, inputs: Inputs) -> SimSiam:
     """The compiled model of a run, its weights drawn with the run's seed."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(run.training.precision)
+    policy = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(run.training.precision)
     try:
         return _build_model(run, inputs)
     finally:
-        keras.config.set_dtype_policy(policy)
+        keras.mixed_precision.set_global_policy(policy)
 
 
 def _build_model(run: Run, inputs: Inputs) -> SimSiam:
@@ -141,6 +141,7 @@ def _build_model(run: Run, inputs: Inputs) -> SimSiam:
         t.weight_decay,
         t.warmup_epochs * inputs.steps_per_epoch,
         t.predictor_decay,
+        t.optimizer,
     )
     model.compile(**optimizers, jit_compile=t.jit_compile)
     return model
@@ -213,7 +214,7 @@ def describe(run: Run, inputs: Inputs, model: SimSiam, baselines: dict) -> str:
         )
         or "the paper's",
         "training": f"{t.epochs} epochs of {inputs.steps_per_epoch:,} steps of {t.batch_size} "
-        f"images, {inputs.steps:,} steps in all; learning rate {rate:.4g} "
+        f"images, {inputs.steps:,} steps in all; {t.optimizer}, learning rate {rate:.4g} "
         f"({t.learning_rate:g} × {t.batch_size} / 256), weight decay {t.weight_decay:g}; "
         f"seed {t.seed}; {t.precision}{', deterministic' if t.deterministic else ''}",
         "device": ", ".join(d.name.removeprefix("/device:") for d in devices),

@@ -17,7 +17,7 @@ mode, dtype, out = sys.argv[1:]
 # Rounding grows with every step at the rates one trains at, so that float32 is compared at a lower
 # one, and float64 at the real one.
 rate = 0.5 if dtype == "float64" else 0.002
-keras.config.set_floatx(dtype)
+keras.backend.set_floatx(dtype)
 strategy = make_strategy(Devices(mode, 2 if mode == "mirrored" else 1))
 small = {"model": {"width": 4}, "training": {"epochs": 3, "learning_rate": rate}}
 run = Run.from_dict(small, presets.preset("photo_patches"))

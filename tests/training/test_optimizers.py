@@ -7,11 +7,32 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_simsiam import SGD, paper_optimizers
+from keras_simsiam import LARS, SGD, InputError, _compat, paper_optimizers
+
+
+def weights_of(*values):
+    """Weights of a layer, which the optimisers of both generations of Keras train."""
+    layer = keras.layers.Layer()
+    weights = [
+        layer.add_weight(shape=np.shape(v), initializer="zeros", name=f"w{i}")
+        for i, v in enumerate(values)
+    ]
+    for weight, value in zip(weights, values, strict=True):
+        weight.assign(value)
+    return weights
+
+
+def make_again(optimizer):
+    return keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
+
+
+def needs_addons(name):
+    if name in ("sgdw", "lamb") and not _compat.KERAS_3:
+        pytest.importorskip("tensorflow_addons", reason="needs pip install '.[addons]'")
 
 
 def test_sgd_adds_the_decay_to_the_gradient_and_keeps_the_rate_out_of_the_velocity():
-    weight = keras.Variable([1.0, -2.0])
+    (weight,) = weights_of([1.0, -2.0])
     optimizer = SGD(0.5, momentum=0.9, weight_decay=0.01)
     optimizer.build([weight])
     w, v = np.array([1.0, -2.0]), np.zeros(2)
@@ -24,8 +45,9 @@ def test_sgd_adds_the_decay_to_the_gradient_and_keeps_the_rate_out_of_the_veloci
 
 
 def test_sgd_without_momentum_is_plain_descent():
-    weight = keras.Variable([1.0])
+    (weight,) = weights_of([1.0])
     optimizer = SGD(0.1, momentum=0.0, weight_decay=0.5)
+    optimizer.build([weight])
     optimizer.apply_gradients([(tf.constant([2.0]), weight)])
     np.testing.assert_allclose(weight.numpy(), [1 - 0.1 * 2.5], rtol=1e-6)
 
@@ -59,3 +81,50 @@ def test_warm_up_rises_from_zero_and_the_cosine_follows():
 def test_predictor_follows_the_same_cosine_where_asked_to():
     pair = paper_optimizers(512, 100, predictor_decay=True)
     assert float(pair["predictor_optimizer"]._learning_rate(50)) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["made", "made again from its config"])
+@pytest.mark.parametrize("name", ["sgdw", "lamb", "lars"])
+def test_alternatives_take_the_steps_of_addons_and_lightly(name, again, reference):
+    """On both generations of Keras; each has 5 of 8 steps of a cosine, decay and momentum."""
+    needs_addons(name)
+    arrays = reference("optimizers")
+    matrix, vector = weights_of(arrays["initial/matrix"], arrays["initial/vector"])
+    pair = paper_optimizers(
+        256, 8, base_learning_rate=0.1, momentum=0.8, weight_decay=0.05, optimizer=name
+    )
+    optimizer = make_again(pair["optimizer"]) if again else pair["optimizer"]
+    _compat.build(optimizer, [matrix, vector])
+    for step in range(5):
+        rate = 0.1 * 0.5 * (1 + math.cos(math.pi * step / 8))
+        assert float(_compat.learning_rate(optimizer)) == pytest.approx(rate, rel=1e-5)
+        gradients = [tf.constant(arrays[f"gradients/{v}"][step]) for v in ("matrix", "vector")]
+        _compat.apply_gradients(optimizer, gradients, [matrix, vector])
+        for variable, which in ((matrix, "matrix"), (vector, "vector")):
+            expected = arrays[f"{name}/{which}"][step]
+            np.testing.assert_allclose(variable.numpy(), expected, rtol=2e-6, atol=1e-7)
+
+
+def test_a_constant_rate_decays_the_weights_as_much_as_a_schedule():
+    needs_addons("sgdw")
+    for decay in (False, True):
+        pair = paper_optimizers(
+            256, 10**9, 0.1, weight_decay=0.05, predictor_decay=decay, optimizer="sgdw"
+        )
+        (weight,) = weights_of([2.0])
+        _compat.build(pair["predictor_optimizer"], [weight])
+        _compat.apply_gradients(pair["predictor_optimizer"], [tf.constant([0.0])], [weight])
+        np.testing.assert_allclose(weight.numpy(), [2.0 * (1 - 0.1 * 0.05)], rtol=1e-6)
+
+
+def test_lars_takes_the_plain_step_where_the_weight_is_zero():
+    (weight,) = weights_of([0.0, 0.0])
+    optimizer = LARS(0.1, momentum=0.0, weight_decay=0.5)
+    optimizer.build([weight])
+    optimizer.apply_gradients([(tf.constant([3.0, -4.0]), weight)])
+    np.testing.assert_allclose(weight.numpy(), [-0.3, 0.4], rtol=1e-6)
+
+
+def test_an_unknown_optimizer_is_an_error_that_names_those_there_are():
+    with pytest.raises(InputError, match="'adam'; it can be sgd, sgdw, lamb, lars"):
+        paper_optimizers(64, 10, optimizer="adam")
