@@ -70,7 +70,8 @@ def test_gradients_are_those_of_float32_within_rounding(policy, pair):
     noise = ROUNDING[policy] * tf.random.stateless_normal(pair[0].shape, (1, 2))
     _, _, of_noisy_input = gradients("float32", tuple(x * (1 + noise) for x in pair))
     error, usual = (np.linalg.norm(g - exact) for g in (rounded, of_noisy_input))
-    assert error < 2 * usual < 0.5 * np.linalg.norm(exact)
+    # Keras 2 computes the BatchNorm of the heads in half precision.
+    assert error < (2 if _compat.KERAS_3 else 3) * usual < 0.5 * np.linalg.norm(exact)
     assert error > 0.1 * usual  # it did compute in half precision
 
 
@@ -103,12 +104,13 @@ def test_a_step_that_overflows_in_float16_is_skipped_whole_and_the_scale_halves(
     for before, after in zip(trained, model.trainable_variables, strict=True):
         np.testing.assert_array_equal(before, after)
     assert [float(_compat.loss_scale(o)) for o in optimizers] == [2.0**39] * 2
-    assert [int(o.iterations) for o in optimizers] == [0, 0]
+    skipped = 0 if _compat.KERAS_3 else 1  # Keras 2 counts such steps
+    assert [int(o.iterations) for o in optimizers] == [skipped] * 2
     assert model.steps_done == 1
     for optimizer in optimizers:
         _compat.loss_scale(optimizer).assign(2.0**10)
     model.train_step(pair)
-    assert [int(o.iterations) for o in optimizers] == [1, 1]
+    assert [int(o.iterations) for o in optimizers] == [skipped + 1] * 2
     assert any(
         (before != after.numpy()).any()
         for before, after in zip(trained, model.trainable_variables, strict=True)

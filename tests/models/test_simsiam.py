@@ -111,9 +111,8 @@ def test_running_variance_is_pytorchs_but_for_its_bias(trained, arrays):
     kept = 0.9 ** (2 * STEPS)  # two views a step; what is left of the initial variance, 1
     norms = [x for x in model.backbone.layers if isinstance(x, keras.layers.BatchNormalization)]
     outputs = keras.Model(model.backbone.input, [x.output for x in norms])(views(arrays, 0)[0])
-    positions = {
-        f"backbone.{x.name}": y.shape[1] * y.shape[2] for x, y in zip(norms, outputs, strict=True)
-    }
+    names = [f"backbone.{x.name}" for x in norms]
+    positions = {n: y.shape[1] * y.shape[2] for n, y in zip(names, outputs, strict=True)}
     compared = 0
     for torch_name, variable in named_variables(model):
         if torch_name.endswith("running_var"):
