@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import weights_of
 from PIL import Image
 
 from keras_simsiam import SGD, InputError, TrainingDiverged
@@ -194,7 +195,7 @@ def test_without_results_the_report_says_what_to_run(monkeypatch, tmp_path):
 
 
 def test_gradients_that_are_never_zeroed_add_up():
-    weight = keras.Variable([1.0])
+    (weight,) = weights_of([1.0])
     optimizer = collapse_floor._summing(SGD(0.1, momentum=0.0))
     optimizer.build([weight])
     for gradient in ([1.0], [2.0], [3.0]):

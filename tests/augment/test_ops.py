@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_simsiam import _compat
 from keras_simsiam.augment import ops
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
 
@@ -101,6 +102,19 @@ def test_blur_is_scipys_gaussian(planes):
         planes.numpy(), (0, 0, 1.3, 1.3), mode="nearest", radius=(0, 0, 6, 6)
     )
     np.testing.assert_allclose(blurred, expected, atol=1e-5)
+
+
+@pytest.mark.skipif(_compat.KERAS_3, reason="TensorFlow Addons runs on Keras 2 only")
+@pytest.mark.parametrize("sigma", [0.5, 1.3, 2.0])
+def test_blur_is_that_of_tensorflow_addons(planes, sigma):
+    """But for the border, which Addons cannot repeat outwards."""
+    addons = pytest.importorskip("tensorflow_addons", reason="needs pip install '.[addons]'")
+    blurred = ops.gaussian_blur(planes, tf.fill([len(planes)], sigma), 2.0)
+    expected = addons.image.gaussian_filter2d(ops.to_images(planes), (13, 13), sigma)
+    inside = slice(6, -6)
+    np.testing.assert_allclose(
+        ops.to_images(blurred)[:, inside, inside], expected[:, inside, inside], atol=1e-5
+    )
 
 
 def test_blur_of_sigma_zero_leaves_the_image(planes):

@@ -3,6 +3,7 @@
 A package, because TensorFlow Datasets looks for files beside the builders in it.
 """
 
+import keras
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
@@ -44,3 +45,15 @@ class LocalManySizes(LocalOneSize):
     """The same with another height for each image."""
 
     shape = (None, None, 3)
+
+
+def weights_of(*values):
+    """Weights of a layer, which the optimisers of both generations of Keras train."""
+    layer = keras.layers.Layer()
+    weights = [
+        layer.add_weight(shape=np.shape(v), initializer="zeros", name=f"w{i}")
+        for i, v in enumerate(values)
+    ]
+    for weight, value in zip(weights, values, strict=True):
+        weight.assign(value)
+    return weights

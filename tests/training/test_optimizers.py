@@ -6,20 +6,19 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import weights_of
 
-from keras_simsiam import LARS, SGD, InputError, _compat, paper_optimizers
-
-
-def weights_of(*values):
-    """Weights of a layer, which the optimisers of both generations of Keras train."""
-    layer = keras.layers.Layer()
-    weights = [
-        layer.add_weight(shape=np.shape(v), initializer="zeros", name=f"w{i}")
-        for i, v in enumerate(values)
-    ]
-    for weight, value in zip(weights, values, strict=True):
-        weight.assign(value)
-    return weights
+from keras_simsiam import (
+    LARS,
+    SGD,
+    InputError,
+    SimSiam,
+    _compat,
+    paper_optimizers,
+    predictor,
+    projector,
+    resnet18,
+)
 
 
 def make_again(optimizer):
@@ -128,3 +127,27 @@ def test_lars_takes_the_plain_step_where_the_weight_is_zero():
 def test_an_unknown_optimizer_is_an_error_that_names_those_there_are():
     with pytest.raises(InputError, match="'adam'; it can be sgd, sgdw, lamb, lars"):
         paper_optimizers(64, 10, optimizer="adam")
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [("sgdw", "float32"), ("lamb", "float32"), ("lars", "float32"), ("lamb", "mixed_float16")],
+)
+def test_a_saved_model_goes_on_as_if_it_had_never_been_saved(name, policy, tmp_path):
+    needs_addons(name)
+    pairs = tf.random.stateless_normal([3, 2, 8, 16, 16, 3], [0, 0])
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        model = SimSiam(resnet18(2, "cifar"), projector(16, 8, layers=2), predictor(8))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    model.compile(**paper_optimizers(256, 8, optimizer=name))
+    for pair in pairs[:2]:
+        model.train_step(tuple(pair))
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    logs = [m.train_step(tuple(pairs[2])) for m in (model, again)]
+    assert float(logs[0]["learning_rate"]) == float(logs[1]["learning_rate"])
+    for part in ("backbone", "projector", "predictor"):
+        for x, y in zip(getattr(model, part).weights, getattr(again, part).weights, strict=True):
+            np.testing.assert_array_equal(x.numpy(), y.numpy())
