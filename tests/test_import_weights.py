@@ -6,6 +6,7 @@ import pytest
 import keras_simsiam as ks
 from keras_simsiam import InputError, evaluate, export_pytorch, import_weights, load_encoder
 from keras_simsiam.config import Run
+from keras_simsiam.training import setup
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.run import train
 
@@ -46,26 +47,46 @@ def test_another_backbone_than_the_checkpoints_is_refused(checkpoint, tmp_path):
     assert not out.exists()
 
 
-@pytest.mark.parametrize("part", ["all of SimSiam", "the backbone"])
-def test_a_run_begins_with_the_weights(part, checkpoint, tmp_path, capsys):
+def test_a_run_begins_with_the_weights(checkpoint, tmp_path, capsys):
     path, model = checkpoint
-    if part == "the backbone":
-        export_pytorch(model, path)
-    settings = {
-        "data": {"dataset": "photo_patches"},
-        "model": {"width": 4, "projector_dim": 16, "pytorch_weights": str(path)},
-        "training": {"epochs": 1, "batch_size": 1024, "learning_rate": 0.0},
-    }
     output = Output(run_dir=str(tmp_path / "runs"), saved_model_dir=str(tmp_path / "models"))
     kept = []
-    train(Run.from_dict(settings), output, prepare=kept.append)
-    assert f"begins with {part}" in capsys.readouterr().out
-    for name in ("backbone", "projector", "predictor"):
-        # With a rate of 0 only the running statistics move.
-        pairs = zip(
-            getattr(kept[0], name).trainable_variables,
-            getattr(model, name).trainable_variables,
-            strict=True,
+    train(run_from(path), output, prepare=kept.append)
+    assert "begins with all of SimSiam" in capsys.readouterr().out
+    # With a rate of 0 only the running statistics move.
+    assert same_weights(kept[0], model) == ["backbone", "projector", "predictor"]
+
+
+def test_a_run_begins_with_a_backbone_where_there_is_no_more(checkpoint):
+    path, model = checkpoint
+    export_pytorch(model, path)
+    run = run_from(path)
+    built = setup.build_model(run, setup.Inputs(np.zeros(4), None, 32, 2, 1, ""))
+    assert setup.load_weights(run, built) == f"the backbone from {path}"
+    assert same_weights(built, model) == ["backbone"]
+
+
+def run_from(path):
+    return Run.from_dict(
+        {
+            "data": {"dataset": "photo_patches"},
+            "model": {"width": 4, "projector_dim": 16, "pytorch_weights": str(path)},
+            "training": {"epochs": 1, "batch_size": 1024, "learning_rate": 0.0},
+        }
+    )
+
+
+def same_weights(model, other):
+    """The parts whose trained weights are those of another model."""
+    return [
+        part
+        for part in ("backbone", "projector", "predictor")
+        if all(
+            np.array_equal(a, b)
+            for a, b in zip(
+                getattr(model, part).trainable_variables,
+                getattr(other, part).trainable_variables,
+                strict=True,
+            )
         )
-        same = all(np.array_equal(a, b) for a, b in pairs)
-        assert same == (part == "all of SimSiam" or name == "backbone"), name
+    ]
