@@ -83,9 +83,10 @@ if KERAS_3:
         def add_variable(self, *args, aggregation="only_first_replica", **kwargs):
             return super().add_variable(*args, aggregation=aggregation, **kwargs)
 
-    class KeepsOptimizers:
-        """Nothing: Keras 3 writes all of an optimiser into a file."""
+    class Keras2Model:
+        """Nothing: this is Keras 3."""
 
+    BatchNormalization = keras.layers.BatchNormalization
     SGD = keras.optimizers.SGD
 
     def sgdw(learning_rate, momentum: float, weight_decay: float, name: str):
@@ -130,16 +131,26 @@ if KERAS_3:
         return LAMB(learning_rate, weight_decay, beta_1=momentum, epsilon=_LAMB_EPSILON, name=name)
 
 else:
-    Mean = keras.metrics.Mean
 
-    class KeepsOptimizers:
-        """For a `keras.Model`: what Keras 2 leaves out of a file of its optimisers.
+    class Mean(keras.metrics.Mean):
+        """A mean of values that are the same on every device already; see Keras 3's."""
 
-        These are legacy optimisers, and the scale of the loss.
+        def add_weight(self, *args, **kwargs):
+            """Adds a sum, or a count."""
+            kwargs |= {"synchronization": tf.VariableSynchronization.AUTO}
+            return super().add_weight(*args, **kwargs | {"aggregation": ONLY_FIRST_REPLICA})
+
+    class Keras2Model:
+        """For a `keras.Model`: what Keras 2 does otherwise.
+
+        It adds up what devices log, and leaves legacy optimisers and the scale of the loss out of
+        a file.
         """
 
+        distribute_reduction_method = "first"  # all log the same
+
         def save_own_variables(self, store):
-            """Writes them beside the model's own weights."""
+            """Writes what would be left out beside the model's own weights."""
             super().save_own_variables(store)
             for name, variable in self._left_out().items():
                 store[name] = variable.numpy()
@@ -163,6 +174,24 @@ else:
                     variables += optimizer.variables()
                 found |= {f"{name}_{i}": variable for i, variable in enumerate(variables)}
             return found
+
+    @keras.saving.register_keras_serializable("keras_simsiam")
+    class BatchNormalization(keras.layers.BatchNormalization):
+        """Keras 2's, whose statistics one worker alone can read.
+
+        They are the same on all devices, as it is synchronised where there are several; Keras 2
+        would bring them together from all workers each time.
+        """
+
+        def add_weight(self, *args, synchronization=tf.VariableSynchronization.AUTO, **kwargs):
+            """Adds a weight, or a statistic."""
+            if synchronization == tf.VariableSynchronization.ON_READ:
+                synchronization = tf.VariableSynchronization.AUTO
+                kwargs["aggregation"] = ONLY_FIRST_REPLICA
+            return super().add_weight(*args, synchronization=synchronization, **kwargs)
+
+        def get_build_config(self) -> None:
+            """Nothing: of a file, it is built where it is called, which names its weights."""
 
     class SGD(keras.optimizers.SGD):
         """Keras 2's, which subclasses can use as they use Keras 3's."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from keras_simsiam import _compat
 from keras_simsiam.errors import InputError
 
 STEMS = ("imagenet", "cifar")
@@ -21,7 +22,7 @@ def batch_norm(name: str, **kwargs) -> keras.layers.BatchNormalization:
 
     Made inside the scope of a `tf.distribute.Strategy`, it sees the batch of all devices.
     """
-    return keras.layers.BatchNormalization(
+    return _compat.BatchNormalization(
         momentum=0.9,
         epsilon=1e-5,
         # Not always: the moments of one device are computed more exactly without.

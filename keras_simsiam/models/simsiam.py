@@ -18,7 +18,7 @@ NOT_FINITE = "a gradient is not finite, first that of"
 
 
 @keras.saving.register_keras_serializable("keras_simsiam")
-class SimSiam(MultiWorkerFit, _compat.KeepsOptimizers, keras.Model):
+class SimSiam(MultiWorkerFit, _compat.Keras2Model, keras.Model):
     """Learns image features from pairs of views, without labels.
 
     ``fit`` takes batches ``(x1, x2)``: two float32 tensors ``[B, H, W, 3]`` with a random view of
@@ -320,8 +320,11 @@ def _replicas() -> int:
 
 
 def _mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
-    """The mean of what each device has, on each of them; all have as many images."""
-    if _replicas() == 1:
+    """The mean of what each device has, on each of them; all have as many images.
+
+    Outside of the devices' own work, as in callbacks, there is only one value.
+    """
+    if _replicas() == 1 or tf.distribute.in_cross_replica_context():
         return value
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
 

@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 
-from keras_simsiam import Run, data, presets
+from keras_simsiam import Run, _compat, data, presets
 from keras_simsiam.training.devices import Devices, make_strategy, share_out
 from keras_simsiam.training.setup import build_model, load_inputs
 
@@ -44,5 +44,12 @@ model.fit(
     verbose=0,
 )
 parts = (model.backbone, model.projector, model.predictor)
-weights = np.concatenate([w.numpy().ravel() for part in parts for w in part.weights])
+kept = [
+    w
+    for part in parts
+    for w in part.weights
+    # Of one device, Keras 2 keeps the unbiased variance of images, of several the biased one.
+    if _compat.KERAS_3 or "moving_variance" not in w.name
+]
+weights = np.concatenate([w.numpy().ravel() for w in kept])
 np.savez(out, logs=np.array(logs), weights=weights, steps=model.steps_done)

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from keras_simsiam import InputError
+from keras_simsiam import InputError, _compat
 from keras_simsiam.training.devices import Devices, is_chief, make_strategy
 
 PARITY = pathlib.Path(__file__).parents[1] / "helpers/parity.py"
@@ -94,6 +94,7 @@ def test_two_devices_and_two_processes_take_the_steps_of_one(dtype, tolerance, p
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not _compat.KERAS_3, reason="Keras 2's own fit works with several workers")
 def test_keras_own_fit_still_fails_with_several_workers(tmp_path):
     """When this fails, keras_simsiam/models/multi_worker.py can go."""
     commands = [[sys.executable, "-c", PLAIN_KERAS]] * 2
