@@ -70,14 +70,14 @@ def _version(*distributions: str) -> tuple[str, tuple[int, ...]] | None:
 
 def _check_stack() -> str | None:
     """What is wrong with TensorFlow and Keras as they are installed, without loading them."""
-    needs = "keras_simsiam needs TensorFlow 2.16 or newer with Keras 3.4 or newer"
+    needs = "keras_simsiam needs TensorFlow 2.16 or newer with Keras 3.5 or newer"
     older = "pip install 'keras-simsiam[addons]' brings TensorFlow 2.15 with Keras 2.15"
     if importlib.util.find_spec("tensorflow") is None:
         return f"{needs}; none is installed: pip install tensorflow"
     tensorflow, keras = _version("tensorflow", "tensorflow-cpu"), _version("keras")
     if tensorflow is None or keras is None:  # built by oneself, say
         return None
-    if tensorflow[1] < (2, 15) or (tensorflow[1] > (2, 15) and keras[1] < (3, 4)):
+    if tensorflow[1] < (2, 15) or (tensorflow[1] > (2, 15) and keras[1] < (3, 5)):
         return f"{needs}, or 2.15 with Keras 2.15; {tensorflow[0]} with {keras[0]} is installed"
     if tensorflow[1] == (2, 15) and keras[1] != (2, 15):
         return f"{tensorflow[0]} goes with Keras 2.15, but {keras[0]} is installed; {older}"

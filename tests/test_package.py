@@ -40,7 +40,7 @@ def pretend(monkeypatch, **versions):
 
 
 @pytest.mark.parametrize(
-    ("tensorflow", "keras"), [("2.21.0", "3.15.1"), ("2.16.0rc1", "3.4.0"), ("2.15.1", "2.15.0")]
+    ("tensorflow", "keras"), [("2.21.0", "3.15.1"), ("2.16.0rc1", "3.5.0"), ("2.15.1", "2.15.0")]
 )
 def test_both_generations_of_keras_are_accepted_without_a_word(
     tensorflow, keras, monkeypatch, recwarn
@@ -54,7 +54,7 @@ def test_both_generations_of_keras_are_accepted_without_a_word(
     ("tensorflow", "keras", "said"),
     [
         ("2.14.0", "2.14.0", "tensorflow 2.14.0 with keras 2.14.0 is installed"),
-        ("2.21.0", "3.3.3", "tensorflow 2.21.0 with keras 3.3.3 is installed"),
+        ("2.21.0", "3.4.1", "tensorflow 2.21.0 with keras 3.4.1 is installed"),
         ("2.15.1", "3.15.1", "tensorflow 2.15.1 goes with Keras 2.15, but keras 3.15.1"),
     ],
 )
