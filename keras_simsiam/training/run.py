@@ -106,6 +106,12 @@ def _load(folder: RunFolder, built: SimSiam, inputs: Inputs) -> tuple[SimSiam, d
             f"checkpoint '{path}' is of other images: {resumed['dataset']}; here are "
             f"{inputs.description}"
         )
+    written_by = resumed.get("keras", keras.__version__)
+    if written_by.split(".")[0] != keras.__version__.split(".")[0]:
+        raise InputError(
+            f"checkpoint '{path}' was written by Keras {written_by}; this is Keras "
+            f"{keras.__version__}, which cannot read it"
+        )
     model = keras.models.load_model(path)
     checkpoints.check_fits(model, built, path)
     print(f"going on from {path}, step {model.steps_done:,}")

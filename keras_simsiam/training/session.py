@@ -70,7 +70,11 @@ class Session:
             folder.checkpoints,
             output.keep_checkpoints,
             output.checkpoint_every,
-            lambda: {"dataset": inputs.description, "collapse": self.collapse.collapse},
+            lambda: {
+                "dataset": inputs.description,
+                "collapse": self.collapse.collapse,
+                "keras": keras.__version__,
+            },
             resumed.get("metrics") if self.first_step % inputs.steps_per_epoch else None,
         )
         self.checkpoints.set_model(model)
