@@ -29,6 +29,8 @@ ADDONS = [
     "tensorflow-addons~=0.23.0",
     # Newer ones, which tensorflow-datasets would take, need a newer protobuf than TensorFlow does.
     "tensorflow-metadata<1.17",
+    # The newest that goes with Python 3.10, which the pip that comes with it does not find.
+    'etils<1.14; python_version < "3.11"',
 ]
 
 BENCH = [
