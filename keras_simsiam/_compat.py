@@ -40,11 +40,8 @@ def learning_rate(optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
 
 def build(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
     """Makes an optimiser's variables."""
-    inner = optimizer if KERAS_3 else getattr(optimizer, "inner_optimizer", optimizer)
-    if is_legacy(inner):
-        inner._create_all_weights(variables)
-    else:
-        inner.build(variables)
+    make = optimizer._create_all_weights if is_legacy(optimizer) else optimizer.build
+    make(variables)
 
 
 def scale_loss(optimizer: keras.optimizers.Optimizer, loss: tf.Tensor) -> tf.Tensor:
@@ -137,8 +134,9 @@ else:
 
         def add_weight(self, *args, **kwargs):
             """Adds a sum, or a count."""
-            kwargs |= {"synchronization": tf.VariableSynchronization.AUTO}
-            return super().add_weight(*args, **kwargs | {"aggregation": ONLY_FIRST_REPLICA})
+            kwargs["synchronization"] = tf.VariableSynchronization.AUTO
+            kwargs["aggregation"] = ONLY_FIRST_REPLICA
+            return super().add_weight(*args, **kwargs)
 
     class Keras2Model:
         """For a `keras.Model`: what Keras 2 does otherwise.

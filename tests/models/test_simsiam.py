@@ -133,8 +133,8 @@ def test_running_variance_is_pytorchs_but_for_its_bias(trained, arrays):
             np.testing.assert_allclose(
                 kept + (variable.numpy() - kept) * bias,
                 arrays[f"{name}/final/{torch_name}"],
-                atol=2e-5 if name == "stop" else 2e-3,
-                rtol=1e-4,
+                atol=1e-5 if name == "stop" else 2e-3,
+                rtol=5e-5 if _compat.KERAS_3 else 1e-4,  # whose moments are less exact
                 err_msg=torch_name,
             )
             compared += 1
