@@ -78,9 +78,9 @@ def base_run(args: argparse.Namespace) -> Run:
         "evaluation": {"knn_every": 2},
     }
     run = presets.preset(presets.default_preset(args.dataset))
-    run = Run.from_dict(small if args.scale == "small" else {}, run)
-    run = Run.from_dict({"data": {"dataset": args.dataset, "data_dir": args.data_dir}}, run)
-    return Run.from_dict({"training": {"epochs": args.epochs}}, run) if args.epochs else run
+    run = run.replace(**(small if args.scale == "small" else {}))
+    run = run.replace(data={"dataset": args.dataset, "data_dir": args.data_dir})
+    return run.replace(training={"epochs": args.epochs}) if args.epochs else run
 
 
 def compare(
@@ -119,8 +119,8 @@ def run_all(base: Run, variants: list[Variant], seeds: list[int]) -> list[dict]:
     rows = []
     for variant in variants:
         for seed in seeds:
-            run = Run.from_dict(variant.changes, base)
-            run = Run.from_dict({"training": {"seed": seed}}, run)
+            run = base.replace(**variant.changes)
+            run = run.replace(training={"seed": seed})
             folder = _done(run, variant.prepare)
             summary = json.loads((folder / "summary.json").read_text())
             named = {"variant": variant.name, "paper": variant.paper}

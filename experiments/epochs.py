@@ -70,7 +70,7 @@ def linear_top1(row: dict, args) -> float | None:
 
 def linear_baselines(base: Run, seed: int) -> dict[str, float]:
     """Linear accuracy without training: of the pixels, and of the weights drawn with a seed."""
-    run = Run.from_dict({"training": {"seed": seed}}, base)
+    run = base.replace(training={"seed": seed})
     inputs = load_inputs(run)
     a = run.augmentation
     encoder = model_encoder(build_model(run, inputs), inputs.size, a.mean, a.std)

@@ -4,8 +4,7 @@ import keras_tuner as kt
 
 import keras_simsiam as ks
 
-run = ks.preset("photo_patches")
-run.training.epochs = 3
+run = ks.preset("photo_patches").replace(training={"epochs": 3})
 sweep = {
     "training.batch_size": [32, 64, 128],
     "training.learning_rate": {"min": 0.1, "max": 1.0, "log": True},

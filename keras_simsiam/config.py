@@ -1,92 +1,67 @@
-"""What a run is: one tree of dataclasses, in and out of YAML.
+"""What a training run is: a tree of frozen dataclasses, in and out of YAML.
 
-This module imports no TensorFlow, so that `--help` and a mistyped option answer at once.
+This module imports no TensorFlow, so that `--help` and a mistyped option answer at once. The
+choices of a setting are named here and nowhere else; the tables of backbones, optimisers and so on
+take their keys from here.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import pathlib
-import types
-import typing
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import yaml
-from simple_parsing import flag
 
+from keras_simsiam import datasets
 from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.fields import Settings, setting, switch
+from keras_simsiam.files import write_text
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Settings):
     """The random views (paper, Section 4 'Experimental setup'; MoCo v2's augmentation)."""
 
-    crop_area: tuple[float, float] = (0.2, 1.0)
-    """Smallest and largest part of the image's area that a crop takes."""
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Narrowest and broadest crop, width / height; drawn evenly in the logarithm."""
-    flip_probability: float = 0.5
-    """How often a view is mirrored left to right."""
-    jitter_probability: float = 0.8
-    """How often the colours of a view are jittered."""
-    brightness: float = 0.4
-    """Brightness is multiplied by 1 ± this."""
-    contrast: float = 0.4
-    """Contrast is multiplied by 1 ± this."""
-    saturation: float = 0.4
-    """Saturation is multiplied by 1 ± this."""
-    hue: float = 0.1
-    """Hue is turned by ± this, in turns; at most 0.5."""
-    grayscale_probability: float = 0.2
-    """How often a view becomes gray."""
-    blur_probability: float = 0.5
-    """How often a view is blurred; the paper does not blur CIFAR's images."""
-    blur_sigma: tuple[float, float] = (0.1, 2.0)
-    """Weakest and strongest blur: standard deviation of the Gaussian in pixels of the view."""
+    crop_area: tuple[float, float] = setting((0.2, 1.0), at_least=0, at_most=1, ascending=True)
+    """Smallest and largest share of the image's area in a crop."""
+    crop_ratio: tuple[float, float] = setting((3 / 4, 4 / 3), above=0, ascending=True)
+    """Smallest and largest aspect ratio of a crop, width / height; log-uniform."""
+    flip_probability: float = setting(0.5, at_least=0, at_most=1)
+    """Probability of a horizontal flip."""
+    jitter_probability: float = setting(0.8, at_least=0, at_most=1)
+    """Probability of colour jitter."""
+    brightness: float = setting(0.4, at_least=0)
+    """Brightness is multiplied by a factor in 1 ± this."""
+    contrast: float = setting(0.4, at_least=0)
+    """Contrast is multiplied by a factor in 1 ± this."""
+    saturation: float = setting(0.4, at_least=0)
+    """Saturation is multiplied by a factor in 1 ± this."""
+    hue: float = setting(0.1, at_least=0, at_most=0.5)
+    """Hue is shifted by up to ± this, in turns of the colour wheel."""
+    grayscale_probability: float = setting(0.2, at_least=0, at_most=1)
+    """Probability of conversion to grayscale."""
+    blur_probability: float = setting(0.5, at_least=0, at_most=1)
+    """Probability of Gaussian blur; the paper does not blur CIFAR images."""
+    blur_sigma: tuple[float, float] = setting((0.1, 2.0), at_least=0, ascending=True)
+    """Smallest and largest standard deviation of the blur, in pixels of the view."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     """Mean of each channel, in [0, 1], that normalisation subtracts."""
-    std: tuple[float, float, float] = IMAGENET_STD
+    std: tuple[float, float, float] = setting(IMAGENET_STD, above=0)
     """Standard deviation of each channel that normalisation divides by."""
-
-    def __post_init__(self):
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, list):
-                object.__setattr__(self, f.name, value := tuple(value))
-            if f.name.endswith("_probability") and not 0 <= value <= 1:
-                raise InputError(f"{f.name} {value} is not between 0 and 1")
-            if f.name in ("brightness", "contrast", "saturation") and value < 0:
-                raise InputError(f"{f.name} {value} is negative")
-        for name, lowest, highest in (
-            ("crop_area", 0.0, 1.0),
-            ("crop_ratio", 0.0, float("inf")),
-            ("blur_sigma", 0.0, float("inf")),
-        ):
-            low, high = getattr(self, name)
-            positive = low > 0 if name == "crop_ratio" else high > 0
-            if not (positive and lowest <= low <= high <= highest):
-                raise InputError(
-                    f"{name} {low} {high} is no range: two numbers, the smaller first, "
-                    f"from {lowest:g} to {highest:g}"
-                )
-        if not 0 <= self.hue <= 0.5:
-            raise InputError(f"hue {self.hue} is not between 0 and 0.5 turns")
 
     @classmethod
     def preset(cls, name: str) -> Augmentation:
-        """The augmentation called "imagenet" (all of it), "cifar" (no blur) or "none"."""
-        if name not in AUGMENTATIONS:
-            raise InputError(
-                f"unknown augmentation '{name}'; augmentations are {', '.join(AUGMENTATIONS)}"
-            )
+        """The augmentation called "imagenet" (everything), "cifar" (no blur) or "none"."""
+        check_choice("augmentation", name, AUGMENTATIONS)
         return cls(**AUGMENTATIONS[name])
 
 
-AUGMENTATIONS = {
+AUGMENTATIONS: dict[str, dict] = {
     "imagenet": {},
     "cifar": {"blur_probability": 0.0},
     "none": {
@@ -100,106 +75,127 @@ AUGMENTATIONS = {
 }
 
 
-@dataclass
-class Data:
+@dataclass(frozen=True)
+class Data(Settings):
     """Where the images come from."""
 
-    dataset: str = "photo_patches"
-    """photo_patches (embedded), tiny_imagenet, cifar10, cifar100, stl10, imagenette, tfds:NAME or
-    folder:PATH."""
+    dataset: str = setting("photo_patches", help=f"{', '.join(datasets.DATASETS)}")
+    """Name of the dataset, see `keras_simsiam.datasets`."""
     data_dir: str | None = None
-    """Where the dataset lies or is kept: for tiny_imagenet its zip or extracted tree; for the
-    others the cache of TensorFlow Datasets."""
-    image_size: int | None = None
-    """Side of the views in pixels; that of the images where they have one size, else 224."""
-    augment_on: str = "host"
-    """Where the pixels of views are made: host (in tf.data) or device (in the training step)."""
+    """The zip or extracted folder of tiny_imagenet; for the other named datasets the folder where
+    TensorFlow Datasets keeps its data."""
+    image_size: int | None = setting(None, at_least=8)
+    """Side of the views in pixels; by default that of the images if all have one size, else 224."""
+    augment_on: Literal["host", "device"] = "host"
+    """Where the pixels of the views are computed: in tf.data on the host, or in the training step
+    on the device."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        datasets.find(self.dataset)
 
 
-@dataclass
-class Model:
+@dataclass(frozen=True)
+class Model(Settings):
     """The network (paper, Section 3)."""
 
-    backbone: str = "resnet18"
-    """resnet18, resnet34 or resnet50."""
-    width: int = 64
-    """Channels of the first stage; 64 is the standard network, 16 a narrow one for CPUs."""
-    stem: str = "imagenet"
-    """imagenet (7x7 stride 2 and max-pool) or cifar (3x3 stride 1)."""
-    projector_layers: int = 3
+    method: Literal["simsiam"] = "simsiam"
+    """The self-supervised method."""
+    backbone: Literal["resnet18", "resnet34", "resnet50"] = "resnet18"
+    """The backbone."""
+    width: int = setting(64, at_least=1)
+    """Channels of the first stage: 64 for the standard network, 16 for a narrow one on a CPU."""
+    stem: Literal["imagenet", "cifar"] = "imagenet"
+    """First layers: 7x7 convolution of stride 2 and max-pooling (imagenet), or 3x3 of stride 1
+    (cifar)."""
+    projector_layers: int = setting(3, at_least=1)
     """Layers of the projection MLP; the paper uses 2 for CIFAR."""
-    projector_hidden: int | None = None
-    """Its hidden width; that of the backbone's features if not given."""
-    projector_dim: int = 2048
-    """Dimension of z, and of p."""
-    predictor_hidden: int | None = None
-    """Hidden width of the predictor; a quarter of projector_dim if not given."""
-    predictor_layers: int = 2
-    """Layers of the predictor; the paper's has 2."""
-    batch_norm: str = "default"
-    """Where BatchNorm is in the heads: default (all but the predictor's output), hidden, all or
-    none (paper, Table 3)."""
-    predictor: str = "mlp"
-    """mlp, fixed (as it was drawn) or none (paper, Table 1)."""
-    stop_gradient: bool = flag(True, negative_prefix="--no-")
-    """Whether no gradient flows through z; without, SimSiam collapses."""
-    similarity: str = "cosine"
-    """cosine or cross_entropy, what the loss measures (paper, Section 4.5)."""
-    symmetry: str = "symmetric"
-    """symmetric, asymmetric or two_pairs, which views predict which (paper, Section 4.6)."""
+    projector_hidden: int | None = setting(None, at_least=1)
+    """Hidden width of the projector; by default that of the backbone's features."""
+    projector_dim: int = setting(2048, at_least=2)
+    """Dimension of z and p."""
+    predictor_hidden: int | None = setting(None, at_least=1)
+    """Hidden width of the predictor; by default projector_dim / 4."""
+    predictor_layers: int = setting(2, at_least=1)
+    """Layers of the prediction MLP."""
+    batch_norm: Literal["default", "hidden", "all", "none"] = "default"
+    """Where the heads have BatchNorm: everywhere but on the predictor's output (default), on hidden
+    layers, everywhere, or nowhere (paper, Table 3)."""
+    predictor: Literal["mlp", "fixed", "none"] = "mlp"
+    """The predictor: trained (mlp), fixed at its random initialisation, or none (Table 1)."""
+    stop_gradient: bool = switch(True)
+    """Stop the gradient at z; without it, SimSiam collapses (paper, Section 4.1)."""
+    similarity: Literal["cosine", "cross_entropy"] = "cosine"
+    """What the loss measures between p and z (paper, Section 4.5)."""
+    symmetry: Literal["symmetric", "asymmetric", "two_pairs"] = "symmetric"
+    """Which view predicts which (paper, Section 4.6)."""
     pytorch_weights: str | None = None
-    """A checkpoint of PyTorch's to begin from: a whole SimSiam of these sizes, or a backbone."""
+    """PyTorch checkpoint to start from: a whole SimSiam of the same sizes, or a backbone."""
 
 
-@dataclass
-class Training:
+@dataclass(frozen=True)
+class Training(Settings):
     """How it is trained (paper, Section 4 'Experimental setup')."""
 
-    epochs: int = 100
-    """Epochs, each of as many steps as there are whole batches in the dataset."""
-    batch_size: int = 256
-    """Images a step."""
-    optimizer: str = "sgd"
-    """sgd (the paper's), sgdw (weight decay apart from the momentum), lamb or lars (for large
-    batches); each wants a learning rate of its own."""
-    learning_rate: float = 0.05
-    """Rate for a batch of 256; the rate used is this times batch_size / 256."""
-    momentum: float = 0.9
-    """Momentum of SGD, and LAMB's first beta."""
-    weight_decay: float = 1e-4
-    """Weight decay, added to the gradient but for sgdw and lamb; on every weight."""
-    warmup_epochs: int = 0
-    """Epochs in which the rate rises from zero; the paper has 10 for batches of 1024 and more."""
-    predictor_decay: bool = flag(False, negative_prefix="--no-")
-    """Whether the predictor's rate decays, too; it does better without (paper, Table 1)."""
-    precision: str = "float32"
-    """float32, mixed_bfloat16 or mixed_float16, Keras's policies; the loss and the exported
-    features are float32 in any case."""
-    deterministic: bool = flag(False, negative_prefix="--no-")
-    """Whether every operation gives the same bits each time; slower, on some devices much."""
-    jit_compile: bool = flag(False, negative_prefix="--no-")
-    """Whether XLA compiles the training step; worth trying on a GPU."""
-    stop_on_collapse: bool = flag(False, negative_prefix="--no-")
-    """Whether a run that collapses ends early; it is warned of in any case."""
-    seed: int = 0
+    epochs: int = setting(100, at_least=1)
+    """Epochs; the last, incomplete batch of an epoch is carried over to the next."""
+    batch_size: int = setting(256, at_least=2)
+    """Images per step, over all devices; BatchNorm needs at least 2."""
+    optimizer: Literal["sgd", "sgdw", "lamb", "lars", "adam"] = "sgd"
+    """sgd is the paper's; sgdw and adam decouple the weight decay; lamb and lars are for large
+    batches. Each needs a learning rate of its own."""
+    learning_rate: float = setting(0.05, at_least=0)
+    """Learning rate for a batch of 256; the rate used is this times batch_size / 256."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the learning rate of backbone and projector changes."""
+    momentum: float = setting(0.9, at_least=0, below=1)
+    """Momentum; beta_1 of LAMB and Adam."""
+    weight_decay: float = setting(1e-4, at_least=0)
+    """Weight decay of every weight."""
+    warmup_epochs: int = setting(0, at_least=0)
+    """Epochs of linear warm-up; the paper uses 10 for batches of 1024 and more."""
+    predictor_decay: bool = switch(False)
+    """Let the predictor's learning rate follow the schedule, too (paper, Table 1)."""
+    zero_gradients: bool = switch(True)
+    """Start each step from zero gradients; without, gradients add up, as in the report's code."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Keras dtype policy; weights, loss and exported features are float32 in any case."""
+    deterministic: bool = switch(False)
+    """Make every operation deterministic; slower."""
+    jit_compile: bool = switch(False)
+    """Compile the training step with XLA; worth trying on a GPU."""
+    stop_on_collapse: bool = switch(False)
+    """End the run when the representations collapse; by default it only warns."""
+    seed: int = setting(0, at_least=0, below=2**31)
     """Seed of the weights, the order of the images and the views."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.warmup_epochs >= self.epochs:
+            raise InputError(
+                f"warmup_epochs must be below epochs, which is {self.epochs}; "
+                f"got {self.warmup_epochs}"
+            )
 
-@dataclass
-class Evaluation:
-    """The kNN accuracy on the way and at the end (paper, Section 4.1)."""
 
-    knn_every: int = 5
-    """Epochs between kNN evaluations; 0 for only one, at the end."""
-    knn_k: int = 200
-    """Neighbours that vote."""
-    knn_temperature: float = 0.1
+@dataclass(frozen=True)
+class Evaluation(Settings):
+    """kNN evaluation during training and at its end (paper, Section 4.1)."""
+
+    knn_every: int = setting(5, at_least=0)
+    """Epochs between kNN evaluations; 0 to evaluate at the end only."""
+    knn_k: int = setting(200, at_least=1)
+    """Number of neighbours that vote."""
+    knn_temperature: float = setting(0.1, above=0)
     """Temperature of the vote: a neighbour weighs exp(cosine / temperature)."""
 
 
-@dataclass
-class Run:
-    """Everything that a training run is."""
+@dataclass(frozen=True)
+class Run(Settings):
+    """Everything that defines a training run. It is frozen; `replace` gives a changed copy::
+
+    run = preset("photo_patches").replace(training={"epochs": 3})
+    """
 
     data: Data = field(default_factory=Data)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -207,144 +203,59 @@ class Run:
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
 
-    def __post_init__(self):
-        t, e = self.training, self.evaluation
-        for name, value, allowed in (
-            ("augment_on", self.data.augment_on, ("host", "device")),
-            ("backbone", self.model.backbone, ("resnet18", "resnet34", "resnet50")),
-            ("stem", self.model.stem, ("imagenet", "cifar")),
-            ("batch_norm", self.model.batch_norm, ("default", "hidden", "all", "none")),
-            ("predictor", self.model.predictor, ("mlp", "fixed", "none")),
-            ("similarity", self.model.similarity, ("cosine", "cross_entropy")),
-            ("symmetry", self.model.symmetry, ("symmetric", "asymmetric", "two_pairs")),
-            ("optimizer", t.optimizer, ("sgd", "sgdw", "lamb", "lars")),
-            ("precision", t.precision, ("float32", "mixed_bfloat16", "mixed_float16")),
-        ):
-            check_choice(name, value, allowed)
-        for name, value, lowest in (
-            ("image_size", self.data.image_size, 8),
-            ("width", self.model.width, 1),
-            ("projector_layers", self.model.projector_layers, 1),
-            ("projector_hidden", self.model.projector_hidden, 1),
-            ("projector_dim", self.model.projector_dim, 2),
-            ("predictor_hidden", self.model.predictor_hidden, 1),
-            ("predictor_layers", self.model.predictor_layers, 1),
-            ("epochs", t.epochs, 1),
-            ("learning_rate", t.learning_rate, 0),
-            ("momentum", t.momentum, 0),
-            ("weight_decay", t.weight_decay, 0),
-            ("warmup_epochs", t.warmup_epochs, 0),
-            ("seed", t.seed, 0),
-            ("knn_every", e.knn_every, 0),
-            ("knn_k", e.knn_k, 1),
-        ):
-            if value is not None and not value >= lowest:
-                raise InputError(f"{name} {value} is too small; the least is {lowest}")
-        if t.batch_size <= 1:
-            raise InputError(
-                f"batch_size {t.batch_size} is too small: BatchNorm needs at least 2 images"
-            )
-        if t.seed >= 2**31:
-            raise InputError(f"seed {t.seed} is too large; the largest is {2**31 - 1}")
-        if t.warmup_epochs >= t.epochs:
-            raise InputError(
-                f"warmup_epochs {t.warmup_epochs} must be fewer than epochs {t.epochs}"
-            )
-        if not e.knn_temperature > 0:
-            raise InputError(f"knn_temperature {e.knn_temperature} must be above 0")
+    def replace(self, **sections: Any) -> Run:
+        """A copy with some settings changed, and checked.
 
-    def to_dict(self) -> dict:
-        """Plain dicts and lists, as in the YAML."""
-        return _plain(dataclasses.asdict(self))
-
-    @classmethod
-    def from_dict(cls, values: dict, base: Run | None = None) -> Run:
-        """A run from nested dicts; what they leave out is taken from `base`.
+        Args:
+            **sections: For each section a mapping from settings to values, or a whole section.
 
         Raises:
-            InputError: If a name is unknown or a value has the wrong type, naming it.
+            InputError: If there is no such section or setting, or a value does not fit.
         """
-        return _merge(base or cls(), values, "")
+        changed = {}
+        for name, values in sections.items():
+            section = getattr(self, name, None)
+            if isinstance(values, dict) and isinstance(section, Settings):
+                values = section.replace(**{str(key): value for key, value in values.items()})
+            changed[name] = values
+        return super().replace(**changed)
+
+    def to_dict(self) -> dict:
+        """Nested dicts and lists, as in the YAML file."""
+        return _plain(dataclasses.asdict(self))
 
     def save(self, path: str | pathlib.Path) -> None:
         """Writes the run as YAML."""
-        pathlib.Path(path).write_text(yaml.safe_dump(self.to_dict(), sort_keys=False))
+        write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False))
 
     @classmethod
     def load(cls, path: str | pathlib.Path, base: Run | None = None) -> Run:
-        """Reads a run from YAML; what the file leaves out is taken from `base`.
+        """Reads a run from YAML. Settings that the file leaves out are those of `base`.
 
         Raises:
-            InputError: If the file is missing, is no YAML mapping, or does not fit.
+            InputError: If the file cannot be read, or its settings do not fit.
         """
-        return cls.from_dict(read_yaml(path), base)
+        return (base or cls()).replace(**read_yaml(path))
 
 
 def read_yaml(path: str | pathlib.Path) -> dict:
-    """The mapping in a YAML file.
+    """Reads a YAML file that holds a mapping.
 
     Raises:
-        InputError: If there is none.
+        InputError: If it cannot be read, or holds something else.
     """
     try:
         values = yaml.safe_load(pathlib.Path(path).read_text())
     except OSError as e:
-        raise InputError(f"config file '{path}' cannot be read: {e.strerror}") from e
+        raise InputError(f"cannot read '{path}': {e.strerror}") from e
     except yaml.YAMLError as e:
-        raise InputError(f"config file '{path}' is no YAML: {' '.join(str(e).split())}") from e
-    if not isinstance(values, dict):
-        raise InputError(f"config file '{path}' must hold a mapping, with sections such as data:")
+        raise InputError(f"'{path}' is not valid YAML: {' '.join(str(e).split())}") from e
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise InputError(f"'{path}' must contain a mapping, with sections such as 'training:'")
     return values
 
 
-def _merge(base, values: dict, prefix: str):
-    """`base`, a dataclass, with `values` in place of its own."""
-    fields = typing.get_type_hints(type(base))
-    changes = {}
-    if not isinstance(values, dict):
-        raise InputError(f"config: {prefix.rstrip('.')} must be a mapping, not {values!r}")
-    for name, value in values.items():
-        if name not in fields:
-            raise InputError(
-                f"config: unknown name '{prefix}{name}'; names here are {', '.join(fields)}"
-            )
-        current = getattr(base, name)
-        if dataclasses.is_dataclass(current):
-            changes[name] = _merge(current, value, f"{prefix}{name}.")
-        else:
-            changes[name] = _checked(value, fields[name], f"{prefix}{name}")
-    return dataclasses.replace(base, **changes)
-
-
-def _checked(value, kind, name: str):
-    """A value from YAML as the field's type, such as `float` or `int | None`."""
-    kinds = typing.get_args(kind)
-    if types.NoneType in kinds:
-        if value is None:
-            return None
-        kind, _ = kinds
-    if kind is float and isinstance(value, str):
-        # YAML 1.1 reads 1e-4 as text.
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    if kind is float and _is_number(value):
-        return float(value)
-    if kind is int and _is_number(value) and float(value).is_integer():
-        return int(value)
-    if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
-        if len(value) == len(kinds) and all(map(_is_number, value)):
-            return tuple(map(float, value))
-    elif kind is type(value):  # bool or str
-        return value
-    wanted = f"list of {len(kinds)} numbers" if typing.get_origin(kind) is tuple else kind.__name__
-    raise InputError(f"config: {name} is {value!r}, which is no {wanted}")
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""The errors that are meant for the person at the keyboard."""
+"""The errors that users see, and the checks that raise them."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Something the user gave cannot work: the message names the value and what would be right.
+    """An argument, option or file is invalid. The message names it and what would be valid.
 
-    The commands print it as one line and exit with code 2, having written nothing.
+    The commands print the message as one line and exit with code 2; nothing has been written.
     """
 
 
 class NoSuchSplit(InputError):
-    """A dataset has no split of that name: for one's own images that may be in order."""
+    """A dataset has no split of that name. A folder without validation images is one."""
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss is no longer finite: the message says at which step and what to try."""
+    """The loss, a gradient or a weight is not finite. The message names the step and a remedy."""
 
 
 class CannotWrite(RuntimeError):
-    """A run's files cannot be written: the message says what, why and what is safe."""
+    """A run's files cannot be written. The message says why, and what is safe."""
 
 
 class LostWorker(RuntimeError):
-    """Another process of the training is gone: the message says what to do."""
+    """Another process of the training is gone. The message says how to continue."""
 
 
-def check_choice(name: str, value: str, allowed: Iterable[str]) -> None:
-    """Raises InputError where a value is none of those allowed, naming it and them."""
+def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
+    """Raises InputError unless `value` is one of `allowed`."""
+    allowed = tuple(allowed)
     if value not in allowed:
-        raise InputError(f"unknown {name} '{value}'; it can be {', '.join(allowed)}")
+        raise InputError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")

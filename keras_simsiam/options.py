@@ -1,7 +1,7 @@
 """Command-line options from the configuration's dataclasses.
 
-simple-parsing, which TensorFlow Datasets depends on too, turns each field into an option and its
-docstring into the help. Nothing here imports TensorFlow.
+simple-parsing turns each field into an option and its docstring into the help. Nothing here
+imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from keras_simsiam.errors import CannotWrite, InputError, LostWorker, TrainingDi
 
 
 class Parser(simple_parsing.ArgumentParser):
-    """A parser with the conventions of all commands: dashed names, grouped help, short errors."""
+    """The parser of all commands: names with dashes, help in groups, one-line errors."""
 
     def __init__(self, command: str, description: str):
         super().__init__(
@@ -34,51 +34,54 @@ class Parser(simple_parsing.ArgumentParser):
         )
 
     def format_help(self) -> str:
-        """The help without the dataclasses' attribute names, which mean nothing to a user."""
+        """The help without the names of dataclasses and their attributes."""
         text = re.sub(r"Run \['run'\]:\n.*?\n\n", "", super().format_help(), flags=re.DOTALL)
         text = re.sub(r" \['[\w.]+'\]:", ":", text)
+        text = re.sub(r"\s\(default:\s+None\)", "", text)
         return re.sub(r"(--[\w-]+) bool\b", r"\1", text)  # switches take no value
 
     def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
-        """Parses; an option that does not exist is an error that names the nearest ones."""
+        """Parses the arguments. An unknown option is an error that suggests the closest one."""
         options, unknown = self.parse_known_args(args, namespace)
         if unknown:
             near = difflib.get_close_matches(unknown[0], self._option_string_actions, n=1)
-            hint = f"did you mean {near[0]}?" if near else "--help lists the options"
+            hint = f"did you mean {near[0]}?" if near else "see --help"
             raise InputError(f"unknown option '{unknown[0]}'; {hint}")
         return options
 
     def error(self, message: str):
-        """What argparse calls for a value of the wrong type, and the like."""
+        """Raises InputError for what argparse rejects."""
         raise InputError(message)
 
 
 def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, argparse.Namespace]:
-    """Parses the options of a run beside those that the parser has already.
+    """Parses the options of a run, and those that the parser already has.
 
-    A field is taken from its option, else from ``--config``, else from ``--preset``, whose
-    default hangs on the dataset; the help shows the defaults that follow from the rest.
+    An option takes precedence over ``--config``, and that over ``--preset``, whose default depends
+    on the dataset.
 
     Args:
-        parser: With the command's own options.
-        argv: The arguments; those of the process where None.
+        parser: The command's parser, with the command's own options.
+        argv: The arguments; if None, those of the process.
 
     Returns:
-        The run, and the command's own options.
+        The run, and all parsed options.
 
     Raises:
         InputError: If an option is unknown or a value does not fit.
     """
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    group = parser.add_argument_group("where settings come from")
+    group = parser.add_argument_group("defaults")
     for target in (chooser, group):
         target.add_argument(
             "--preset",
             choices=list(presets.PRESETS),
-            help="start from these settings; from those for the dataset if not given",
+            help="start from these settings; by default, those for the dataset",
         )
         target.add_argument(
-            "--config", metavar="FILE", help="start from a YAML file, such as a run's config.yaml"
+            "--config",
+            metavar="FILE",
+            help="read settings from YAML, such as a run's config.yaml",
         )
     chooser.error = parser.error
     chooser.add_argument("--dataset")
@@ -87,18 +90,18 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
     in_file = file.get("data") if isinstance(file.get("data"), dict) else {}
     dataset = chosen.dataset or in_file.get("dataset") or config.Data.dataset
     start = presets.preset(chosen.preset or presets.default_preset(str(dataset)))
-    parser.add_arguments(config.Run, dest="run", default=config.Run.from_dict(file, start))
+    parser.add_arguments(config.Run, dest="run", default=start.replace(**file))
     options = parser.parse_args(argv)
     return options.run, options
 
 
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
-    """Runs a command and exits.
+    """Runs a command and exits with its exit code.
 
-    The exit code is the command's own, 2 with one line for bad input, 1 for a training that
-    diverged, cannot write or lost a worker, or 130 for Ctrl-C where there was nothing to save.
+    That is 2 with one line for invalid input, 1 for a training that diverged, cannot write or lost
+    a worker, and 130 for Ctrl-C before there was anything to save.
     """
-    # Warnings are for the person at the keyboard, too; the place in our code says nothing to them.
+    # Warnings are for users, too, who need no line of our code with them.
     warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {message}\n"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:

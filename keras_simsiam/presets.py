@@ -1,14 +1,13 @@
-"""The settings to start from, by name: the paper's, the report's, and what suits a CPU."""
+"""Settings to start from, by name: the paper's, the report's, and what suits a CPU."""
 
 from __future__ import annotations
 
+from keras_simsiam import datasets
 from keras_simsiam.config import AUGMENTATIONS, Run
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import check_choice
 
-_CIFAR_TRAINING = {"epochs": 800, "batch_size": 512, "learning_rate": 0.03, "weight_decay": 5e-4}
-
-PRESETS = {
-    # What trains in minutes on two CPU cores.
+PRESETS: dict[str, dict] = {
+    # Trains in minutes on two CPU cores.
     "photo_patches": {
         "augmentation": AUGMENTATIONS["cifar"],
         "model": {"width": 16, "projector_layers": 2, "projector_dim": 512},
@@ -20,19 +19,22 @@ PRESETS = {
     "cifar": {
         "augmentation": AUGMENTATIONS["cifar"],
         "model": {"stem": "cifar", "projector_layers": 2},
-        "training": _CIFAR_TRAINING,
+        "training": {
+            "epochs": 800,
+            "batch_size": 512,
+            "learning_rate": 0.03,
+            "weight_decay": 5e-4,
+        },
     },
     # The paper's Section 4.
     "imagenet": {"model": {"backbone": "resnet50"}, "training": {"batch_size": 512}},
 }
-"""Settings by name; what a preset leaves out keeps the dataclasses' defaults."""
+"""Settings by name. What a preset leaves out keeps the defaults of `Run`."""
 
 
 def default_preset(dataset: str) -> str:
-    """The preset for a dataset where none is named."""
-    if dataset in ("cifar10", "cifar100"):
-        return "cifar"
-    return dataset if dataset in PRESETS else "imagenet"
+    """The name of the preset for a dataset."""
+    return datasets.find(dataset)[0].preset
 
 
 def preset(name: str) -> Run:
@@ -41,6 +43,5 @@ def preset(name: str) -> Run:
     Raises:
         InputError: If there is no such preset.
     """
-    if name not in PRESETS:
-        raise InputError(f"unknown preset '{name}'; presets are {', '.join(PRESETS)}")
-    return Run.from_dict(PRESETS[name])
+    check_choice("preset", name, PRESETS)
+    return Run().replace(**PRESETS[name])

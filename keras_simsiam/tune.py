@@ -149,7 +149,7 @@ def _prepare(folder: RunFolder, run: Run, about: dict, overwrite: bool) -> None:
                 )
         return
     # The sweep may change the batch size, which may not fit here.
-    if load_inputs(Run.from_dict({"training": {"batch_size": 2}}, run)).monitor is None:
+    if load_inputs(run.replace(training={"batch_size": 2})).monitor is None:
         raise InputError(
             f"dataset '{run.data.dataset}' has no labelled training and test images, and a sweep "
             "is judged by kNN accuracy"

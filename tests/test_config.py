@@ -1,5 +1,7 @@
 """A run in and out of YAML, and the settings it starts from."""
 
+import dataclasses
+
 import pytest
 
 from keras_simsiam import Augmentation, InputError, Run
@@ -41,6 +43,7 @@ def test_presets_are_the_papers_settings():
         ("tiny_imagenet", "tiny_imagenet"),
         ("cifar100", "cifar"),
         ("folder:x", "imagenet"),
+        ("tfds:mnist", "imagenet"),
     ],
 )
 def test_each_dataset_has_a_preset(dataset, expected):
@@ -55,22 +58,27 @@ def test_augmentations_by_name(name):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("training: {epoch: 3}", "'training.epoch'"),
+        ("training: {epoch: 3}", "unknown setting 'epoch' of training"),
         ("trainng: {epochs: 3}", "'trainng'"),
-        ("training: {epochs: three}", "training.epochs is 'three'"),
-        ("training: {epochs: 2.5}", "training.epochs is 2.5"),
-        ("training: {epochs: .inf}", "training.epochs is inf"),
-        ("training: 3", "training must be a mapping"),
-        ("model: {stop_gradient: 'yes'}", "model.stop_gradient is 'yes'"),
-        ("augmentation: {crop_area: [0.2]}", r"augmentation.crop_area is \[0.2\]"),
-        ("augmentation: {hue: 0.7}", "hue 0.7"),
-        ("model: {backbone: vgg}", "backbone 'vgg'"),
-        ("training: {batch_size: 1}", "batch_size 1"),
-        ("training: {epochs: 3, warmup_epochs: 3}", "warmup_epochs 3"),
-        ("training: {seed: 4294967296}", "seed 4294967296"),
-        ("evaluation: {knn_temperature: 0}", "knn_temperature 0"),
-        ("- 3", "must hold a mapping"),
-        ("training: {", "is no YAML"),
+        ("training: {epochs: three}", "epochs must be an integer; got 'three'"),
+        ("training: {epochs: 2.5}", "epochs must be an integer; got 2.5"),
+        ("training: {epochs: .inf}", "epochs must be an integer; got inf"),
+        ("training: 3", "training must be a mapping; got 3"),
+        ("training: {3: 4}", "unknown setting '3' of training"),
+        ("model: {stop_gradient: 'yes'}", "stop_gradient must be true or false; got 'yes'"),
+        ("augmentation: {crop_area: [0.2]}", "crop_area must be 2 numbers; got 0.2"),
+        ("augmentation: {hue: 0.7}", "hue must be at most 0.5; got 0.7"),
+        ("model: {backbone: vgg}", "backbone must be one of resnet18, .*; got 'vgg'"),
+        ("training: {batch_size: 1}", "batch_size must be at least 2; got 1"),
+        (
+            "training: {epochs: 3, warmup_epochs: 3}",
+            "warmup_epochs must be below epochs, which is 3; got 3",
+        ),
+        ("training: {seed: 4294967296}", "seed must be below .*; got 4294967296"),
+        ("evaluation: {knn_temperature: 0}", "knn_temperature must be above 0; got 0"),
+        ("- 3", "must contain a mapping"),
+        ("data: {dataset: mnits}", "dataset must be one of photo_patches, .*; got 'mnits'"),
+        ("training: {", "is not valid YAML"),
     ],
 )
 def test_what_does_not_fit_is_named_in_one_line(text, named, tmp_path):
@@ -78,6 +86,18 @@ def test_what_does_not_fit_is_named_in_one_line(text, named, tmp_path):
     with pytest.raises(InputError, match=named) as caught:
         Run.load(tmp_path / "run.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_is_frozen_and_replace_gives_a_checked_copy():
+    run = Run()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        run.training.epochs = -1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        run.training.epoch = 3
+    changed = run.replace(training={"epochs": 3}, data={"dataset": "cifar10"})
+    assert (changed.training.epochs, changed.data.dataset) == (3, "cifar10")
+    assert changed.training.batch_size == run.training.batch_size
+    assert run == Run()
 
 
 def test_unknown_presets_are_named():

@@ -67,12 +67,10 @@ def test_a_run_begins_with_a_backbone_where_there_is_no_more(checkpoint):
 
 
 def run_from(path):
-    return Run.from_dict(
-        {
-            "data": {"dataset": "photo_patches"},
-            "model": {"width": 4, "projector_dim": 16, "pytorch_weights": str(path)},
-            "training": {"epochs": 1, "batch_size": 1024, "learning_rate": 0.0},
-        }
+    return Run().replace(
+        data={"dataset": "photo_patches"},
+        model={"width": 4, "projector_dim": 16, "pytorch_weights": str(path)},
+        training={"epochs": 1, "batch_size": 1024, "learning_rate": 0.0},
     )
 
 

@@ -42,6 +42,14 @@ def test_every_field_of_a_run_is_an_option():
             assert re.search(rf"--{name.replace('_', '-')}[ ,\n]", text), name
 
 
+def test_help_names_the_choices_of_an_option():
+    parser = options.Parser("train", "Trains.")
+    options.parse_run(parser, [])
+    assert "--backbone {resnet18,resnet34,resnet50}" in parser.format_help()
+    with pytest.raises(InputError, match=r"--backbone: .*'vgg' .*resnet18"):
+        parse("--backbone", "vgg")
+
+
 def test_pairs_and_switches_are_read():
     run = parse("--crop-area", "0.3", "0.9", "--no-stop-gradient")
     assert run.augmentation.crop_area == (0.3, 0.9)
@@ -53,10 +61,10 @@ def test_pairs_and_switches_are_read():
     [
         (["--epohcs", "3"], "unknown option '--epohcs'; did you mean --epochs?"),
         (["--epochs", "many"], "'many'"),
-        (["--epochs", "0"], "epochs 0"),
+        (["--epochs", "0"], "epochs must be at least 1; got 0"),
         (["--preset", "best"], "'best'"),
-        (["--config", "nowhere.yaml"], "'nowhere.yaml' cannot be read"),
-        (["--hue", "0.7"], "hue 0.7"),
+        (["--config", "nowhere.yaml"], "cannot read 'nowhere.yaml'"),
+        (["--hue", "0.7"], "hue must be at most 0.5"),
     ],
 )
 def test_bad_options_are_named(argv, named):

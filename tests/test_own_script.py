@@ -37,11 +37,9 @@ def test_own_tuner_searches_batch_size_and_rate_by_knn(tmp_path):
     script = (ROOT / "experiments/own_tuner.py").read_text()
     shown = script.split('"""', 2)[2].strip()
     assert shown in (ROOT / "README.md").read_text()
-    quick = script.replace(
-        "run.training.epochs = 3", "run.training.epochs = 1; run.model.width = 4"
-    )
+    quick = script.replace('training={"epochs": 3}', 'training={"epochs": 1}, model={"width": 4}')
     quick = quick.replace("max_trials=3", "max_trials=2")
-    assert quick.count("max_trials=2") == quick.count("width = 4") == 1
+    assert quick.count("max_trials=2") == quick.count('"width": 4') == 1
     run = subprocess.run(
         [sys.executable, "-c", quick], cwd=tmp_path, capture_output=True, text=True
     )

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from keras_simsiam import InputError, Run, presets
+from keras_simsiam import InputError, presets
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.run import train
 
@@ -146,7 +146,7 @@ def test_other_images_and_another_keras_are_refused(tmp_path, tiny_imagenet_zip)
     small = {"model": {"width": 2, "projector_dim": 16}, "training": {"epochs": 1}}
     small["training"]["batch_size"] = 60
     small["data"] = {"dataset": "tiny_imagenet", "data_dir": str(tiny_imagenet_zip)}
-    run = Run.from_dict(small, run)
+    run = run.replace(**small)
     output = {"name": "run", "run_dir": str(tmp_path), "saved_model_dir": str(tmp_path / "s")}
     train(run, Output(**output))
     (tmp_path / "run/summary.json").unlink()

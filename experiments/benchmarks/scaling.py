@@ -13,7 +13,7 @@ import sys
 import time
 
 from experiments.benchmarks import common
-from keras_simsiam import Run, options, presets
+from keras_simsiam import options, presets
 
 WARM_UP = 5
 
@@ -58,7 +58,7 @@ def measure(count: int, args: argparse.Namespace) -> float:
         tf.config.set_visible_devices(gpus[:count], "GPU")
     strategy = make_strategy(Devices("mirrored" if count > 1 else "none", 1 if gpus else count))
     settings = {"model": {"width": args.width}, "training": {"batch_size": args.batch_size}}
-    run = Run.from_dict(settings, presets.preset("photo_patches"))
+    run = presets.preset("photo_patches").replace(**settings)
     inputs = load_inputs(run)
     with strategy.scope():
         model = build_model(run, inputs)

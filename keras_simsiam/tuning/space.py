@@ -128,7 +128,7 @@ class Space:
                             "choice of it"
                         )
             for value in parameter.choices or (parameter.low, parameter.high):
-                Run.from_dict(_nested(parameter.settings(value)), base)
+                base.replace(**_nested(parameter.settings(value)))
 
     def declare(self, hp: kt.HyperParameters) -> dict[str, Value]:
         """Tells Keras Tuner of all parameters, and gives the values of those that count."""
@@ -155,7 +155,7 @@ class Space:
                 settings.update(parameter.settings(values[parameter.name]))
         if epochs is not None:
             settings["training.epochs"] = epochs
-        return Run.from_dict(_nested(settings), self.base)
+        return self.base.replace(**_nested(settings))
 
     def grid(self) -> list[dict[str, Value]] | None:
         """All combinations of values; None where a range has no end of them."""
@@ -210,7 +210,7 @@ def _label(value) -> Value:
 
 
 def _nested(settings: dict) -> dict:
-    """Settings by dotted name as sections, for `Run.from_dict`."""
+    """Settings by dotted name as sections, for `Run.replace`."""
     sections: dict = {}
     for name, value in settings.items():
         section, _, rest = name.partition(".")

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from helpers import write_image
 
-from keras_simsiam import Augmentation, InputError, Run, load, preset, views
+from keras_simsiam import Augmentation, InputError, load, preset, views
 from keras_simsiam.data import ImageStream, pipeline, service
 from keras_simsiam.training.devices import Devices
 from keras_simsiam.training.output import Output
@@ -113,7 +113,7 @@ def test_a_run_on_a_data_service_is_the_run_without(dispatcher, workers, tmp_pat
         "evaluation": {"knn_every": 0},
     }
     for name, address in (("here", None), ("service", dispatcher.target)):
-        run = Run.from_dict(settings, preset("photo_patches"))
+        run = preset("photo_patches").replace(**settings)
         output = Output(name, str(tmp_path / "runs"), str(tmp_path / "saved_models"))
         train(run, output, devices=Devices(data_service=address))
     here, there = ((tmp_path / f"runs/{n}/history.csv").read_text() for n in ("here", "service"))

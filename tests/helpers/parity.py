@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 
-from keras_simsiam import Run, _compat, data, presets
+from keras_simsiam import _compat, data, presets
 from keras_simsiam.training.devices import Devices, make_strategy, share_out
 from keras_simsiam.training.setup import build_model, load_inputs
 
@@ -20,7 +20,7 @@ rate = 0.5 if dtype == "float64" else 0.002
 keras.backend.set_floatx(dtype)
 strategy = make_strategy(Devices(mode, 2 if mode == "mirrored" else 1))
 small = {"model": {"width": 4}, "training": {"epochs": 3, "learning_rate": rate}}
-run = Run.from_dict(small, presets.preset("photo_patches"))
+run = presets.preset("photo_patches").replace(**small)
 object.__setattr__(run.training, "precision", dtype)
 inputs = load_inputs(run)
 with strategy.scope():

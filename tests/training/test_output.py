@@ -78,9 +78,9 @@ def test_a_file_in_place_of_the_folder_of_runs_is_named(output, tmp_path):
 
 def test_a_run_goes_on_only_as_it_was(written, run):
     written.check_resumable(run)
-    run.data.data_dir = "elsewhere"
+    run = run.replace(data={"data_dir": "elsewhere"})
     written.check_resumable(run)
-    run.training.learning_rate = 0.25
+    run = run.replace(training={"learning_rate": 0.25})
     with pytest.raises(InputError, match=r"learning_rate is 0\.5 there and 0\.25 here"):
         written.check_resumable(run)
 

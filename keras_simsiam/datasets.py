@@ -1,0 +1,55 @@
+"""The datasets by name: a line each. Nothing here imports TensorFlow."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from keras_simsiam.errors import InputError
+
+
+class Source(NamedTuple):
+    """Where a dataset comes from.
+
+    Attributes:
+        module: The module of `keras_simsiam.data` whose ``read(argument, split, data_dir)`` reads
+            it.
+        preset: The preset that suits it.
+        pretraining: The split to train on without labels.
+    """
+
+    module: str
+    preset: str = "imagenet"
+    pretraining: str = "train"
+
+
+DATASETS = {
+    "photo_patches": Source("photo_patches", preset="photo_patches"),
+    "tiny_imagenet": Source("tiny_imagenet", preset="tiny_imagenet"),
+    "cifar10": Source("tfds_source", preset="cifar"),
+    "cifar100": Source("tfds_source", preset="cifar"),
+    "stl10": Source("tfds_source", pretraining="unlabelled"),
+    "imagenette": Source("tfds_source"),
+    "tfds:NAME": Source("tfds_source"),
+    "folder:PATH": Source("folder"),
+}
+"""The last two stand for a name and a path of the user's own."""
+
+
+def find(dataset: str) -> tuple[Source, str]:
+    """The source of a dataset, and the argument that its module reads.
+
+    Args:
+        dataset: A key of `DATASETS`, or "tfds:" or "folder:" with what follows.
+
+    Returns:
+        The source, and what follows the colon, or the name itself.
+
+    Raises:
+        InputError: If there is no such dataset.
+    """
+    kind, colon, argument = dataset.partition(":")
+    for name, source in DATASETS.items():
+        named, takes_argument, _ = name.partition(":")
+        if named == kind and bool(takes_argument) == bool(colon and argument):
+            return source, argument or kind
+    raise InputError(f"dataset must be one of {', '.join(DATASETS)}; got '{dataset}'")
