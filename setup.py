@@ -1,4 +1,4 @@
-"""What pip installs; build system, ruff and pytest are set in pyproject.toml."""
+"""What pip installs; pyproject.toml configures the build system, ruff, mypy and pytest."""
 
 import pathlib
 import re
@@ -6,6 +6,7 @@ import re
 from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).parent
+URL = "https://github.com/keras-simsiam/keras-simsiam"
 VERSION = re.search(
     r'^__version__ = "(.+)"', (HERE / "keras_simsiam/__init__.py").read_text(), re.MULTILINE
 ).group(1)
@@ -15,22 +16,21 @@ SAFETENSORS = "safetensors>=0.4"
 TORCH = ["torch>=2.4", SAFETENSORS]
 TEST = [
     *EXPERIMENTS,
+    "mypy>=1.11",
     "pytest>=8",
     "ruff>=0.6",
     SAFETENSORS,
-    # tensorflow-datasets' test of a builder imports it, but does not ask for it.
+    # tensorflow-datasets' own test of a builder imports it without requiring it.
     "dill",
 ]
 
-# The last TensorFlow with Keras 2, which is the last that TensorFlow Addons runs with.
+# The last TensorFlow with Keras 2, which is the last that TensorFlow Addons works with.
 ADDONS = [
     "tensorflow~=2.15.0",
     "keras~=2.15.0",
     "tensorflow-addons~=0.23.0",
-    # Newer ones, which tensorflow-datasets would take, need a newer protobuf than TensorFlow does.
+    # Newer ones need a newer protobuf than TensorFlow 2.15 does.
     "tensorflow-metadata<1.17",
-    # The newest that goes with Python 3.10, which the pip that comes with it does not find.
-    'etils<1.14; python_version < "3.11"',
 ]
 
 BENCH = [
@@ -47,29 +47,60 @@ setup(
     description="SimSiam for Keras: learning image features without labels",
     long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
+    url=URL,
+    project_urls={
+        "Changelog": f"{URL}/blob/main/CHANGELOG.md",
+        "Paper": "https://arxiv.org/abs/2011.10566",
+    },
     license="Apache-2.0",
-    python_requires=">=3.10",
+    keywords=[
+        "computer vision",
+        "keras",
+        "representation learning",
+        "self-supervised learning",
+        "siamese networks",
+        "simsiam",
+        "tensorflow",
+    ],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.11",
     packages=find_packages(include=["keras_simsiam", "keras_simsiam.*"]),
-    package_data={"keras_simsiam.data": ["checksums.tsv"]},
+    package_data={
+        "keras_simsiam": ["__init__.pyi", "py.typed"],
+        "keras_simsiam.data": ["checksums.tsv"],
+    },
     install_requires=[
         # pip takes the newest, with Keras 3; the extra "addons" asks for the oldest.
         "tensorflow>=2.15",
         "keras>=2.15",
         "keras-tuner>=1.4.7",
         "tensorflow-datasets>=4.9.6",
-        # tensorflow-datasets imports it, but does not ask for it.
+        # tensorflow-datasets imports it without requiring it.
         "importlib_resources",
-        # TensorFlow no longer brings it; Keras's TensorBoard callback and Keras Tuner need it.
+        # No longer comes with TensorFlow; Keras's TensorBoard callback and Keras Tuner need it.
         "tensorboard>=2.15",
         "matplotlib>=3.8",
         "scikit-image>=0.22",
-        # The map of features that evaluation draws, and its confusion matrix.
+        # t-SNE and the confusion matrix of an evaluation.
         "scikit-learn>=1.4",
         "PyYAML>=6",
-        # Locks that end with their process, for the trials of a sweep.
+        # Locks of trials, which end with the process that holds them.
         "filelock>=3.12",
-        # Options from dataclasses; tensorflow-datasets brings it, too.
+        # Options from dataclasses.
         "simple-parsing>=0.1.5",
+        # Public names that are loaded on first use.
+        "lazy-loader>=0.4",
     ],
     extras_require={
         "experiments": EXPERIMENTS,

@@ -1,0 +1,30 @@
+"""The public names and their homes: `lazy_loader` reads this file, and so do type checkers."""
+
+from .config import Augmentation as Augmentation
+from .config import Run as Run
+from .data import load as load
+from .data import views as views
+from .errors import InputError as InputError
+from .errors import TrainingDiverged as TrainingDiverged
+from .evaluation import knn_accuracy as knn_accuracy
+from .evaluation import linear_accuracy as linear_accuracy
+from .export import export_encoder as export_encoder
+from .export import load_encoder as load_encoder
+from .models.heads import no_predictor as no_predictor
+from .models.heads import predictor as predictor
+from .models.heads import projector as projector
+from .models.pytorch import export_pytorch as export_pytorch
+from .models.pytorch import load_pytorch_weights as load_pytorch_weights
+from .models.resnet import resnet18 as resnet18
+from .models.resnet import resnet34 as resnet34
+from .models.resnet import resnet50 as resnet50
+from .models.simsiam import SimSiam as SimSiam
+from .presets import preset as preset
+from .training.callbacks import KNNMonitor as KNNMonitor
+from .training.collapse import CollapseMonitor as CollapseMonitor
+from .training.optimizers import LARS as LARS
+from .training.optimizers import SGD as SGD
+from .training.optimizers import paper_optimizers as paper_optimizers
+from .tuning.hypermodel import SimSiamHyperModel as SimSiamHyperModel
+
+__version__: str
