@@ -1,10 +1,13 @@
-"""Shared by all tests: the reference arrays, small datasets on the disk, and quiet TensorFlow."""
+"""Shared by all tests: reference arrays, small datasets on disk, and a quiet TensorFlow."""
 
 import os
 import pathlib
 import shutil
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# For `experiments`, which is not installed; last, so that the package is the installed one.
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
 
 import numpy as np
 import pytest
@@ -49,12 +52,12 @@ def tiny_imagenet_master(tmp_path_factory):
 
 @pytest.fixture
 def tiny_imagenet_tree(tiny_imagenet_master, tmp_path):
-    """A copy of that to damage."""
+    """A copy of it for a test to damage."""
     return pathlib.Path(shutil.copytree(tiny_imagenet_master, tmp_path / "tiny-imagenet-200"))
 
 
 @pytest.fixture(scope="session")
 def tiny_imagenet_zip(tiny_imagenet_master):
-    """The same as a zip, everything in one folder inside, as in the official archive."""
+    """A zip of it, everything in one folder, as in the official archive."""
     root = tiny_imagenet_master
     return pathlib.Path(shutil.make_archive(str(root), "zip", root.parent, root.name))

@@ -5,7 +5,6 @@ import json
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -14,14 +13,11 @@ import tensorflow as tf
 from helpers import weights_of
 from PIL import Image
 
-from keras_simsiam import SGD, InputError, TrainingDiverged
-from keras_simsiam.presets import preset
-
-sys.path.append(str(pathlib.Path(__file__).parents[1]))
-
 from experiments import batch_size, collapse_floor, common, epochs, report, stop_gradient
 from experiments.benchmarks import common as benchmarks
 from experiments.benchmarks import knn
+from keras_simsiam import SGD, InputError, TrainingDiverged
+from keras_simsiam.presets import preset
 
 
 @pytest.fixture
