@@ -12,7 +12,8 @@ import sys
 
 import lazy_loader
 
-from keras_simsiam import _stack
+from keras_simsiam import _stack, config
+from keras_simsiam.fields import choices
 
 __version__ = "0.1.0"
 
@@ -32,5 +33,5 @@ if (_problem := _stack.problem()) is not None:
     raise SystemExit(f"error: {_problem}") if _in_command else ImportError(_problem)
 if not _in_command:  # commands import what they need once their options are parsed
     # `keras.models.load_model` must know our classes as soon as the package is imported.
-    for _module in ("models.simsiam", "training.optimizers"):
+    for _module in ("optimizers", *(f"models.{m}" for m in choices(config.Model, "method"))):
         importlib.import_module(f"{__name__}.{_module}")

@@ -10,6 +10,7 @@ from .evaluation import knn_accuracy as knn_accuracy
 from .evaluation import linear_accuracy as linear_accuracy
 from .export import export_encoder as export_encoder
 from .export import load_encoder as load_encoder
+from .models.base import JointEmbedding as JointEmbedding
 from .models.heads import no_predictor as no_predictor
 from .models.heads import predictor as predictor
 from .models.heads import projector as projector
@@ -19,12 +20,13 @@ from .models.resnet import resnet18 as resnet18
 from .models.resnet import resnet34 as resnet34
 from .models.resnet import resnet50 as resnet50
 from .models.simsiam import SimSiam as SimSiam
+from .optimizers import LARS as LARS
+from .optimizers import SGD as SGD
+from .optimizers import paper_optimizers as paper_optimizers
+from .preprocessing import Preprocessing as Preprocessing
 from .presets import preset as preset
 from .training.callbacks import KNNMonitor as KNNMonitor
 from .training.collapse import CollapseMonitor as CollapseMonitor
-from .training.optimizers import LARS as LARS
-from .training.optimizers import SGD as SGD
-from .training.optimizers import paper_optimizers as paper_optimizers
 from .tuning.hypermodel import SimSiamHyperModel as SimSiamHyperModel
 
 __version__: str

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simsiam.errors import InputError, check_choice
-from keras_simsiam.training.optimizers import trust_ratio
+from keras_simsiam.optimizers import trust_ratio
 
 LEARNING_RATES = {
     "sgd": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),

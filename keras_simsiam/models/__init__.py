@@ -1,1 +1,1 @@
-"""The networks: ResNets, the two heads, and SimSiam itself."""
+"""The networks: ResNets, heads, and the methods that train them."""

@@ -1,9 +1,11 @@
-"""ResNets as torchvision defines them (He et al. 2016, v1.5), with the CIFAR stem and a width.
+"""ResNets as torchvision defines them (He et al. 2016, v1.5), with a width and the CIFAR stem.
 
-What differs from `keras.applications` and matters: padding is symmetric, a bottleneck strides in
-its 3×3 convolution, BatchNorm has PyTorch's momentum and epsilon, convolutions start He-normal by
-fan-out, and the last BatchNorm of each block starts at zero, as the authors' training sets it.
-Layers carry torchvision's names, so that PyTorch's weights find their place.
+They differ from `keras.applications` in what matters here: padding is symmetric, a bottleneck has
+its stride in the 3×3 convolution, BatchNorm has PyTorch's momentum and epsilon, convolutions are
+initialised He-normal by fan-out, and the last BatchNorm of each block starts at zero, as in the
+authors' training. Layers have torchvision's names, so that PyTorch's weights can be loaded.
+
+To add a ResNet, write its function here and add its name to `config.Model.backbone`.
 """
 
 from __future__ import annotations
@@ -12,20 +14,20 @@ import keras
 import tensorflow as tf
 
 from keras_simsiam import _compat
-from keras_simsiam.errors import InputError
-
-STEMS = ("imagenet", "cifar")
+from keras_simsiam.config import Model
+from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.fields import choices
 
 
 def batch_norm(name: str, **kwargs) -> keras.layers.BatchNormalization:
-    """PyTorch's BatchNorm: its momentum 0.1 is Keras's 0.9.
+    """PyTorch's BatchNorm, whose momentum of 0.1 is 0.9 in Keras.
 
-    Made inside the scope of a `tf.distribute.Strategy`, it sees the batch of all devices.
+    Created within the scope of a `tf.distribute.Strategy`, it sees the batch of all devices.
     """
     return _compat.BatchNormalization(
         momentum=0.9,
         epsilon=1e-5,
-        # Not always: the moments of one device are computed more exactly without.
+        # Only if needed: on one device the moments are more exact without it.
         synchronized=tf.distribute.get_strategy().num_replicas_in_sync > 1,
         name=name,
         **kwargs,
@@ -47,7 +49,8 @@ def resnet50(width: int = 64, stem: str = "imagenet", name: str = "resnet50") ->
     return resnet((3, 4, 6, 3), True, width, stem, name)
 
 
-BACKBONES = {"resnet18": resnet18, "resnet34": resnet34, "resnet50": resnet50}
+BACKBONES = {name: globals()[name] for name in choices(Model, "backbone")}
+"""The backbones by name."""
 
 
 def resnet(
@@ -56,9 +59,9 @@ def resnet(
     """A ResNet up to and including the global average pool.
 
     Args:
-        blocks: Residual blocks in each of the four stages.
+        blocks: Number of residual blocks in each of the four stages.
         bottleneck: Whether blocks are 1×1-3×3-1×1 bottlenecks instead of two 3×3 convolutions.
-        width: Channels of the first stage; torchvision's is 64.
+        width: Channels of the first stage; 64 in torchvision.
         stem: "imagenet" (7×7 stride 2, then 3×3 max-pool stride 2) or "cifar" (3×3 stride 1).
         name: Name of the model.
 
@@ -66,17 +69,16 @@ def resnet(
         A model from float32 ``[B, H, W, 3]`` of any size to features ``[B, D]``.
 
     Raises:
-        InputError: If the stem or the width is none of those.
+        InputError: If there is no such stem, or the width is not positive.
     """
-    if stem not in STEMS:
-        raise InputError(f"unknown stem '{stem}'; stems are {', '.join(STEMS)}")
+    check_choice("stem", stem, choices(Model, "stem"))
     if width < 1:
-        raise InputError(f"backbone width {width} is not a positive number of channels")
+        raise InputError(f"width must be at least 1; got {width}")
     inputs = keras.Input((None, None, 3), name="images")
     if stem == "imagenet":
         x = _convolution(inputs, width, 7, 2, "conv1")
         x = keras.layers.ReLU(name="relu1")(batch_norm("bn1")(x))
-        # After a ReLU the zeros of the padding are PyTorch's minus infinity: never the maximum.
+        # PyTorch pads with minus infinity; after a ReLU zeros are never the maximum either.
         x = keras.layers.ZeroPadding2D(1, name="pad_pool")(x)
         x = keras.layers.MaxPooling2D(3, 2, name="maxpool")(x)
     else:
@@ -115,7 +117,7 @@ def _convolution(x, filters: int, kernel: int, stride: int, name: str):
     """A convolution without bias, padded by (kernel - 1) / 2 on every side."""
     padding = "same"
     if kernel > 1 and stride > 1:
-        # Keras's "same" would pad only on the right and below here.
+        # Keras's "same" would pad only on the right and at the bottom.
         x = keras.layers.ZeroPadding2D((kernel - 1) // 2, name=f"{name}.pad")(x)
         padding = "valid"
     return keras.layers.Conv2D(

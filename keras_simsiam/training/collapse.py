@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
 from keras_simsiam.data import Images, preprocess, sample, side_of, whole_images
 from keras_simsiam.evaluation.collapse import effective_rank, singular_values
-from keras_simsiam.models.simsiam import z_std
+from keras_simsiam.models.objectives import z_std
 
 
 class CollapseMonitor(keras.callbacks.Callback):

@@ -18,7 +18,8 @@ from keras_simsiam import augment, plots
 from keras_simsiam.config import Run
 from keras_simsiam.errors import CannotWrite, LostWorker, TrainingDiverged
 from keras_simsiam.export import export_encoder
-from keras_simsiam.models.simsiam import NOT_FINITE, SimSiam
+from keras_simsiam.models.gradients import NOT_FINITE
+from keras_simsiam.models.simsiam import SimSiam
 from keras_simsiam.training import checkpoints
 from keras_simsiam.training.callbacks import HistoryFile, StopOnBadLoss, Throughput
 from keras_simsiam.training.collapse import CollapseMonitor

@@ -12,19 +12,13 @@ from keras_simsiam import config, data
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError, NoSuchSplit
 from keras_simsiam.evaluation import RAW_PIXELS_SIDE, raw_pixels
-from keras_simsiam.models import heads, pytorch
+from keras_simsiam.models import pytorch
+from keras_simsiam.models.methods import method
 from keras_simsiam.models.resnet import BACKBONES
 from keras_simsiam.models.simsiam import SimSiam
+from keras_simsiam.optimizers import paper_optimizers
+from keras_simsiam.preprocessing import Preprocessing
 from keras_simsiam.training.callbacks import KNNMonitor
-from keras_simsiam.training.optimizers import paper_optimizers
-
-HEAD_BATCH_NORM = {
-    "default": ("all", "hidden"),
-    "hidden": ("hidden", "hidden"),
-    "all": ("all", "all"),
-    "none": ("none", "none"),
-}
-"""Where BatchNorm is in projector and predictor, by the rows of the paper's Table 3."""
 
 
 @dataclass
@@ -118,21 +112,13 @@ def _build_model(run: Run, inputs: Inputs) -> SimSiam:
     keras.utils.set_random_seed(t.seed)
     backbone = BACKBONES[m.backbone](width=m.width, stem=m.stem)
     on_device = run.data.augment_on == "device"
-    features, dim = backbone.output_shape[1], m.projector_dim
-    of_projector, of_predictor = HEAD_BATCH_NORM[m.batch_norm]
-    model = SimSiam(
+    model = method(m.method).from_settings(
+        m,
         backbone,
-        heads.projector(features, dim, m.projector_hidden, m.projector_layers, of_projector),
-        heads.no_predictor(dim)
-        if m.predictor == "none"
-        else heads.predictor(dim, m.predictor_hidden, of_predictor, m.predictor_layers),
-        stop_gradient=m.stop_gradient,
-        train_predictor=m.predictor == "mlp",
-        similarity=m.similarity,
-        symmetry=m.symmetry,
         augmentation=run.augmentation if on_device else None,
         image_size=inputs.size if on_device else None,
     )
+    model.preprocessing = Preprocessing(inputs.size, run.augmentation.mean, run.augmentation.std)
     optimizers = paper_optimizers(
         t.batch_size,
         inputs.steps,
@@ -142,6 +128,8 @@ def _build_model(run: Run, inputs: Inputs) -> SimSiam:
         t.warmup_epochs * inputs.steps_per_epoch,
         t.predictor_decay,
         t.optimizer,
+        t.schedule,
+        t.zero_gradients,
     )
     model.compile(**optimizers, jit_compile=t.jit_compile)
     return model

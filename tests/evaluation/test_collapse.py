@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_simsiam.evaluation.collapse import effective_rank, singular_values
-from keras_simsiam.models.simsiam import z_std
+from keras_simsiam.models.objectives import z_std
 
 RANDOM = np.random.RandomState(0)
 

@@ -74,5 +74,5 @@ def test_batch_norm_is_where_table_3_puts_it_and_biases_where_it_is_not(
 
 @pytest.mark.parametrize("head", [projector, predictor])
 def test_unknown_placement_of_batch_norm_is_named(head):
-    with pytest.raises(InputError, match="batch_norm 'some'"):
+    with pytest.raises(InputError, match="batch_norm must be one of all, hidden, none; got 'some'"):
         head(16, batch_norm="some")

@@ -18,7 +18,7 @@ from keras_simsiam import (
     resnet18,
     views,
 )
-from keras_simsiam.models.simsiam import NOT_FINITE
+from keras_simsiam.models.gradients import NOT_FINITE
 
 HALF = ("mixed_bfloat16", "mixed_float16")
 ROUNDING = {"mixed_bfloat16": 2.0**-8, "mixed_float16": 2.0**-11}
@@ -52,7 +52,7 @@ def pair(images):
 def gradients(policy, pair):
     model = make(policy)
     with tf.GradientTape() as tape:
-        loss, z1 = model._forward(pair, training=True)
+        loss, z1 = model.forward(pair, training=True)
         scaled = _compat.scale_loss(model.optimizer, loss)
     found = tape.gradient(scaled, model.trainable_variables)
     flat = np.concatenate([np.asarray(g, np.float64).ravel() for g in found])

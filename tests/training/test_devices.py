@@ -96,7 +96,7 @@ def test_two_devices_and_two_processes_take_the_steps_of_one(dtype, tolerance, p
 @pytest.mark.slow
 @pytest.mark.skipif(not _compat.KERAS_3, reason="Keras 2's own fit works with several workers")
 def test_keras_own_fit_still_fails_with_several_workers(tmp_path):
-    """When this fails, keras_simsiam/models/multi_worker.py can go."""
+    """When this fails, `_compat.keras3.Model` is no longer needed."""
     commands = [[sys.executable, "-c", PLAIN_KERAS]] * 2
     codes, printed = run_all(commands, list(cluster(2)), tmp_path)
     assert codes != [0, 0]

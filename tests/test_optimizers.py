@@ -124,9 +124,59 @@ def test_lars_takes_the_plain_step_where_the_weight_is_zero():
     np.testing.assert_allclose(weight.numpy(), [-0.3, 0.4], rtol=1e-6)
 
 
+def apply(optimizer, weight, gradients):
+    _compat.build(optimizer, [weight])
+    for gradient in gradients:
+        _compat.apply_gradients(optimizer, [tf.constant(gradient)], [weight])
+    return weight.numpy()
+
+
+def test_adam_takes_the_steps_that_it_is_defined_by():
+    gradients = np.array([[0.3, -1.0], [-0.2, 0.4], [0.1, 0.1]], np.float32)
+    pair = paper_optimizers(256, 9, 0.01, weight_decay=0.0, optimizer="adam", schedule="constant")
+    found = apply(pair["optimizer"], weights_of([1.0, -2.0])[0], gradients)
+    w, m, v = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
+    for t, g in enumerate(gradients, start=1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        w = w - 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    np.testing.assert_allclose(found, w, rtol=1e-5)
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 4])
+def test_a_constant_rate_stays_after_its_warmup(warmup_steps):
+    pair = paper_optimizers(256, 20, 0.3, warmup_steps=warmup_steps, schedule="constant")
+    (weight,) = weights_of([0.0])
+    _compat.build(pair["optimizer"], [weight])
+    rates = []
+    for _ in range(20):
+        rates.append(float(_compat.learning_rate(pair["optimizer"])))
+        _compat.apply_gradients(pair["optimizer"], [tf.constant([0.0])], [weight])
+    np.testing.assert_allclose(rates[warmup_steps:], 0.3, rtol=1e-6)
+    assert rates[:warmup_steps] == sorted(rates[:warmup_steps])
+    assert rates[0] == pytest.approx(0.0 if warmup_steps else 0.3)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_gradients_that_are_never_zeroed_add_up(name):
+    gradients = np.array([[0.3], [-0.2], [0.4]], np.float32)
+    settings = {"weight_decay": 0.0, "optimizer": name, "schedule": "constant"}
+    summing = paper_optimizers(256, 9, 0.1, zero_gradients=False, **settings)["optimizer"]
+    plain = paper_optimizers(256, 9, 0.1, **settings)["optimizer"]
+    found = apply(make_again(summing), weights_of([1.0])[0], gradients)
+    expected = apply(plain, weights_of([1.0])[0], np.cumsum(gradients, axis=0))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_optimizers_without_never_zeroed_gradients_say_so():
+    with pytest.raises(InputError, match="zero_gradients must be one of sgd, adam; got 'lars'"):
+        paper_optimizers(64, 10, optimizer="lars", zero_gradients=False)
+
+
 def test_an_unknown_optimizer_is_an_error_that_names_those_there_are():
-    with pytest.raises(InputError, match="'adam'; it can be sgd, sgdw, lamb, lars"):
-        paper_optimizers(64, 10, optimizer="adam")
+    with pytest.raises(
+        InputError, match="optimizer must be one of sgd, sgdw, lamb, lars, adam; got 'rmsprop'"
+    ):
+        paper_optimizers(64, 10, optimizer="rmsprop")
 
 
 @pytest.mark.parametrize(

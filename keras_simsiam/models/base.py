@@ -1,0 +1,294 @@
+"""What every joint-embedding method needs: the training step, saving, devices, mixed precision."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Self
+
+import keras
+import tensorflow as tf
+
+from keras_simsiam import _compat, augment, config
+from keras_simsiam.config import Augmentation
+from keras_simsiam.errors import InputError
+from keras_simsiam.models.gradients import checked, with_loss_scale
+from keras_simsiam.models.objectives import mean_over_replicas, replicas, z_std
+from keras_simsiam.preprocessing import Preprocessing
+
+
+class JointEmbedding(_compat.Model):
+    """Base of models that learn features by embedding several views of each image.
+
+    A method subclasses it, passes its networks to the constructor, and defines `forward`. If it has
+    settings, it extends `get_config`; if it updates anything besides the optimizers' variables,
+    such as a target network, it overrides `after_step`.
+
+    Calling the model returns the backbone's features. Each step logs ``loss``, ``z_std`` (see
+    `keras_simsiam.models.objectives.z_std`) and ``learning_rate``.
+
+    Created within the scope of a `tf.distribute.Strategy`, it trains on several devices as on one:
+    the batch is split, and loss, gradients, BatchNorm and z_std are those of the whole batch. With
+    Keras's policy "mixed_float16" the loss is scaled.
+
+    Args:
+        parts: The networks by name, as attributes and in `parts`: "backbone", "projector" and
+            whatever else the method trains. An optimizer of its own can train a "predictor".
+        augmentation: Makes the views within the training step, from the batches of
+            ``views(..., augment_on="device")``: one `Augmentation`, or one per view. If None,
+            batches are the views themselves.
+        image_size: Side of the views in pixels. Required with `augmentation`; otherwise that of
+            the first batch.
+
+    Attributes:
+        preprocessing: How whole images become inputs of the backbone; None if the image size is not
+            known yet. It is saved with the model, and export and evaluation use it.
+
+    Raises:
+        InputError: If the backbone's output is not one vector per image, or `image_size` is
+            missing.
+    """
+
+    backbone: keras.Model
+    projector: keras.Model
+
+    def __init__(
+        self,
+        parts: dict[str, keras.Model],
+        augmentation: Augmentation | Sequence[Augmentation] | None = None,
+        image_size: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        output_dim(parts["backbone"])
+        if augmentation is not None and image_size is None:
+            raise InputError("image_size is required to augment within the training step")
+        for name, part in parts.items():
+            setattr(self, name, part)
+        self._part_names = tuple(parts)
+        self.augmentation = augmentation
+        self.preprocessing: Preprocessing | None = None
+        if image_size is not None:
+            first = next(iter(_each(augmentation)), Augmentation())
+            self.preprocessing = Preprocessing(image_size, first.mean, first.std)
+        self.loss_tracker = _compat.Mean(name="loss")
+        self.z_std_tracker = _compat.Mean(name="z_std")
+        # The optimizers do not count steps that loss scaling skips.
+        self.step_counter = self.add_weight(
+            shape=(),
+            dtype="int64",
+            initializer="zeros",
+            trainable=False,
+            aggregation=_compat.ONLY_FIRST_REPLICA,
+            name="steps",
+        )
+        # The parts are built, and `fit` must not try to build by calling the model on a batch.
+        self.built = True
+
+    # What a method defines.
+
+    def forward(self, views: tuple[tf.Tensor, ...], training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """The loss of a batch, and z1.
+
+        Args:
+            views: x1, x2 and so on, float32 ``[B, H, W, 3]`` each.
+            training: Whether BatchNorm normalizes by the batch.
+
+        Returns:
+            A scalar, the mean over this device's images, and the projections of the first view
+            ``[B, d]``.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def from_settings(cls, settings: config.Model, backbone: keras.Model, **kwargs: Any) -> Self:
+        """Builds the method's networks as the configuration says.
+
+        Args:
+            settings: The configuration.
+            backbone: The backbone that it names.
+            **kwargs: ``augmentation`` and ``image_size``.
+        """
+        raise NotImplementedError
+
+    def after_step(self) -> None:
+        """Called after the optimizers have updated the weights."""
+
+    def predictor_variables(self) -> list:
+        """Variables that `predictor_optimizer` trains: those of the predictor, if there is one."""
+        predictor = self.parts.get("predictor")
+        return predictor.trainable_variables if predictor is not None else []
+
+    # What others ask a model.
+
+    @property
+    def parts(self) -> dict[str, keras.Model]:
+        """The networks by name."""
+        return {name: getattr(self, name) for name in self._part_names}
+
+    @property
+    def image_size(self) -> int | None:
+        """Side of the views in pixels; None if it is not known yet."""
+        return self.preprocessing.image_size if self.preprocessing else None
+
+    @property
+    def steps_done(self) -> int:
+        """Training steps so far, over all calls of `fit` and across checkpoints."""
+        return int(self.step_counter.numpy())
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Backbone features ``[B, D]`` of normalized images ``[B, H, W, 3]``."""
+        return self.backbone(images, training=training)
+
+    def representations(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Outputs ``[B, D]`` of "backbone" and ``[B, d]`` of "projector", in inference mode."""
+        h = self.backbone(images, training=False)
+        return {"backbone": h, "projector": self.projector(h, training=False)}
+
+    # Keras's interface.
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        predictor_optimizer=None,
+        jit_compile: bool = False,
+        **kwargs,
+    ) -> None:
+        """Sets the optimizers.
+
+        Args:
+            optimizer: Any Keras optimizer.
+            predictor_optimizer: Optimizer of the predictor; if None, `optimizer` trains it.
+            jit_compile: Whether XLA compiles the training step. Keras's default is to do so, which
+                is slower for convolutions on CPUs.
+            **kwargs: See `keras.Model.compile`.
+        """
+        optimizers = [o and keras.optimizers.get(o) for o in (optimizer, predictor_optimizer)]
+        if self.dtype_policy.name == "mixed_float16":
+            optimizers = [o and with_loss_scale(o) for o in optimizers]
+        super().compile(optimizer=optimizers[0], jit_compile=jit_compile, **kwargs)
+        self.predictor_optimizer = optimizers[1]
+        for opt, variables in self._optimizer_groups():
+            _compat.build(opt, variables)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The metrics that `fit` averages over an epoch."""
+        return [self.loss_tracker, self.z_std_tracker]
+
+    def train_step(self, data) -> dict[str, tf.Tensor]:
+        """One training step on a batch.
+
+        Raises:
+            tf.errors.InvalidArgumentError: If a gradient is not finite, naming the first such
+                variable; no weight has been changed. Not if XLA compiles the step, and not with
+                mixed_float16, where loss scaling skips the step.
+        """
+        groups = self._optimizer_groups()
+        with tf.GradientTape() as tape:
+            loss, z1 = self.forward(self._views(data), training=True)
+            # Optimizers sum the gradients of the replicas.
+            scaled = _compat.scale_loss(self.optimizer, loss) / replicas()
+        gradients = tape.gradient(scaled, [variables for _, variables in groups])
+        paths = [_compat.path_of(v) for _, variables in groups for v in variables]
+        gradients = checked(gradients, paths, self.optimizer, raises=not self.jit_compile)
+        learning_rate = _compat.learning_rate(self.optimizer)
+        for (optimizer, variables), group in zip(groups, gradients, strict=True):
+            _compat.apply_gradients(optimizer, group, variables)
+        self.after_step()
+        with tf.control_dependencies(tf.nest.flatten(gradients)):
+            self.step_counter.assign_add(1)
+        return {**self._track(loss, z1), "learning_rate": learning_rate}
+
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        """Loss and z_std of a batch, with BatchNorm in inference mode."""
+        return self._track(*self.forward(self._views(data), training=False))
+
+    def get_config(self) -> dict:
+        """The arguments that make this model again, its networks included."""
+        parts = {k: keras.saving.serialize_keras_object(v) for k, v in self.parts.items()}
+        augmentations = [dataclasses.asdict(a) for a in _each(self.augmentation)]
+        return {
+            **parts,
+            "augmentation": augmentations if len(augmentations) != 1 else augmentations[0],
+            "image_size": self.image_size,
+            "preprocessing": self.preprocessing and self.preprocessing.get_config(),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> Self:
+        """Makes the model again from `get_config`."""
+        # Files of before 0.2 lack it.
+        preprocessing = config.get("preprocessing")
+        config = {k: v for k, v in config.items() if k != "preprocessing"}
+        for name, value in config.items():
+            if isinstance(value, dict) and "class_name" in value:
+                config[name] = keras.saving.deserialize_keras_object(value)
+        augmentation = config["augmentation"]
+        if isinstance(augmentation, dict):
+            config["augmentation"] = Augmentation(**augmentation)
+        else:
+            config["augmentation"] = [Augmentation(**a) for a in augmentation or ()] or None
+        model = cls(**config)
+        if preprocessing is not None:
+            model.preprocessing = Preprocessing(**preprocessing)
+        return model
+
+    def get_compile_config(self) -> dict:
+        """The optimizers, saved next to the weights."""
+        optimizers = {"optimizer": self.optimizer, "predictor_optimizer": self.predictor_optimizer}
+        return {
+            **{k: keras.saving.serialize_keras_object(v) for k, v in optimizers.items()},
+            "jit_compile": self.jit_compile,
+        }
+
+    def compile_from_config(self, config: dict) -> None:
+        """Sets the saved optimizers."""
+        self.compile(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
+
+    def _views(self, data) -> tuple[tf.Tensor, ...]:
+        """The views of a batch, float32 ``[B, H, W, 3]`` each."""
+        if self.augmentation is not None:
+            return augment.make_views(self.augmentation, data, self.image_size)
+        if self.preprocessing is None:
+            self.preprocessing = Preprocessing(data[0].shape[1])
+        return data
+
+    def _optimizer_groups(self) -> list[tuple[keras.optimizers.Optimizer, list]]:
+        """Each optimizer with the variables that it trains."""
+        predictor = self.predictor_variables()
+        encoder = [
+            v
+            for name, part in self.parts.items()
+            if name != "predictor"
+            for v in part.trainable_variables
+        ]
+        if self.predictor_optimizer is None or not predictor:
+            return [(self.optimizer, encoder + predictor)]
+        return [(self.optimizer, encoder), (self.predictor_optimizer, predictor)]
+
+    def _track(self, loss: tf.Tensor, z1: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Adds a batch to the averages of the epoch, and returns them."""
+        self.loss_tracker.update_state(mean_over_replicas(loss))
+        self.z_std_tracker.update_state(z_std(z1))
+        return {m.name: m.result() for m in self.metrics}
+
+
+def output_dim(backbone: keras.Model) -> int:
+    """Dimension of a backbone's features.
+
+    Raises:
+        InputError: If its output is not one vector per image.
+    """
+    shape = backbone.output_shape
+    if len(shape) != 2 or shape[1] is None:
+        raise InputError(f"the backbone's output must have shape (None, D); got {shape}")
+    return shape[1]
+
+
+def _each(augmentation: Augmentation | Sequence[Augmentation] | None) -> Sequence[Augmentation]:
+    """The augmentations: none, one, or one per view."""
+    if augmentation is None:
+        return ()
+    return (augmentation,) if isinstance(augmentation, Augmentation) else augmentation

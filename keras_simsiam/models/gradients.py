@@ -1,0 +1,43 @@
+"""What is done about gradients that are not finite, and the scale of the loss in float16."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+NOT_FINITE = "a gradient is not finite, first that of"
+"""How the error of a step begins whose gradients cannot be applied."""
+
+
+def checked(gradients: list[list], paths: list[str], optimizer, raises: bool) -> list[list]:
+    """The gradients, after a check that all of them are finite.
+
+    If one is not, and the optimizer scales the loss, all become NaN, so that every optimizer skips
+    the step; otherwise it is an error that names the first such variable.
+
+    Args:
+        gradients: A list for each optimizer.
+        paths: Names of the variables, in one list.
+        optimizer: One of the optimizers.
+        raises: Whether an error is possible; XLA cannot raise any.
+    """
+    flat = tf.nest.flatten(gradients)
+    finite = tf.stack([tf.reduce_all(tf.math.is_finite(g)) for g in flat])
+    if isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
+        # Each optimizer looks at its own gradients; all must skip the same steps to keep the same
+        # scale.
+        all_finite = tf.reduce_all(finite)
+        flat = [tf.where(all_finite, g, tf.constant(float("nan"), g.dtype)) for g in flat]
+    elif raises:
+        first = tf.gather(paths, tf.argmin(tf.cast(finite, tf.int32)))
+        check = tf.debugging.Assert(tf.reduce_all(finite), [NOT_FINITE, first])
+        with tf.control_dependencies([check] if check is not None else []):
+            flat = [tf.identity(g) for g in flat]
+    return tf.nest.pack_sequence_as(gradients, flat)
+
+
+def with_loss_scale(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer, scaling the loss."""
+    if isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
+        return optimizer
+    return keras.mixed_precision.LossScaleOptimizer(optimizer)

@@ -1,0 +1,31 @@
+"""The self-supervised methods by name."""
+
+from __future__ import annotations
+
+import importlib
+
+from keras_simsiam.config import Model
+from keras_simsiam.errors import check_choice
+from keras_simsiam.fields import choices
+from keras_simsiam.models.base import JointEmbedding
+
+
+def method(name: str) -> type[JointEmbedding]:
+    """The class of a method: the `JointEmbedding` that the module of its name defines.
+
+    Args:
+        name: One of the choices of `config.Model.method`, such as "simsiam".
+
+    Raises:
+        InputError: If there is no such method.
+    """
+    check_choice("method", name, choices(Model, "method"))
+    module = importlib.import_module(f"keras_simsiam.models.{name}")
+    (found,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, JointEmbedding)
+        and value.__module__ == module.__name__
+    )
+    return found

@@ -1,0 +1,83 @@
+"""What is computed of representations: similarities, and how far they spread."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from keras_simsiam.config import Model
+from keras_simsiam.fields import choices
+
+
+def negative_cosine_similarity(p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    """D(p, z) of the paper's equation 1, averaged over the batch.
+
+    Args:
+        p: ``[B, d]``, a prediction.
+        z: ``[B, d]``, its target.
+
+    Returns:
+        A scalar in [-1, 1], -1 if every p has the direction of its z. It is float32 if p and z
+        have half precision, else of their dtype.
+    """
+    p, z = normalized(p), normalized(z)
+    return -tf.reduce_mean(tf.reduce_sum(p * z, axis=1))
+
+
+def softmax_cross_entropy(p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy between softmax(p) and its target softmax(z), averaged (paper, Section 4.5).
+
+    Args:
+        p: ``[B, d]``, a prediction.
+        z: ``[B, d]``, its target.
+
+    Returns:
+        A non-negative scalar, log d if both are uniform; at least float32.
+    """
+    p, z = _at_least_float32(p), _at_least_float32(z)
+    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(z), p))
+
+
+_FUNCTIONS = {"cosine": negative_cosine_similarity, "cross_entropy": softmax_cross_entropy}
+SIMILARITIES = {name: _FUNCTIONS[name] for name in choices(Model, "similarity")}
+"""What the loss measures between a prediction and its target, by name."""
+
+
+def z_std(z: tf.Tensor) -> tf.Tensor:
+    """How far z spreads: 0 if collapsed, 1 if uniform on the sphere (paper, Section 4.1).
+
+    Args:
+        z: ``[B, d]``.
+
+    Returns:
+        A scalar: the standard deviation of each dimension of z / |z| over the batch of all
+        replicas, averaged over dimensions and multiplied by √d.
+    """
+    z = normalized(z)
+    root_d = tf.sqrt(tf.cast(tf.shape(z)[1], z.dtype))
+    mean = mean_over_replicas(tf.reduce_mean(z, axis=0))
+    variance = mean_over_replicas(tf.reduce_mean(tf.square(z - mean), axis=0))
+    return root_d * tf.reduce_mean(tf.sqrt(variance))
+
+
+def normalized(v: tf.Tensor) -> tf.Tensor:
+    """v / |v| along the last axis; at least float32."""
+    return tf.math.l2_normalize(_at_least_float32(v), axis=-1)
+
+
+def replicas() -> int:
+    """Number of devices that share the batch."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """The mean of a value over all devices, on each of them; all have equally many images.
+
+    Outside of the devices' own computation, as in callbacks, there is only one value.
+    """
+    if replicas() == 1 or tf.distribute.in_cross_replica_context():
+        return value
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
+
+
+def _at_least_float32(v: tf.Tensor) -> tf.Tensor:
+    return tf.cast(v, tf.float32) if v.dtype in (tf.float16, tf.bfloat16) else v

@@ -1,0 +1,223 @@
+"""The paper's optimizer and its two learning rates, and alternatives.
+
+`SGD` is PyTorch's, which the paper's authors used.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import keras
+import tensorflow as tf
+
+from keras_simsiam import _compat
+from keras_simsiam.config import Training
+from keras_simsiam.errors import check_choice
+from keras_simsiam.fields import choices
+
+
+@keras.saving.register_keras_serializable("keras_simsiam")
+class SGD(_compat.SGD):
+    """Stochastic gradient descent with momentum, in PyTorch's order of operations.
+
+    For each weight w with gradient g, velocity v, rate η, momentum μ and weight decay λ::
+
+        v ← μ v + (g + λ w)
+        w ← w - η v
+
+    Keras's own SGD decouples the decay from the momentum and keeps η inside v, which differs once
+    the rate changes.
+
+    Args:
+        learning_rate: A number or a `keras.optimizers.schedules.LearningRateSchedule`.
+        momentum: μ, 0 for none.
+        weight_decay: λ. The paper decays every weight, including BatchNorm's scales and offsets.
+        name: Name of the optimizer.
+        **kwargs: See `keras.optimizers.SGD`.
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.05,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        name: str = "sgd",
+        **kwargs,
+    ):
+        # Hidden from Keras, which would apply its own decoupled decay as well.
+        super().__init__(learning_rate=learning_rate, momentum=momentum, name=name, **kwargs)
+        self.coupled_weight_decay = weight_decay
+
+    def update_step(self, gradient, variable, learning_rate=None):
+        """Updates one variable in place. Keras 2 does not pass the rate."""
+        rate = self.learning_rate if learning_rate is None else learning_rate
+        rate = tf.cast(rate, variable.dtype)
+        gradient = self._decayed(tf.convert_to_tensor(gradient), variable)
+        if self.momentum:
+            velocity = self.momentums[self._get_variable_index(variable)]
+            gradient = self.momentum * velocity + gradient
+            self.assign(velocity, gradient)
+        self.assign_sub(variable, rate * gradient)
+
+    def _decayed(self, gradient, variable):
+        return gradient + self.coupled_weight_decay * variable
+
+    def get_config(self) -> dict:
+        """The arguments that make this optimizer again."""
+        return {**super().get_config(), "weight_decay": self.coupled_weight_decay}
+
+
+@keras.saving.register_keras_serializable("keras_simsiam")
+class LARS(SGD):
+    """`SGD` with a learning rate of its own for each variable (You et al. 2017).
+
+    ``g + λ w`` is multiplied by `trust_ratio`, as in the LARC that the paper's authors train their
+    linear probe with.
+    """
+
+    def _decayed(self, gradient, variable):
+        ratio = trust_ratio(variable, gradient, self.coupled_weight_decay)
+        return ratio * super()._decayed(gradient, variable)
+
+
+def trust_ratio(
+    variable: tf.Tensor,
+    gradient: tf.Tensor,
+    weight_decay: float = 0.0,
+    axes: list[int] | None = None,
+    coefficient: float = 0.001,
+) -> tf.Tensor:
+    """LARS's factor of a gradient: ``0.001 |w| / (|g| + λ |w|)``, or 1 if either norm is 0.
+
+    Args:
+        variable: w, of any shape.
+        gradient: g, of the same shape.
+        weight_decay: λ.
+        axes: Axes of the norms, kept with length 1; if None, all axes, giving a scalar.
+        coefficient: The trust coefficient.
+    """
+    variable_norm, gradient_norm = (
+        tf.sqrt(tf.reduce_sum(tf.square(v), axes, keepdims=axes is not None))
+        for v in (variable, gradient)
+    )
+    ratio = coefficient * variable_norm / (gradient_norm + weight_decay * variable_norm + 1e-8)
+    return tf.where((variable_norm > 0) & (gradient_norm > 0), ratio, tf.ones_like(ratio))
+
+
+class _SummingGradients:
+    """An optimizer that applies the sum of all gradients so far, as without ``zero_grad()``.
+
+    The report's code never calls it. This is for reproducing that; see `experiments`.
+    """
+
+    def build(self, variables):
+        """Creates the sums next to the optimizer's own variables."""
+        super().build(variables)
+        if not hasattr(self, "_sums"):
+            self._sums = [self.add_variable_from_reference(v, "sum") for v in variables]
+
+    def apply_gradients(self, grads_and_vars, **kwargs):
+        """Adds the gradients to the sums, and applies the sums."""
+        gradients, variables = zip(*grads_and_vars, strict=True)
+        for total, gradient in zip(self._sums, gradients, strict=True):
+            total.assign_add(gradient)
+        sums = map(_compat.tensorflow_variable, self._sums)
+        super().apply_gradients(zip(sums, variables, strict=True), **kwargs)
+
+
+@keras.saving.register_keras_serializable("keras_simsiam")
+class SummingSGD(_SummingGradients, SGD):
+    """`SGD` that applies the sum of all gradients so far."""
+
+
+@keras.saving.register_keras_serializable("keras_simsiam")
+class SummingAdam(_SummingGradients, keras.optimizers.Adam):
+    """Adam that applies the sum of all gradients so far."""
+
+
+def _adam(learning_rate, momentum: float, weight_decay: float, name: str, make=None):
+    make = make or keras.optimizers.Adam
+    # PyTorch's epsilon.
+    return make(
+        learning_rate, beta_1=momentum, epsilon=1e-8, weight_decay=weight_decay or None, name=name
+    )
+
+
+_OPTIMIZERS = {
+    "sgd": SGD,
+    "sgdw": _compat.sgdw,
+    "lamb": _compat.lamb,
+    "lars": LARS,
+    "adam": _adam,
+}
+_SUMMING = {"sgd": SummingSGD, "adam": functools.partial(_adam, make=SummingAdam)}
+
+
+def paper_optimizers(
+    batch_size: int,
+    steps: int,
+    base_learning_rate: float = 0.05,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-4,
+    warmup_steps: int = 0,
+    predictor_decay: bool = False,
+    optimizer: str = "sgd",
+    schedule: str = "cosine",
+    zero_gradients: bool = True,
+) -> dict[str, keras.optimizers.Optimizer]:
+    """The paper's pair of optimizers, for `SimSiam.compile(**paper_optimizers(...))`.
+
+    The learning rate is ``base_learning_rate * batch_size / 256``. That of backbone and projector
+    decays to zero along a cosine; that of the predictor is constant, because the predictor should
+    adapt to the latest representations (Table 1c).
+
+    Args:
+        batch_size: Images per step, over all devices.
+        steps: Steps of the whole training.
+        base_learning_rate: Learning rate for a batch of 256.
+        momentum: Momentum of both; β₁ of LAMB and Adam.
+        weight_decay: Weight decay of both. It is added to the gradient, except that "sgdw" and
+            "adam" decouple it and "lamb" adapts it along with the step.
+        warmup_steps: Steps in which the rate of backbone and projector first rises from zero; the
+            paper warms up for batches of 1024 and more.
+        predictor_decay: Whether the predictor's rate follows the same schedule (Table 1).
+        optimizer: "sgd" (the paper's), "sgdw" (Loshchilov and Hutter 2019), "lamb" (You et al.
+            2020) or "lars" (You et al. 2017) for large batches, or "adam". On Keras 2, "sgdw" and
+            "lamb" are those of TensorFlow Addons.
+        schedule: "cosine", or "constant".
+        zero_gradients: False to apply the sum of all gradients so far at each step, as the
+            report's code does; for "sgd" and "adam".
+
+    Returns:
+        ``optimizer`` and ``predictor_optimizer``.
+
+    Raises:
+        InputError: If there is no such optimizer or schedule, or TensorFlow Addons is missing.
+    """
+    check_choice("optimizer", optimizer, _OPTIMIZERS)
+    check_choice("schedule", schedule, choices(Training, "schedule"))
+    if not zero_gradients:
+        check_choice("optimizer without zero_gradients", optimizer, _SUMMING)
+    rate = base_learning_rate * batch_size / 256
+    decaying = _schedule(schedule, rate, steps, warmup_steps)
+    make = (_OPTIMIZERS if zero_gradients else _SUMMING)[optimizer]
+    shared = {"momentum": momentum, "weight_decay": weight_decay}
+    return {
+        "optimizer": make(decaying, name=f"encoder_{optimizer}", **shared),
+        "predictor_optimizer": make(
+            decaying if predictor_decay else rate, name=f"predictor_{optimizer}", **shared
+        ),
+    }
+
+
+def _schedule(kind: str, rate: float, steps: int, warmup_steps: int):
+    """A learning rate or schedule that starts at, or warms up to, `rate`."""
+    if kind == "constant" and not warmup_steps:
+        return rate
+    decay_steps = max(1, steps - warmup_steps)
+    final = {"alpha": 1.0 if kind == "constant" else 0.0}
+    if not warmup_steps:
+        return keras.optimizers.schedules.CosineDecay(rate, decay_steps, **final)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, decay_steps, warmup_target=rate, warmup_steps=warmup_steps, **final
+    )
