@@ -1,4 +1,4 @@
-"""The README's scripts for people's own fit and tuner: what is printed there runs."""
+"""The scripts that the READMEs show, for one's own `fit` and tuner, run as printed."""
 
 import json
 import pathlib
@@ -36,7 +36,7 @@ def test_script_learns_and_exports(tmp_path):
 def test_own_tuner_searches_batch_size_and_rate_by_knn(tmp_path):
     script = (ROOT / "experiments/own_tuner.py").read_text()
     shown = script.split('"""', 2)[2].strip()
-    assert shown in (ROOT / "README.md").read_text()
+    assert shown in (ROOT / "keras_simsiam/tuning/README.md").read_text()
     quick = script.replace('training={"epochs": 3}', 'training={"epochs": 1}, model={"width": 4}')
     quick = quick.replace("max_trials=3", "max_trials=2")
     assert quick.count("max_trials=2") == quick.count('"width": 4') == 1

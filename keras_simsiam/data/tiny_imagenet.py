@@ -127,7 +127,9 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES: ClassVar = {"1.0.0": "The archive of CS231n."}
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(
+        # Not `dataset_info_from_configs`: it takes this folder's README.md for the description.
+        return tfds.core.DatasetInfo(
+            builder=self,
             description="200 classes of ImageNet at 64x64 pixels: 500 training, 50 validation and "
             "50 unlabelled test images a class.",
             features=tfds.features.FeaturesDict(

@@ -33,6 +33,10 @@ class TinyImagenetTest(tfds.testing.DatasetBuilderTestCase):
         names = self.builder.info.features["label"].names
         assert tuple(names) == ("crane (n02)", "cat", "crane (n03)")
 
+    def test_description_is_its_own(self):
+        # TensorFlow Datasets would take that of a README.md beside the module instead.
+        assert self.builder.info.description.startswith("200 classes of ImageNet")
+
 
 def test_zip_and_tree_give_the_same(tiny_imagenet_zip, tiny_imagenet_tree):
     for split in ("train", "validation", "test"):
