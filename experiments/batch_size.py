@@ -26,12 +26,12 @@ def main(argv: list[str] | None = None) -> None:
     name = f"batch_size_{args.dataset}"
     common.report(name, __doc__, args, rows)
     groups = zip(SIZES, common.grouped(rows), strict=True)
-    plots.accuracy_over(
+    plots.metric_over(
         "batch size",
-        {"kNN top-1": {batch: [r["knn_top1"] for r in group] for batch, (_, group) in groups}},
+        {"knn_top1": {batch: [r["knn_top1"] for r in group] for batch, (_, group) in groups}},
         common.HERE / "figures" / f"{name}.png",
         f"{args.dataset}, {base.training.epochs} epochs, {len(args.seeds)} seeds",
-        {f"kNN, {k}": v for k, v in common.baselines(rows).items()},
+        common.baselines(rows),
     )
 
 

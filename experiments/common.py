@@ -100,10 +100,9 @@ def compare(
 
 
 def baselines(rows: list[dict]) -> dict[str, float]:
-    """Mean kNN accuracy of random weights and of raw pixels, by name."""
-    return {
-        name: statistics.mean(r[f"knn_top1_{key}"] for r in rows) for key, name in BASELINES.items()
-    }
+    """Mean accuracies of random weights and of raw pixels, by key."""
+    keys = [f"{c}_{b}" for c in COLUMNS for b in BASELINES]
+    return {k: statistics.mean(r[k] for r in rows) for k in keys if k in rows[0]}
 
 
 def run_all(base: Run, variants: list[Variant], seeds: list[int]) -> list[dict]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import statistics
 
 from experiments import common
 from keras_simsiam import Run, data, load_encoder, options, plots
@@ -38,22 +37,18 @@ def main(argv: list[str] | None = None) -> None:
         row.update(without_training[row["seed"]])
     name = f"epochs_{args.dataset}"
     common.report(name, __doc__, args, rows)
-    kinds = {"kNN": "knn_top1", "linear": "linear_top1"}
-    plots.accuracy_over(
+    plots.metric_over(
         "epochs of training",
         {
-            f"{kind} top-1": {
+            column: {
                 n: [r[column] for r in group]
                 for n, (_, group) in zip(lengths, common.grouped(rows), strict=True)
             }
-            for kind, column in kinds.items()
+            for column in ("knn_top1", "linear_top1")
         },
         common.HERE / "figures" / f"{name}.png",
         f"{args.dataset}, {len(args.seeds)} seeds",
-        {
-            f"{kind}, random weights": statistics.mean(r[f"{column}_random_weights"] for r in rows)
-            for kind, column in kinds.items()
-        },
+        {k: v for k, v in common.baselines(rows).items() if k.endswith("random_weights")},
     )
 
 

@@ -19,7 +19,8 @@ This module imports neither TensorFlow nor NumPy.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,16 +30,24 @@ class Panel:
     """How a metric is drawn over epochs.
 
     Attributes:
-        label: Of the y axis.
-        limits: Of the y axis; chosen by matplotlib if None.
-        scale: Factor from the metric to the axis, 100 for percent.
+        unit: Follows the metric's heading on the y axis.
+        limits: The least and the greatest possible value; unknown if None.
+        scale: Factor from the metric to the y axis, 100 for percent.
         references: Values to mark with a horizontal line, each with its label.
     """
 
-    label: str
+    unit: str = ""
     limits: tuple[float, float] | None = None
     scale: float = 1.0
     references: tuple[tuple[float, str], ...] = ()
+
+    def fits(self, values: Collection[float]) -> bool:
+        """Whether the limits and references apply: not if all values lie outside the limits.
+
+        A loss other than SimSiam's has other limits.
+        """
+        low, high = self.limits or (-math.inf, math.inf)
+        return not values or any(low <= value <= high for value in values)
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,11 @@ class Metric:
     panel: Panel | None = None
 
 
-_LOSS = Panel("training loss", (-1.02, 0.02), references=((-1.0, "smallest possible"),))
+_LOSS = Panel(limits=(-1, 0), references=((-1, "smallest possible"),))
 _Z_STD = Panel(
-    "z_std (× √d)", (-0.02, 1.05), references=((1.0, "spread over the sphere"), (0.0, "collapsed"))
+    "(× √d)", limits=(0, 1), references=((1, "spread over the sphere"), (0, "collapsed"))
 )
-_KNN = Panel("kNN top-1 accuracy (%)", scale=100)
-_LINEAR = Panel("linear top-1 accuracy (%)", scale=100)
+_ACCURACY = Panel("accuracy (%)", scale=100)
 
 METRICS = {
     metric.key: metric
@@ -78,13 +86,13 @@ METRICS = {
         Metric("loss", "loss", "{:.3f}", "always", panel=_LOSS),
         Metric("z_std", "z_std", "{:.2f}", "always", panel=_Z_STD),
         Metric("learning_rate", "learning rate", "{:.4g}", "always", summary=False, table=False),
-        Metric("knn_top1", "kNN top-1", "{:.1%}", "always", panel=_KNN),
+        Metric("knn_top1", "kNN top-1", "{:.1%}", "always", panel=_ACCURACY),
         Metric("backbone_std", "std of features", "{:.2f}", "always", summary=False, table=False),
         Metric("projector_std", "std of z", "{:.2f}", "always", summary=False, table=False),
         Metric("backbone_rank", "rank of features", "{:.1f}", "always"),
         Metric("projector_rank", "rank of z", "{:.1f}", "always"),
         Metric("knn_top5", "kNN top-5", "{:.1%}", table=False),
-        Metric("linear_top1", "linear top-1", "{:.1%}", summary=False, panel=_LINEAR),
+        Metric("linear_top1", "linear top-1", "{:.1%}", summary=False, panel=_ACCURACY),
         Metric("images_per_second", "images/s", "{:,.0f}", "never", table=False),
         Metric("seconds", "seconds", "{:.0f}", "never"),
         Metric("minutes_left", "minutes left", "{:.1f}", "never", summary=False, table=False),

@@ -1,9 +1,11 @@
-"""Tables of results for people."""
+"""Tables of text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 
-def markdown(lines: list[list[str]]) -> str:
-    """A table in Markdown, its first line the heads."""
-    rows = [f"| {' | '.join(line)} |".replace("|  ", "| ") for line in lines]
-    return "\n".join([rows[0], "|---" * len(lines[0]) + "|", *rows[1:]])
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; the first row is the heading."""
+    head, *lines = (f"| {' | '.join(row)} |".replace("|  ", "| ") for row in rows)
+    return "\n".join([head, "|---" * len(rows[0]) + "|", *lines])

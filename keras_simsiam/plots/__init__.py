@@ -1,27 +1,21 @@
-"""Every figure the project draws."""
+"""Figures, drawn with matplotlib. Metrics go by their keys in `keras_simsiam.metrics`."""
 
-from keras_simsiam.plots.comparison import (
-    accuracy_over,
-    compared_bars,
-    compared_curves,
-    floor,
-    measured,
-    parallel_coordinates,
-)
-from keras_simsiam.plots.evaluation import confusion, neighbours, scatter
-from keras_simsiam.plots.training import curves, spectrum, view_pairs
+from keras_simsiam.plots.bars import compared_bars, measured
+from keras_simsiam.plots.features import confusion, scatter, spectrum
+from keras_simsiam.plots.images import neighbours, views
+from keras_simsiam.plots.lines import compared_curves, curves, metric_over
+from keras_simsiam.plots.sweep import parallel_coordinates
 
 __all__ = [
-    "accuracy_over",
     "compared_bars",
     "compared_curves",
     "confusion",
     "curves",
-    "floor",
     "measured",
+    "metric_over",
     "neighbours",
     "parallel_coordinates",
     "scatter",
     "spectrum",
-    "view_pairs",
+    "views",
 ]

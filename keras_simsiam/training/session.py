@@ -162,7 +162,7 @@ class Session:
         if self.run.data.augment_on == "device":
             batch = augment.make_views(self.run.augmentation, batch, self.inputs.size)
         a = self.run.augmentation
-        plots.view_pairs(*batch[:2], self.folder.path / "views.png", a.mean, a.std)
+        plots.views(batch[:2], self.folder.path / "views.png", a)
 
     def _fit(self) -> None:
         callbacks = [self.throughput, StopOnBadLoss(), self.collapse]
@@ -221,13 +221,11 @@ class Session:
             export_encoder(self.model, self.folder.saved_model, self.inputs.size, a.mean, a.std)
         rows = self.history.rows
         last = rows[-1] if rows else {}
-        known = {k: v for k, v in self.baselines.items() if v is not None}
-        names = {"knn_top1_random_weights": "random weights", "knn_top1_raw_pixels": "raw pixels"}
         plots.curves(
             rows,
             self.folder.path / "curves.png",
             f"SimSiam on {self.run.data.dataset}",
-            {names[k]: v for k, v in known.items()},
+            self.baselines,
         )
         if self.collapse.spectra:
             plots.spectrum(self.collapse.spectra, self.folder.path / "spectrum.png")

@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import statistics
 
-from keras_simsiam import plots
+from keras_simsiam import metrics, plots
 from keras_simsiam.tuning.ledger import BASELINES, Entry, Ledger
 from keras_simsiam.tuning.space import Space
 from keras_simsiam.tuning.tuner import short
@@ -61,7 +61,7 @@ def table(space: Space, entries: list[Entry]) -> list[list[str]]:
         values = [short(entry.values[name]) if name in entry.values else "" for name in names]
         paper = space.paper(entry.values) or "-"
         lines.append([str(entry.number + 1), *values, *cells, status, paper])
-    for name, accuracy in baselines(entries).items():
+    for name, accuracy in metrics.baselines(baselines(entries), "knn_top1").items():
         lines.append(
             [f"*{name}*", *[""] * len(names), f"{accuracy:.1%}", *[""] * 6][: len(lines[0])]
         )
@@ -69,12 +69,12 @@ def table(space: Space, entries: list[Entry]) -> list[list[str]]:
 
 
 def baselines(entries: list[Entry]) -> dict[str, float]:
-    """Mean kNN accuracy of random weights and of raw pixels over the trials, by name."""
+    """Mean kNN accuracy of random weights and of raw pixels over the trials, by key."""
     found = {}
     for key in BASELINES:
         values = [e.metrics[key] for e in entries if e.metrics.get(key) is not None]
         if values:
-            found[key.removeprefix("knn_top1_").replace("_", " ")] = statistics.mean(values)
+            found[key] = statistics.mean(values)
     return found
 
 
@@ -85,8 +85,8 @@ def draw(space: Space, entries: list[Entry], path: pathlib.Path, title: str) -> 
     conditional = [p for p in space.parameters[1:] if set(p.when) != {first.name}]
     if not conditional and all(isinstance(e.values[first.name], int) for e in entries):
         by_value = {e.values[first.name]: [accuracy[e.number]] for e in entries}
-        series = {"kNN top-1": dict(sorted(by_value.items()))}
-        plots.accuracy_over(
+        series = {"knn_top1": dict(sorted(by_value.items()))}
+        plots.metric_over(
             first.name.split(".")[-1].replace("_", " "), series, path, title, baselines(entries)
         )
     elif space.size() <= MOST_BARS:

@@ -1,0 +1,93 @@
+"""What an encoder has learned: its spectrum, the classes it confuses, a map of its features."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_simsiam.plots.style import finish, save, series_styles
+
+_NAMED = 40
+"""Classes that the sides of a confusion matrix name, at most."""
+
+
+def spectrum(spectra: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
+    """Draws the singular values of features, each divided by the largest.
+
+    Args:
+        spectra: Singular values, largest first, by name.
+        path: The PNG to write.
+    """
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axis = figure.subplots()
+    for (name, values), style in zip(spectra.items(), series_styles(len(spectra)), strict=True):
+        share = values / max(values[0], np.finfo(float).tiny)
+        shown = np.maximum(share, 1e-8)
+        style["marker"] = "" if len(share) > 1 else style["marker"]
+        axis.plot(np.arange(1, len(share) + 1), shown, **style, label=name)
+    axis.set(
+        xscale="log", yscale="log", xlabel="dimension, by size", ylabel="singular value / largest"
+    )
+    finish(axis)
+    save(figure, path)
+
+
+def confusion(
+    counts: np.ndarray, names: Sequence[str], path: str | os.PathLike, title: str
+) -> None:
+    """Draws a confusion matrix, each row divided by its number of images.
+
+    Args:
+        counts: int ``[C, C]``, images of true class (row) and predicted class (column).
+        names: Of the classes.
+        path: The PNG to write.
+        title: Of the figure.
+    """
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    named = len(names) <= _NAMED
+    side = 2.4 + (0.24 * len(names) if named else 6)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axis = figure.subplots()
+    axis.set_title(title, fontsize=10)
+    image = axis.imshow(100 * shares, cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
+    if named:
+        axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+        axis.set_yticks(range(len(names)), names, fontsize=7)
+    axis.set(xlabel="predicted class", ylabel="true class")
+    figure.colorbar(image, ax=axis, label="share of the true class (%)", shrink=0.8)
+    save(figure, path)
+
+
+def scatter(
+    points: np.ndarray,
+    labels: np.ndarray,
+    names: Sequence[str],
+    path: str | os.PathLike,
+    title: str,
+) -> None:
+    """Draws features as points in the plane, coloured by class.
+
+    Args:
+        points: float ``[N, 2]``.
+        labels: int ``[N]``, indices into `names`.
+        names: Of the classes; the legend lists them if there are at most 20.
+        path: The PNG to write.
+        title: Of the figure.
+    """
+    figure = Figure(figsize=(7.2, 5.2), layout="constrained")
+    axis = figure.subplots()
+    axis.set_title(title, fontsize=10)
+    axis.set(xticks=[], yticks=[])
+    few = len(names) <= 20
+    colors = matplotlib.colormaps["tab20" if few else "turbo"]
+    for label, name in enumerate(names):
+        color = colors(label if few else label / (len(names) - 1))
+        dots = {"color": color, "markersize": 3, "alpha": 0.8, "label": name}
+        axis.plot(*points[labels == label].T, "o", **dots)
+    if few:
+        figure.legend(loc="outside right upper", fontsize=8, markerscale=2)
+    save(figure, path)

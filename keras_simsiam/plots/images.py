@@ -1,0 +1,85 @@
+"""Images: the views that a network sees, and nearest neighbours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_simsiam.plots.style import GREEN, ORANGE, save
+
+if TYPE_CHECKING:
+    from keras_simsiam.preprocessing import Preprocessing
+
+_COLUMNS = 8
+
+
+def views(
+    batch: Sequence[np.ndarray],
+    path: str | os.PathLike,
+    preprocessing: Preprocessing,
+    images: int = 24,
+) -> None:
+    """Draws the views of images as the network sees them, the normalisation undone.
+
+    Args:
+        batch: For each view float32 ``[B, H, W, 3]``, normalised; the side may differ.
+        path: The PNG to write.
+        preprocessing: Its mean and standard deviation are those of the normalisation.
+        images: How many images to draw, at most.
+    """
+    images = min(images, len(batch[0]))
+    columns = min(_COLUMNS, images)
+    blocks = -(-images // columns)
+    rows = len(batch) * blocks
+    figure = Figure(figsize=(1.05 * columns + 0.5, 1.15 * rows + 0.4), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.set_frame_on(False)
+    for i in range(images):
+        block, column = divmod(i, columns)
+        for j, view in enumerate(batch):
+            pixels = np.asarray(view[i], np.float32) * preprocessing.std + preprocessing.mean
+            axes[block * len(batch) + j, column].imshow(np.clip(pixels, 0, 1))
+    for row in range(rows):
+        axes[row, 0].set_ylabel(f"x{row % len(batch) + 1}")
+    figure.suptitle("Views of the same image, one above the other")
+    save(figure, path)
+
+
+def neighbours(
+    queries: np.ndarray,
+    found: np.ndarray,
+    same_class: np.ndarray | None,
+    path: str | os.PathLike,
+) -> None:
+    """Draws queries, each followed by its nearest neighbours.
+
+    Args:
+        queries: uint8 ``[Q, H, W, 3]``.
+        found: uint8 ``[Q, k, H, W, 3]``, nearest first.
+        same_class: bool ``[Q, k]``, shown as green and orange frames; no frames if None.
+        path: The PNG to write.
+    """
+    rows, columns = found.shape[:2]
+    figure = Figure(figsize=(0.8 * columns + 1.2, 0.8 * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns + 1, squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for row in range(rows):
+        axes[row, 0].imshow(queries[row])
+        for column in range(columns):
+            axis = axes[row, column + 1]
+            axis.imshow(found[row, column])
+            if same_class is not None:
+                color = GREEN if same_class[row, column] else ORANGE
+                axis.spines[:].set(visible=True, linewidth=2.5, color=color)
+    axes[0, 0].set_title("query", fontsize=9)
+    frames = "" if same_class is None else " (green: same class)"
+    figure.suptitle(f"Nearest training images by cosine similarity{frames}", fontsize=10)
+    save(figure, path)

@@ -1,0 +1,185 @@
+"""Metrics over epochs, and over a setting."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from keras_simsiam import metrics
+from keras_simsiam.metrics import METRICS, describe
+from keras_simsiam.plots.style import (
+    GRAY,
+    axis_label,
+    draw_levels,
+    finish,
+    save,
+    scale,
+    series_styles,
+    unit,
+)
+
+History = Sequence[Mapping[str, float]]
+"""A row an epoch: ``epoch``, and what was measured in it. Epoch 0 is the untrained network."""
+
+Baselines = Mapping[str, float | None]
+"""Values without training by key, such as ``knn_top1_raw_pixels``; other keys and None are ignored,
+so that a summary will do."""
+
+_COLUMNS = 4
+"""Panels side by side, at most."""
+
+_MARKERS = 12
+"""Markers on a line, at most."""
+
+
+def curves(
+    history: History, path: str | os.PathLike, title: str, baselines: Baselines | None = None
+) -> None:
+    """Draws a run over its epochs: loss, z_std and kNN accuracy (the paper's Figure 2).
+
+    Every metric that has a panel in `keras_simsiam.metrics` is drawn if the history has it.
+
+    Args:
+        history: Of the run.
+        path: The PNG to write.
+        title: Of the figure.
+        baselines: To draw as lines.
+    """
+    compared_curves({title: [history]}, path, title, baselines)
+
+
+def compared_curves(
+    runs: Mapping[str, Sequence[History]],
+    path: str | os.PathLike,
+    title: str,
+    baselines: Baselines | None = None,
+) -> None:
+    """Draws variants over their epochs: a line at the mean over seeds, a band over the range.
+
+    Args:
+        runs: For each variant the histories of its seeds, which may differ in length.
+        path: The PNG to write.
+        title: Of the figure.
+        baselines: To draw as lines.
+    """
+    measured = {key for histories in runs.values() for h in histories for row in h for key in row}
+    drawable = [key for key, metric in METRICS.items() if metric.panel]
+    keys = [key for key in drawable if key in measured] or drawable[:1]
+    rows = -(-len(keys) // _COLUMNS)
+    columns = -(-len(keys) // rows)
+    figure = Figure(figsize=(4.2 * columns, 3.6 * rows + 0.1 * len(runs)), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(rows, columns, squeeze=False).flat
+    for axis, key in zip(axes, keys, strict=False):
+        lines = _panel(axis, key, runs, baselines or {})
+    for axis in axes[len(keys) :]:
+        axis.set_visible(False)
+    if len(runs) > 1:
+        where = {"loc": "outside lower center", "ncols": min(4, len(runs))}
+        figure.legend(lines, runs, fontsize=8, **where)
+    save(figure, path)
+
+
+def metric_over(
+    label: str,
+    series: Mapping[str, Mapping[float, Sequence[float | None]]],
+    path: str | os.PathLike,
+    title: str,
+    baselines: Baselines | None = None,
+    references: Mapping[str, float] | None = None,
+) -> None:
+    """Draws metrics over a setting: a line at the mean, a band over the range, a dot a seed.
+
+    Args:
+        label: Of the setting, such as "batch size".
+        series: For each metric, and each value of the setting, what its seeds reached; None for a
+            seed whose training diverged.
+        path: The PNG to write.
+        title: Of the figure.
+        baselines: To draw as lines; in the metric's colour if there are several metrics.
+        references: Other values of the metric to draw as lines, by label.
+    """
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    axis = figure.subplots()
+    axis.set_title(title, fontsize=10)
+    several = len(series) > 1
+    for (key, values), style in zip(series.items(), series_styles(len(series)), strict=True):
+        heading = describe(key).heading
+        known = {x: [v for v in found if v is not None] for x, found in values.items()}
+        _mean_and_range(axis, key, known, {**style, "marker": ""}).set_label(f"{heading}, mean")
+        points = [(x, scale(key) * v) for x, found in known.items() for v in found]
+        dots = {**style, "linestyle": "", "markersize": 4, "label": f"{heading}, one seed"}
+        axis.plot(*_columns(points), **dots)
+        levels = _levels(key, [v for found in known.values() for v in found], baselines or {})
+        levels |= {name: scale(key) * value for name, value in (references or {}).items()}
+        if several:
+            levels = {f"{heading}, {name}": value for name, value in levels.items()}
+        draw_levels(axis, levels, style["color"] if several else GRAY)
+    names = [unit(key) if several else axis_label(key) for key in series]
+    axis.set(xlabel=label, ylabel=", ".join(dict.fromkeys(names)))
+    ticks = sorted({x for values in series.values() for x in values})
+    if min(ticks, default=0) > 0:
+        axis.set_xscale("log")
+    axis.set_xticks(ticks, [f"{x:g}" for x in ticks])
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    save(figure, path)
+
+
+def _panel(
+    axis: Axes, key: str, runs: Mapping[str, Sequence[History]], baselines: Baselines
+) -> list[Line2D]:
+    """Draws one metric of all variants; gives their lines."""
+    lines, values = [], []
+    for histories, style in zip(runs.values(), series_styles(len(runs)), strict=True):
+        by_epoch: dict[float, list[float]] = {}
+        for row in (row for history in histories for row in history if key in row):
+            by_epoch.setdefault(row["epoch"], []).append(row[key])
+            values.append(row[key])
+        style["markevery"] = max(1, -(-len(by_epoch) // _MARKERS))
+        if len(runs) == 1 and style["markevery"] > 1:
+            style["marker"] = ""
+        lines.append(_mean_and_range(axis, key, dict(sorted(by_epoch.items())), style))
+    draw_levels(axis, _levels(key, values, baselines))
+    panel = METRICS[key].panel
+    if panel.limits and panel.fits(values):
+        low, high = panel.limits
+        margin = 0.04 * (high - low)
+        axis.set_ylim(min([low, *values]) - margin, max([high, *values]) + margin)
+    if not values:
+        axis.set_xlim(0, 1)
+    axis.set(xlabel="epoch", ylabel=axis_label(key))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    finish(axis)
+    return lines
+
+
+def _mean_and_range(
+    axis: Axes, key: str, values: Mapping[float, Sequence[float]], style: dict
+) -> Line2D:
+    """Draws the mean of the values at each x as a line, and their range as a band."""
+    found = {x: scale(key) * np.array(v) for x, v in values.items() if len(v)}
+    [line] = axis.plot(list(found), [v.mean() for v in found.values()], **style)
+    low, high = ([edge(v) for v in found.values()] for edge in (np.min, np.max))
+    axis.fill_between(list(found), low, high, color=style["color"], alpha=0.2, linewidth=0)
+    return line
+
+
+def _levels(key: str, values: Sequence[float], baselines: Baselines) -> dict[str, float]:
+    """The references and baselines of a metric in units of its axis, by label."""
+    panel = describe(key).panel
+    references = {name: v for v, name in panel.references} if panel and panel.fits(values) else {}
+    levels = {**references, **metrics.baselines(baselines, key)}
+    return {name: scale(key) * value for name, value in levels.items()}
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple:
+    """The x of all points, and the y of all."""
+    return tuple(zip(*points, strict=True)) or ((), ())

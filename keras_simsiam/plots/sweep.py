@@ -1,0 +1,79 @@
+"""The trials of a sweep in parallel coordinates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from keras_simsiam.plots.style import GRAY, axis_label, save, scale
+
+_ABSENT = -0.15
+"""Height of the trials that lack a setting; the others are between 0 and 1."""
+
+
+def parallel_coordinates(
+    settings: Mapping[str, Sequence],
+    values: Sequence[float],
+    path: str | os.PathLike,
+    title: str,
+    logarithmic: Collection[str] = (),
+    metric: str = "knn_top1",
+) -> None:
+    """Draws each trial of a sweep as a line through its settings, coloured by a metric.
+
+    Args:
+        settings: For each setting its values, one a trial: numbers or words; None for a trial
+            without it.
+        values: Of the metric, one a trial.
+        path: The PNG to write.
+        title: Of the figure.
+        logarithmic: Settings whose axis is logarithmic.
+        metric: Key of the metric.
+    """
+    figure = Figure(figsize=(1.7 * len(settings) + 3.2, 4.4), layout="constrained")
+    axis = figure.subplots()
+    axis.set_title(title, fontsize=10)
+    heights = []
+    for x, (name, column) in enumerate(settings.items()):
+        height, ticks = _heights(column, name in logarithmic)
+        heights.append(height)
+        axis.axvline(x, color=GRAY, linewidth=0.8)
+        for label, y in ticks.items():
+            box = {"facecolor": "white", "alpha": 0.7, "pad": 1, "linewidth": 0}
+            place = {"ha": "right", "va": "center", "zorder": 3}
+            axis.text(x - 0.04, y, label, fontsize=8, bbox=box, **place)
+    shown = scale(metric) * np.asarray(values, float)
+    colors = ScalarMappable(Normalize(shown.min(), shown.max()), matplotlib.colormaps["cividis"])
+    for i in np.argsort(shown, kind="stable"):  # the best on top
+        line = {"color": colors.to_rgba(shown[i]), "marker": "o", "markersize": 4, "alpha": 0.9}
+        axis.plot(range(len(heights)), [height[i] for height in heights], **line)
+    axis.set_xticks(range(len(settings)), [n.split(".")[-1].replace("_", " ") for n in settings])
+    axis.tick_params(axis="x", labelrotation=20, labelsize=8)
+    axis.set(yticks=[], xlim=(-0.6, len(settings) - 0.8))
+    axis.spines[:].set_visible(False)
+    figure.colorbar(colors, ax=axis, label=axis_label(metric))
+    save(figure, path)
+
+
+def _heights(values: Sequence, logarithmic: bool) -> tuple[list[float], dict[str, float]]:
+    """Heights of values on an axis from 0 to 1, and those of its ticks; None is below."""
+    known = [v for v in values if v is not None]
+    if known and all(isinstance(v, int | float) and not isinstance(v, bool) for v in known):
+        numbers = sorted(set(known))
+        raw = np.log(numbers) if logarithmic else np.array(numbers, float)
+        places = dict(zip(numbers, (raw - raw[0]) / (np.ptp(raw) or 1), strict=True))
+        marked = numbers if len(numbers) <= 8 else (numbers[0], numbers[-1])
+        ticks = {f"{v:.3g}": places[v] for v in marked}
+    else:
+        words = list(dict.fromkeys(known))
+        places = {word: i / max(1, len(words) - 1) for i, word in enumerate(words)}
+        ticks = {str(word): place for word, place in places.items()}
+    if len(known) < len(values):
+        places[None] = ticks["(none)"] = _ABSENT
+    return [float(places[v]) for v in values], ticks
