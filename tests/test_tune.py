@@ -151,7 +151,9 @@ def test_a_sweep_in_which_everything_fails_says_so_and_exits_non_zero(sweep, spe
 
 
 def test_the_readmes_own_sweep_runs(sweep):
-    shown = (ROOT / "keras_simsiam/tuning/README.md").read_text().split("```yaml\n")[1].split("```")[0]
+    shown = (
+        (ROOT / "keras_simsiam/tuning/README.md").read_text().split("```yaml\n")[1].split("```")[0]
+    )
     code, folder = sweep(yaml.safe_load(shown), "--max-trials", "8")
     assert code == 0
     runs = [Run.load(p) for p in folder.glob("runs/*/config.yaml")]
