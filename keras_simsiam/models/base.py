@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 import keras
 import tensorflow as tf
@@ -15,6 +15,14 @@ from keras_simsiam.errors import InputError
 from keras_simsiam.models.gradients import checked, with_loss_scale
 from keras_simsiam.models.objectives import mean_over_replicas, replicas, z_std
 from keras_simsiam.preprocessing import Preprocessing
+
+
+class ModelArguments(TypedDict, total=False):
+    """The arguments of `keras.Model`, spelled out so that type checkers find misspelt ones."""
+
+    name: str | None
+    trainable: bool
+    dtype: Any
 
 
 class JointEmbedding(_compat.Model):
@@ -57,7 +65,7 @@ class JointEmbedding(_compat.Model):
         parts: dict[str, keras.Model],
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
         image_size: int | None = None,
-        **kwargs,
+        **kwargs: Unpack[ModelArguments],
     ):
         super().__init__(**kwargs)
         output_dim(parts["backbone"])

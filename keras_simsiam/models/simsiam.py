@@ -11,7 +11,7 @@ Algorithm 1 of the paper, f = projector ∘ backbone, h = predictor::
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import keras
 import tensorflow as tf
@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras_simsiam import config
 from keras_simsiam.errors import check_choice
 from keras_simsiam.models import heads
-from keras_simsiam.models.base import JointEmbedding, output_dim
+from keras_simsiam.models.base import JointEmbedding, ModelArguments, output_dim
 from keras_simsiam.models.objectives import SIMILARITIES
 
 SYMMETRIES = {
@@ -79,7 +79,7 @@ class SimSiam(JointEmbedding):
         symmetry: str = "symmetric",
         augmentation: config.Augmentation | None = None,
         image_size: int | None = None,
-        **kwargs,
+        **kwargs: Unpack[ModelArguments],
     ):
         check_choice("similarity", similarity, SIMILARITIES)
         check_choice("symmetry", symmetry, SYMMETRIES)
