@@ -14,20 +14,21 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGES = pathlib.Path(keras_simsiam.__file__).parents[1]
 
 
-@pytest.fixture
-def mypy(tmp_path):
-    """Checks a script as a user would, with no configuration of ours; gives what is reported."""
+@pytest.fixture(scope="module")
+def mypy(tmp_path_factory):
+    """Checks a script without our configuration, as a user would; returns what mypy prints."""
+    folder = tmp_path_factory.mktemp("mypy")  # with the cache, which one parse of NumPy fills
     if importlib.util.find_spec("mypy") is None:
         pytest.skip("needs mypy: pip install '.[test]'")
 
     def check(script):
-        (tmp_path / "script.py").write_text(script)
+        (folder / "script.py").write_text(script)
         command = [sys.executable, "-m", "mypy", "--no-color-output", "--no-error-summary"]
         command += ["--ignore-missing-imports", "--follow-imports=silent", "script.py"]
         env = dict(os.environ)
         if PACKAGES.name != "site-packages":  # which mypy searches by itself
             env["MYPYPATH"] = str(PACKAGES)
-        run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+        run = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
         assert not run.stderr
         return run.stdout
 
