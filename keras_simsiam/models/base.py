@@ -227,7 +227,7 @@ class JointEmbedding(_compat.Model):
     @classmethod
     def from_config(cls, config: dict) -> Self:
         """Makes the model again from `get_config`."""
-        # Files of before 0.2 lack it.
+        # Older files lack it.
         preprocessing = config.get("preprocessing")
         config = {k: v for k, v in config.items() if k != "preprocessing"}
         for name, value in config.items():

@@ -11,12 +11,14 @@ Algorithm 1 of the paper, f = projector ∘ backbone, h = predictor::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self, Unpack
 
 import keras
 import tensorflow as tf
 
 from keras_simsiam import config
+from keras_simsiam.config import Augmentation
 from keras_simsiam.errors import check_choice
 from keras_simsiam.models import heads
 from keras_simsiam.models.base import JointEmbedding, ModelArguments, output_dim
@@ -77,7 +79,7 @@ class SimSiam(JointEmbedding):
         train_predictor: bool = True,
         similarity: str = "cosine",
         symmetry: str = "symmetric",
-        augmentation: config.Augmentation | None = None,
+        augmentation: Augmentation | Sequence[Augmentation] | None = None,
         image_size: int | None = None,
         **kwargs: Unpack[ModelArguments],
     ):
