@@ -1,12 +1,53 @@
-"""SimSiam's random augmentation: parameters drawn per example, then pixels, batch by batch."""
+"""Random views: an ordered list of operations, each with its own draw and its own pixels.
 
-from keras_simsiam.augment.policy import (
-    ViewParameters,
+The two stages are separate. `draw` turns uniform numbers that depend only on
+(seed, epoch, example, view) into explicit parameters; `apply` turns images and parameters into
+views, without chance. So a view does not depend on the batch it is in, and the same parameters
+give the same pixels on the host and on an accelerator.
+
+To add an operation, say the solarization of BYOL's second view, add
+
+1. its settings to `keras_simsiam.config.Augmentation`, here ``solarize_probability``,
+2. its place in `OPERATIONS` in ``augment/views.py``,
+3. a module ``augment/solarize.py``::
+
+    class Solarize(Operation):
+        name = "solarize"
+        numbers: ClassVar = {"solarize": 1}
+
+        def occurs(self, augmentation):
+            return augmentation.solarize_probability > 0
+
+        def draw(self, augmentation, numbers, height, width):
+            return {"where": numbers["solarize"][:, 0] < augmentation.solarize_probability}
+
+        def apply(self, augmentation, planes, parameters, size):
+            inverted = tf.where(planes >= 0.5, 1.0 - planes, planes)
+            return tf.where(parameters["where"][:, None, None, None], inverted, planes)
+
+Its random numbers are drawn under its own name, so the parameters of the other operations stay
+as they were.
+"""
+
+from keras_simsiam.augment.operation import Operation, Parameters
+from keras_simsiam.augment.views import (
+    OPERATIONS,
     apply,
+    crops,
     draw,
-    draw_box,
     make_views,
+    per_view,
     uniforms,
 )
 
-__all__ = ["ViewParameters", "apply", "draw", "draw_box", "make_views", "uniforms"]
+__all__ = [
+    "OPERATIONS",
+    "Operation",
+    "Parameters",
+    "apply",
+    "crops",
+    "draw",
+    "make_views",
+    "per_view",
+    "uniforms",
+]

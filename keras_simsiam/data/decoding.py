@@ -1,4 +1,4 @@
-"""Decoding image files, and finding out before the training which of them cannot be."""
+"""Decoding image files, and finding those that cannot be decoded before the training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_simsiam.errors import InputError
 
 MAX_UNREADABLE = 0.01
-"""More than this part of unreadable files stops a run."""
+"""The largest share of unreadable files that is left out with a warning."""
 
 _SHOWN = 10
 
@@ -24,16 +24,16 @@ def decode(contents: tf.Tensor) -> tf.Tensor:
     Grayscale, palette, CMYK and 16-bit images become RGB uint8; an alpha channel is dropped.
 
     Args:
-        contents: A scalar string tensor, the file's bytes.
+        contents: The file's bytes, a scalar string tensor.
     """
     contents = tf.convert_to_tensor(contents)
-    # TensorFlow reads the pixels of a BMP with a palette, but not the palette.
+    # TensorFlow decodes the pixels of a BMP with a palette, but not the palette.
     is_palette_bmp = (tf.strings.substr(contents, 0, 2) == b"BM") & (
         tf.strings.substr(contents, 28, 2) == b"\x08\x00"
     )
     image = tf.case(
         [
-            # The accurate transform is what Pillow, and so torchvision, takes.
+            # Pillow, and so torchvision, uses the accurate transform.
             (
                 tf.io.is_jpeg(contents),
                 lambda: tf.io.decode_jpeg(contents, 3, dct_method="INTEGER_ACCURATE"),
@@ -46,7 +46,7 @@ def decode(contents: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_palette_bmp(contents: tf.Tensor) -> tf.Tensor:
-    """A BMP of 8 bits a pixel: indices into a table of blue, green, red, nothing."""
+    """Decodes a BMP of 8 bits per pixel: indices into a table of blue, green, red, unused."""
     header = 14 + tf.io.decode_raw(tf.strings.substr(contents, 14, 4), tf.int32)[0]
     start = tf.io.decode_raw(tf.strings.substr(contents, 10, 4), tf.int32)[0]
     palette = tf.io.decode_raw(tf.strings.substr(contents, header, start - header), tf.uint8)
@@ -57,16 +57,16 @@ def _decode_palette_bmp(contents: tf.Tensor) -> tf.Tensor:
 def read_images(
     names: Sequence[str], items: tf.Tensor, read: Callable, side: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Decodes images of one size into memory, leaving out those that cannot be read.
+    """Decodes images of one size into memory, without those that cannot be read.
 
     Args:
-        names: What to call each in messages.
-        items: string ``[N]``, what `read` takes: contents or paths.
+        names: Names of the images for messages.
+        items: string ``[N]``, arguments of `read`: contents or paths.
         read: From one item to uint8 ``[H, W, 3]``.
-        side: Height and width that they must all have.
+        side: Height and width that all must have.
 
     Returns:
-        Images uint8 ``[n, H, W, 3]`` and which of the names they are, int64 ``[n]``.
+        Images uint8 ``[n, H, W, 3]``, and their positions among the names, int64 ``[n]``.
 
     Raises:
         InputError: If more than 1% cannot be read.
@@ -76,7 +76,7 @@ def read_images(
 
     def read_checked(item: tf.Tensor) -> tf.Tensor:
         image = read(item)
-        tf.debugging.assert_equal(tf.shape(image)[:2], side, message=f"image is not {side}")
+        tf.debugging.assert_equal(tf.shape(image)[:2], side, message=f"image size must be {side}")
         return image
 
     for position, image in readable(names, items, read_checked):
@@ -86,13 +86,13 @@ def read_images(
 
 
 def readable(names: Sequence[str], items: tf.Tensor, read: Callable) -> Iterator[tuple[int, Any]]:
-    """What `read` gives for each item, in order, leaving out those on which it fails.
+    """Yields what `read` returns for each item, in order, skipping those on which it fails.
 
-    Those are named in one warning at the end, with their number.
+    One warning at the end counts and names those.
 
     Args:
-        names: What to call each item in messages.
-        items: A tensor with one row for each name.
+        names: Names of the items for messages.
+        items: A tensor with one row per name.
         read: A function of one item that TensorFlow can trace.
 
     Yields:
@@ -114,16 +114,16 @@ def readable(names: Sequence[str], items: tf.Tensor, read: Callable) -> Iterator
     listed += "; …" if len(failed) > _SHOWN else ""
     message = f"{len(failed):,} of {len(names):,} images cannot be read: {listed}"
     if len(failed) > MAX_UNREADABLE * len(names):
-        raise InputError(f"{message}. That is more than 1%: mend or remove them")
+        raise InputError(f"{message}. At most 1% may be left out; repair or remove them")
     warnings.warn(f"{message}. They are left out", stacklevel=2)
 
 
 def _cause(read: Callable, item: tf.Tensor) -> str:
-    """Why reading an item fails, in a few words."""
+    """A short reason why reading an item fails."""
     try:
         read(item)
     except (tf.errors.OpError, ValueError) as e:
-        # Without TensorFlow's "{{function_node …}}" before and "[Op:…]" after.
+        # Strip TensorFlow's "{{function_node …}}" prefix and "[Op:…]" suffix.
         first = str(e).strip().split("\n")[0]
         return re.sub(r"\{\{.*?\}\}|\[Op:.*", "", first).strip()[:120]
     return "unreadable at first, readable now"

@@ -1,4 +1,4 @@
-"""A user's own folder of images, in class folders or without labels."""
+"""A user's own folder of images, in class folders or unlabelled."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from keras_simsiam.data.dataset import Dataset
 from keras_simsiam.data.decoding import decode, read_images, readable
-from keras_simsiam.data.sources import ImageFiles
-from keras_simsiam.errors import InputError, NoSuchSplit
+from keras_simsiam.data.images import ImagesLike
+from keras_simsiam.data.in_files import ImageFiles
+from keras_simsiam.data.in_memory import MAX_IN_MEMORY
+from keras_simsiam.errors import InputError, NoSuchSplit, check_choice
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
-MAX_IN_MEMORY = 4 * 2**30
-"""Images of one size are held decoded up to this many bytes; beyond, they stay files."""
 
 _SPLIT_FOLDERS = {"train": ("train",), "validation": ("val", "validation", "test")}
 
 
-def read(
-    path: str, split: str
-) -> tuple[np.ndarray | ImageFiles, np.ndarray | None, tuple[str, ...]]:
+def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
     """Reads a split of a folder of images.
 
-    ``PATH/train/<class>/…`` and ``PATH/val/<class>/…`` are labelled images. A folder without
-    train/ is unlabelled training images, however deep they lie.
+    Images in ``PATH/train/<class>/…`` and ``PATH/val/<class>/…`` are labelled. In a folder without
+    train/, all images at any depth are unlabelled training images.
 
     Args:
         path: The folder.
         split: "train" or "validation" (the val, validation or test folder).
+        data_dir: Not used.
 
     Returns:
-        Images (uint8 ``[N, H, W, 3]`` where all have one size and fit in memory, else the
-        files), labels int64 ``[N]`` or None, class names.
+        Images in memory if all have one size and fit, else `ImageFiles`; with labels if they lie
+        in class folders.
 
     Raises:
         InputError: If there is no such folder, split or image, or more than 1% of the images
@@ -41,34 +41,36 @@ def read(
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():
         raise InputError(f"folder '{path}' does not exist")
-    if split not in _SPLIT_FOLDERS:
-        raise InputError(f"folder: has no split '{split}'; it has train and validation")
+    check_choice("split", split, _SPLIT_FOLDERS)
     found = [root / name for name in _SPLIT_FOLDERS[split] if (root / name).is_dir()]
     if not found and (
         split == "validation" or any((root / n).is_dir() for n in _SPLIT_FOLDERS["validation"])
     ):
         raise NoSuchSplit(
-            f"folder '{path}' has no {' or '.join(_SPLIT_FOLDERS[split])} folder in it"
+            f"folder '{path}' must contain a folder named {' or '.join(_SPLIT_FOLDERS[split])} "
+            f"to have a {split} split"
         )
     folder = found[0] if found else root
     files = sorted(f for f in folder.rglob("*") if _is_image(f))
     if not files:
         raise InputError(
-            f"folder '{folder}' holds no images; it needs files that end in {' '.join(EXTENSIONS)}"
+            f"folder '{folder}' must contain images, files ending in {' '.join(EXTENSIONS)}"
         )
     labels, classes = _labels(folder, files) if found else (None, ())
     images, kept = _images(files)
-    return images, None if labels is None else labels[kept], classes
+    return Dataset(images, None if labels is None else labels[kept], classes)
 
 
 def _is_image(file: pathlib.Path) -> bool:
-    """Whether its name says so; hidden files, such as macOS's "._a.jpg", are none."""
+    """Whether a file is named like an image and not hidden, as macOS's "._a.jpg" is."""
     named = file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
     return named and file.is_file()
 
 
-def _labels(folder: pathlib.Path, files: list[pathlib.Path]):
-    """The class folder of each file; none where a file lies in no class folder.
+def _labels(
+    folder: pathlib.Path, files: list[pathlib.Path]
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Labels by class folder; None if any file is in no class folder.
 
     The classes are those of the training folder, so that both splits number them alike.
     """
@@ -82,12 +84,12 @@ def _labels(folder: pathlib.Path, files: list[pathlib.Path]):
     unknown = sorted({p[0] for p in parts} - set(classes))
     if unknown:
         raise InputError(
-            f"folder '{folder}' has class '{unknown[0]}', which '{train}' does not have"
+            f"folder '{folder}' must have the classes of '{train}'; got class '{unknown[0]}'"
         )
     return np.array([index[p[0]] for p in parts]), classes
 
 
-def _images(files: list[pathlib.Path]) -> tuple[np.ndarray | ImageFiles, np.ndarray]:
+def _images(files: list[pathlib.Path]) -> tuple[ImagesLike, np.ndarray]:
     """The images, and the positions of the files that could be read."""
     names = [str(f) for f in files]
     shapes = dict(readable(names, tf.constant(names), _checked_shape))
@@ -102,11 +104,11 @@ def _images(files: list[pathlib.Path]) -> tuple[np.ndarray | ImageFiles, np.ndar
 
 
 def _checked_shape(name: tf.Tensor) -> tf.Tensor:
-    """Height and width, int32 ``[2]``, of an image that has been read to its end."""
+    """Height and width, int32 ``[2]``, of an image, read to its end."""
     contents = tf.io.read_file(name)
 
     def of_jpeg() -> tf.Tensor:
-        # An eighth of the size costs a fraction, and still fails where the file is cut short.
+        # Decoding at an eighth of the size costs a fraction, and still fails on a truncated file.
         with tf.control_dependencies([tf.io.decode_jpeg(contents, ratio=8)]):
             return tf.image.extract_jpeg_shape(contents)[:2]
 

@@ -1,6 +1,6 @@
-"""The embedded dataset: patches of the 18 photographs and textures that scikit-image bundles.
+"""The bundled dataset: patches of the 18 photographs and textures in scikit-image.
 
-Nothing is downloaded. scikit-image's documentation gives each picture's source and terms:
+Nothing is downloaded. Source and terms of each picture, from scikit-image's documentation:
 
 | class | picture | source and terms |
 |---|---|---|
@@ -31,7 +31,8 @@ import skimage.color
 import skimage.data
 from PIL import Image
 
-from keras_simsiam.errors import InputError
+from keras_simsiam.data.dataset import Dataset
+from keras_simsiam.errors import InputError, check_choice
 
 PHOTOS = {
     "astronaut": skimage.data.astronaut,
@@ -59,10 +60,22 @@ TRAIN_PART = 0.6  # of each photo's width, from the left
 PER_PHOTO = {"train": 300, "test": 60}
 
 
-def read(
-    split: str, per_photo: int | None = None, patch_size: int = 32
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Square patches of the photos; the label of a patch is the photo it comes from.
+def read(name: str, split: str, data_dir: str | None = None) -> Dataset:
+    """Reads a split: 300 patches of each photo for training, 60 for testing.
+
+    Args:
+        name: Not used.
+        split: "train" or "test"; "validation" is the test split.
+        data_dir: Not used.
+
+    Raises:
+        InputError: If the split is unknown.
+    """
+    return patches("test" if split == "validation" else split)
+
+
+def patches(split: str, per_photo: int | None = None, patch_size: int = 32) -> Dataset:
+    """Cuts square patches from the photos; the label of a patch is its photo.
 
     Photos are scaled to a short side of 256 pixels. Training patches lie in the left 60% of each
     photo and test patches in the right 40%, so no pixel is in both; patches of one split may
@@ -70,26 +83,24 @@ def read(
 
     Args:
         split: "train" or "test".
-        per_photo: Patches of each photo; 300 for training and 60 for testing where None.
+        per_photo: Patches of each photo; 300 for training and 60 for testing if None.
         patch_size: Side of a patch in pixels.
 
     Returns:
-        Images uint8 ``[N, patch_size, patch_size, 3]``, labels int64 ``[N]``, class names.
+        Images uint8 ``[N, patch_size, patch_size, 3]``, labels and class names.
 
     Raises:
-        InputError: If the split is unknown, or a size does not fit.
+        InputError: If the split is unknown, or a number is out of range.
     """
-    if split not in PER_PHOTO:
-        raise InputError(f"photo_patches has no split '{split}'; it has train and test")
+    check_choice("split", split, PER_PHOTO)
     per_photo = PER_PHOTO[split] if per_photo is None else per_photo
-    # The narrowest test part is that of a square photo.
+    # A square photo has the narrowest test part.
     largest = int(SHORT_SIDE * (1 - TRAIN_PART))
-    if not 1 <= patch_size <= largest or per_photo < 1:
-        raise InputError(
-            f"photo_patches cannot cut {per_photo} patches of {patch_size} pixels from a photo; "
-            f"it takes 1 or more, of 1 to {largest} pixels"
-        )
-    # RandomState's stream never changes between versions of NumPy.
+    if per_photo < 1:
+        raise InputError(f"per_photo must be at least 1; got {per_photo}")
+    if not 1 <= patch_size <= largest:
+        raise InputError(f"patch_size must be 1 to {largest} pixels; got {patch_size}")
+    # The stream of RandomState is the same in all versions of NumPy.
     random = np.random.RandomState({"train": 0, "test": 1}[split])
     images = [
         patch
@@ -97,11 +108,11 @@ def read(
         for patch in _patches(_part(_scaled(photo()), split), per_photo, patch_size, random)
     ]
     labels = np.repeat(np.arange(len(PHOTOS), dtype=np.int64), per_photo)
-    return np.stack(images), labels, tuple(PHOTOS)
+    return Dataset(np.stack(images), labels, tuple(PHOTOS))
 
 
 def _scaled(photo: np.ndarray) -> np.ndarray:
-    """RGB with a short side of 256 pixels."""
+    """Converts to RGB and scales to a short side of 256 pixels."""
     rgb = skimage.color.gray2rgb(photo) if photo.ndim == 2 else photo
     height, width = rgb.shape[:2]
     scale = SHORT_SIDE / min(height, width)

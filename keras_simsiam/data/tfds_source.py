@@ -1,4 +1,4 @@
-"""Any image dataset of TensorFlow Datasets, downloaded and kept by it."""
+"""Image datasets of TensorFlow Datasets, which downloads and stores them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
-from keras_simsiam.data.folder import MAX_IN_MEMORY
-from keras_simsiam.data.sources import ImageStream
+from keras_simsiam.data import tiny_imagenet  # noqa: F401  registers its builder
+from keras_simsiam.data.dataset import Dataset
+from keras_simsiam.data.in_memory import MAX_IN_MEMORY
+from keras_simsiam.data.in_records import SHUFFLE_BUFFER, ImageStream
 from keras_simsiam.errors import InputError, NoSuchSplit
 
 
-def read(
-    name: str, splits: tuple[str, ...], data_dir: str | None
-) -> tuple[np.ndarray | ImageStream, np.ndarray | None, tuple[str, ...]]:
-    """Reads one split of a dataset, downloading and preparing it where that is not done yet.
+def read(name: str, split: str, data_dir: str | None = None) -> Dataset:
+    """Reads a split of a dataset; downloads and prepares it first if needed.
 
     Args:
         name: Its name in TensorFlow Datasets, such as "cifar10" or "imagenette/160px-v2".
-        splits: Names that the split may have; the first that exists is read.
-        data_dir: Where TensorFlow Datasets keeps its data; its own default where None.
+        split: Its name in TensorFlow Datasets; without a split "validation", that is "test".
+        data_dir: Where TensorFlow Datasets keeps its data; its own default if None.
 
     Returns:
-        Images (uint8 ``[N, H, W, 3]`` where all have one size and fit in memory, else a stream),
-        labels int64 ``[N]`` or None, class names.
+        Images in memory if all have one size and fit, else an `ImageStream`; with labels if the
+        dataset has any.
 
     Raises:
         InputError: If the dataset is unknown, has no images or no such split, or cannot be
@@ -36,29 +36,30 @@ def read(
     """
     builder = _prepared(name, data_dir)
     info = builder.info
-    split = next((s for s in splits if s in info.splits), None)
-    if split is None:
+    names = ("validation", "test") if split == "validation" else (split,)
+    stored = next((n for n in names if n in info.splits), None)
+    if stored is None:
         raise NoSuchSplit(
-            f"dataset '{name}' has no split '{splits[0]}'; it has {', '.join(info.splits)}"
+            f"dataset '{name}' has no split '{split}'; it has {', '.join(info.splits)}"
         )
     image = _feature(builder, "image", tfds.features.Image)
     if image is None:
         raise InputError(
             f"dataset '{name}' has no images; its features are {', '.join(info.features)}"
         )
-    stream = _stream(builder, split)
+    stream = _stream(builder, stored)
     labels, classes = _labels(builder, stream)
     if None not in image.shape and np.prod(image.shape) * len(stream) <= MAX_IN_MEMORY:
         images = np.empty((len(stream), *image.shape[:2], 3), np.uint8)
         for i, array in enumerate(stream.dataset().as_numpy_iterator()):
             images[i] = array
-        return images, labels, classes
+        return Dataset(images, labels, classes)
     warnings.warn(
-        f"{name} is a stream of images of many sizes, or too large for memory: it is shuffled by "
-        "files and a buffer of 10,000 images, not perfectly",
+        f"{name} has images of many sizes or does not fit into memory: it is read as a stream and "
+        f"shuffled approximately, by files and a buffer of {SHUFFLE_BUFFER:,} images",
         stacklevel=2,
     )
-    return stream, labels, classes
+    return Dataset(stream, labels, classes)
 
 
 def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
@@ -69,23 +70,23 @@ def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     if builder.is_prepared():
         return builder
     try:
-        if builder.url_infos:  # else it makes its data itself
+        if builder.url_infos:  # else it generates its data
             _check_network()
         builder.download_and_prepare()
     except AssertionError as e:
-        # What TensorFlow Datasets raises for a dataset that has to be fetched by hand.
+        # TensorFlow Datasets raises it for a dataset that has to be downloaded by hand.
         raise InputError(f"dataset '{name}' cannot be prepared: {' '.join(str(e).split())}") from e
     except (OSError, tfds.download.DownloadError, NonMatchingChecksumError) as e:
-        # requests' errors, such as of a broken connection, are OSErrors.
+        # Errors of requests, such as a broken connection, are OSErrors.
         raise InputError(
-            f"dataset '{name}' cannot be downloaded ({_first_line(e)}); is there a network? "
-            "data_dir takes the place of one that is on the disk already"
+            f"dataset '{name}' cannot be downloaded ({_first_line(e)}); check the network, or set "
+            "data_dir to where the dataset is stored"
         ) from e
     return builder
 
 
 def _check_network() -> None:
-    """Fails at once where no host can be found; TensorFlow Datasets tries for three minutes."""
+    """Raises OSError at once without a network; TensorFlow Datasets retries for three minutes."""
     if not urllib.request.getproxies():
         socket.getaddrinfo("storage.googleapis.com", 443)
 
@@ -94,13 +95,13 @@ def _stream(builder: tfds.core.DatasetBuilder, split: str) -> ImageStream:
     info = builder.info.splits[split]
     if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
         raise InputError(
-            f"dataset '{builder.name}' is stored as {builder.info.file_format.value}; it must be "
-            "prepared as tfrecord"
+            f"dataset '{builder.name}' must be stored as tfrecord; "
+            f"got {builder.info.file_format.value}"
         )
 
     def decode(record: tf.Tensor) -> tf.Tensor:
         image = builder.info.features.deserialize_example(record)["image"]
-        image = tf.image.convert_image_dtype(image, tf.uint8)  # from 16 bits, where it has them
+        image = tf.image.convert_image_dtype(image, tf.uint8)  # it may have 16 bits
         return tf.image.grayscale_to_rgb(image) if image.shape[-1] == 1 else image[..., :3]
 
     return ImageStream([str(f) for f in info.filepaths], info.num_examples, decode)
@@ -109,7 +110,7 @@ def _stream(builder: tfds.core.DatasetBuilder, split: str) -> ImageStream:
 def _labels(
     builder: tfds.core.DatasetBuilder, stream: ImageStream
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Every label in the stored order, without decoding the images, and the class names."""
+    """Every label in the stored order, read without decoding the images, and the class names."""
     features, label = builder.info.features, _feature(builder, "label", tfds.features.ClassLabel)
     if label is None:
         return None, ()
@@ -123,12 +124,12 @@ def _labels(
         )
     )
     labels = np.concatenate(list(batches.as_numpy_iterator()))
-    # TensorFlow Datasets labels unlabelled images -1.
+    # In TensorFlow Datasets, unlabelled images have label -1.
     return (None if (labels < 0).all() else labels), tuple(label.names)
 
 
 def _feature(builder: tfds.core.DatasetBuilder, name: str, kind: type):
-    """The feature of that name; None where there is none, or one of another kind."""
+    """The feature of that name; None if there is none, or it is of another kind."""
     features = builder.info.features
     return features[name] if name in features and isinstance(features[name], kind) else None
 

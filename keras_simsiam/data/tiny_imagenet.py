@@ -1,7 +1,7 @@
 """Tiny ImageNet: 200 classes of ImageNet at 64×64 pixels (Stanford CS231n).
 
-`TinyImagenet` downloads and keeps it as a TensorFlow Datasets builder; `read` takes the same
-archive, a zip of its layout with fewer classes, or its extracted tree from the disk.
+`read` takes the official archive, a zip of the same layout with fewer classes, or an extracted
+folder. Without one, TensorFlow Datasets downloads and stores it with the builder `TinyImagenet`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from keras_simsiam.data.dataset import Dataset
 from keras_simsiam.data.decoding import decode, read_images
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import InputError, check_choice
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 SPLITS = ("train", "validation", "test")
@@ -24,17 +25,17 @@ _SIDE = (64, 64)
 
 
 class Archive:
-    """Tiny ImageNet on the disk, zipped or extracted, with all its classes or fewer.
+    """Tiny ImageNet on disk, zipped or extracted, with all of its classes or fewer.
 
     Attributes:
-        wnids: WordNet ids of the classes, in the order of wnids.txt; labels count these.
-        class_names: Their human names, each name once.
+        wnids: WordNet ids of the classes, in the order of wnids.txt; labels are indices into it.
+        class_names: Their human-readable names, all different.
 
     Args:
-        path: A zip, or a folder; wnids.txt may lie in a folder inside it.
+        path: A zip or a folder, with wnids.txt at the top or one folder below.
 
     Raises:
-        InputError: If there is nothing there, or something that is not Tiny ImageNet.
+        InputError: If there is no such path, or it is not Tiny ImageNet.
     """
 
     def __init__(self, path: str | pathlib.Path):
@@ -42,18 +43,18 @@ class Archive:
         for needed in ("wnids.txt", "val/val_annotations.txt", "train"):
             if not self._at(needed).exists():
                 raise InputError(
-                    f"{self._described} lacks {needed}, so it is not Tiny ImageNet: it must hold "
-                    "wnids.txt, train/ and val/ with val_annotations.txt"
+                    f"{self._described} must contain wnids.txt, train and val/val_annotations.txt; "
+                    f"it has no {needed}"
                 )
         self.wnids = self._at("wnids.txt").read_text().split()
         if not self.wnids:
-            raise InputError(f"{self._described}: wnids.txt names no class")
+            raise InputError(f"{self._described}: wnids.txt must name the classes; it is empty")
         self.class_names = self._read_names()
 
     def examples(self, split: str) -> list[tuple[str, int, object]]:
         """``(name, label, file)`` of each image of a split, in a fixed order.
 
-        The label is -1 in "test". A file has ``read_bytes()``.
+        Labels are -1 in "test". A file has ``read_bytes()``.
         """
         if split == "train":
             return [
@@ -68,8 +69,8 @@ class Archive:
             wrong = [row[:2] for row in rows if len(row) < 2 or row[1] not in labels]
             if wrong:
                 raise InputError(
-                    f"{self._described}: val_annotations.txt has {wrong[0]}, whose class is not "
-                    "in wnids.txt"
+                    f"{self._described}: each line of val_annotations.txt must have a class of "
+                    f"wnids.txt; got {wrong[0]}"
                 )
             return [(row[0], labels[row[1]], self._at(f"val/images/{row[0]}")) for row in rows]
         return [(file.name, -1, file) for file in _listed(self._at("test/images"))]
@@ -81,7 +82,7 @@ class Archive:
         return path
 
     def _read_names(self) -> tuple[str, ...]:
-        """The first word of each class, with its id where two classes share it."""
+        """The first word of each class, with its id if two classes share it."""
         words = {}
         if self._at("words.txt").exists():
             for line in self._at("words.txt").read_text().splitlines():
@@ -94,34 +95,38 @@ class Archive:
         )
 
 
-def read(
-    path: str | pathlib.Path, split: str
-) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+def read(name: str, split: str, data_dir: str | None = None) -> Dataset:
     """Reads a split into memory.
 
     Args:
-        path: See `Archive`.
+        name: Not used.
         split: "train", "validation" or "test".
+        data_dir: See `Archive`; if None, TensorFlow Datasets downloads and stores it.
 
     Returns:
-        Images uint8 ``[N, 64, 64, 3]``, labels int64 ``[N]`` (None for "test"), class names.
+        Images uint8 ``[N, 64, 64, 3]``, labels (None for "test") and class names.
 
     Raises:
-        InputError: If the path is no Tiny ImageNet, lacks the split, or more than 1% of its
-            images cannot be read.
+        InputError: If the path is not Tiny ImageNet, the split is unknown or empty, or more than
+            1% of its images cannot be read.
     """
-    archive = Archive(path)
+    if data_dir is None:
+        from keras_simsiam.data import tfds_source  # which imports this module
+
+        return tfds_source.read("tiny_imagenet", split)
+    check_choice("split", split, SPLITS)
+    archive = Archive(data_dir)
     examples = archive.examples(split)
     if not examples:
-        raise InputError(f"Tiny ImageNet at '{path}' has no {split} images")
+        raise InputError(f"data_dir '{data_dir}' must contain {split} images; it has none")
     names, labels, files = zip(*examples, strict=True)
     contents = tf.constant([_contents(file) for file in files])
     images, kept = read_images(names, contents, decode, _SIDE)
-    return images, None if split == "test" else np.array(labels)[kept], archive.class_names
+    return Dataset(images, None if split == "test" else np.array(labels)[kept], archive.class_names)
 
 
 class TinyImagenet(tfds.core.GeneratorBasedBuilder):
-    """Tiny ImageNet as TensorFlow Datasets keeps it."""
+    """Builds Tiny ImageNet for TensorFlow Datasets."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "The archive of CS231n."}
@@ -131,11 +136,11 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description="200 classes of ImageNet at 64x64 pixels: 500 training, 50 validation and "
-            "50 unlabelled test images a class.",
+            "50 unlabelled test images per class.",
             features=tfds.features.FeaturesDict(
                 {
                     "image": tfds.features.Image(shape=(*_SIDE, 3), encoding_format="jpeg"),
-                    # The names are known once the archive is there; see _split_generators.
+                    # The names are read from the archive; see _split_generators.
                     "label": tfds.features.ClassLabel(),
                     "file": tfds.features.Text(),
                 }
@@ -155,23 +160,24 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
 
 
 def _open(path: pathlib.Path):
-    """The folder that holds wnids.txt, in a zip or on the disk, and what to call it."""
+    """The folder that contains wnids.txt, in a zip or on disk, and its name for messages."""
     if not path.exists():
         raise InputError(
-            f"data_dir '{path}' does not exist; give tiny-imagenet-200.zip or its extracted folder"
+            f"data_dir must be tiny-imagenet-200.zip or its extracted folder; '{path}' does not "
+            "exist"
         )
     described = f"data_dir '{path}'"
     if path.is_dir():
         root = path
         if not any(path.iterdir()):
-            raise InputError(f"{described} is empty; give Tiny ImageNet's zip or extracted folder")
+            raise InputError(f"data_dir must be Tiny ImageNet's zip or folder; '{path}' is empty")
     else:
         try:
             root = zipfile.Path(zipfile.ZipFile(path))
         except (zipfile.BadZipFile, OSError) as e:
             raise InputError(
-                f"{described} is no readable zip ({e}); is the download complete? The official "
-                "tiny-imagenet-200.zip has 248,100,043 bytes"
+                f"{described} is not a readable zip ({e}). If it is the official "
+                "tiny-imagenet-200.zip, check that it has all of its 248,100,043 bytes"
             ) from e
     if (root / "wnids.txt").exists():
         return root, described
@@ -180,14 +186,14 @@ def _open(path: pathlib.Path):
 
 
 def _listed(folder) -> list:
-    """The files of a folder by name; none where there is no folder."""
+    """The files of a folder, sorted by name; none if there is no such folder."""
     if not folder.exists():
         return []
     return sorted((f for f in folder.iterdir() if f.is_file()), key=lambda f: f.name)
 
 
 def _contents(file) -> bytes:
-    """The bytes of a file; none, which no decoder takes, where it is missing or damaged."""
+    """The bytes of a file; empty, so that decoding fails, if it is missing or damaged."""
     try:
         return file.read_bytes()
     except (OSError, KeyError, zipfile.BadZipFile):

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from keras_simsiam import augment
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD, Augmentation
-from keras_simsiam.data import Images, preprocess, side_of, whole_images
+from keras_simsiam.data import ImagesLike, as_images
+from keras_simsiam.preprocessing import Preprocessing
 
 Encoder = Callable[[tf.Tensor], tf.Tensor]
 """From uint8 images ``[B, size, size, 3]`` to float32 features ``[B, D]``."""
@@ -19,7 +20,7 @@ Encoder = Callable[[tf.Tensor], tf.Tensor]
 RAW_PIXELS_SIDE = 32
 
 
-def extract(encoder: Encoder, images: Images, size: int) -> np.ndarray:
+def extract(encoder: Encoder, images: ImagesLike, size: int) -> np.ndarray:
     """Features of every image, in order.
 
     Args:
@@ -30,11 +31,11 @@ def extract(encoder: Encoder, images: Images, size: int) -> np.ndarray:
     Returns:
         float32 ``[N, D]``.
     """
-    return np.concatenate([np.asarray(encoder(batch)) for batch in whole_images(images, size)])
+    return np.concatenate([np.asarray(encoder(batch)) for batch in as_images(images).whole(size)])
 
 
 def augmented_features(
-    encoder: Encoder, images: Images, size: int, seed: int = 0
+    encoder: Encoder, images: ImagesLike, size: int, seed: int = 0
 ) -> Callable[[int], np.ndarray]:
     """Features of images cropped and flipped at random, as in the paper's linear probe.
 
@@ -59,7 +60,7 @@ def augmented_features(
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
     )
-    source = side_of(images, default=round(size * 256 / 224))
+    source = as_images(images).side(default=round(size * 256 / 224))
 
     @tf.function
     def view(batch: tf.Tensor, first: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
@@ -71,7 +72,7 @@ def augmented_features(
 
     def of_epoch(epoch: int) -> np.ndarray:
         features, done = [], 0
-        for batch in whole_images(images, source):
+        for batch in as_images(images).whole(source):
             places = (tf.constant(v, tf.int64) for v in (done, epoch))
             features.append(np.asarray(encoder(view(batch, *places))))
             done += len(batch)
@@ -94,10 +95,11 @@ def model_encoder(
         mean: Of each channel, in [0, 1], as in its training.
         std: Of each channel.
     """
+    preprocessing = Preprocessing(size, mean, std)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
     def encode(images: tf.Tensor) -> tf.Tensor:
-        features = model(preprocess(images, size, mean, std), training=False)
+        features = model(preprocessing(images), training=False)
         return tf.cast(features, tf.float32)
 
     return encode
@@ -112,5 +114,5 @@ def raw_pixels(images: tf.Tensor) -> tf.Tensor:
     Returns:
         float32 ``[B, 3072]``, normalised channel by channel.
     """
-    pixels = preprocess(images, RAW_PIXELS_SIDE, IMAGENET_MEAN, IMAGENET_STD)
+    pixels = Preprocessing(RAW_PIXELS_SIDE)(images)
     return tf.reshape(pixels, [tf.shape(images)[0], -1])

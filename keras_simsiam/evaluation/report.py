@@ -152,9 +152,9 @@ class Evaluation:
         similarity = tf.matmul(queries, bank, transpose_b=True)
         found = tf.math.top_k(similarity, min(_NEIGHBOURS, len(self.bank))).indices.numpy()
         same = self.train.labels[found] == self.test.labels[asked][:, None]
-        pictures = data.pick(self.train.images, found.ravel(), SHOWN_SIDE)
+        pictures = data.as_images(self.train.images).pick(found.ravel(), SHOWN_SIDE)
         plots.neighbours(
-            data.pick(self.test.images, asked, SHOWN_SIDE),
+            data.as_images(self.test.images).pick(asked, SHOWN_SIDE),
             pictures.reshape(*found.shape, *pictures.shape[1:]),
             same,
             path,
@@ -165,7 +165,7 @@ class Evaluation:
         count = min(_MAPPED, len(self.queries))
         rows = np.sort(generator.choice(len(self.queries), count, replace=False))
         features, labels = self.queries[rows], self.test.labels[rows]
-        pictures = data.pick(self.test.images, rows, SHOWN_SIDE)
+        pictures = data.as_images(self.test.images).pick(rows, SHOWN_SIDE)
         projector.write(folder / "projector", features, labels, self.test.class_names, pictures)
         if count < 5:
             return  # too few for a map

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_simsiam import _compat
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
-from keras_simsiam.data import Images, side_of
+from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.errors import TrainingDiverged
 from keras_simsiam.evaluation import KNNAccuracy, extract, knn_accuracy, model_encoder
 
@@ -47,9 +47,9 @@ class KNNMonitor(keras.callbacks.Callback):
 
     def __init__(
         self,
-        bank: Images,
+        bank: ImagesLike,
         bank_labels: np.ndarray,
-        queries: Images,
+        queries: ImagesLike,
         query_labels: np.ndarray,
         every: int = 1,
         k: int = 200,
@@ -66,7 +66,7 @@ class KNNMonitor(keras.callbacks.Callback):
         self.every = every
         self.k = min(k, len(bank))
         self.temperature = temperature
-        self.image_size = image_size or side_of(bank)
+        self.image_size = image_size or as_images(bank).side()
         self.normalization = (mean, std)
         self.latest: KNNAccuracy | None = None
 

@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
-from keras_simsiam.data import Images, preprocess, sample, side_of, whole_images
+from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.evaluation.collapse import effective_rank, singular_values
 from keras_simsiam.models.objectives import z_std
+from keras_simsiam.preprocessing import Preprocessing
 
 
 class CollapseMonitor(keras.callbacks.Callback):
@@ -48,7 +49,7 @@ class CollapseMonitor(keras.callbacks.Callback):
 
     def __init__(
         self,
-        images: Images,
+        images: ImagesLike,
         samples: int = 1024,
         stop: bool = False,
         least_std: float = 0.1,
@@ -66,16 +67,18 @@ class CollapseMonitor(keras.callbacks.Callback):
         self.collapse: str | None = None
         self.collapsed = False
         self.spectra: dict[str, np.ndarray] = {}
-        size = image_size or side_of(images)
+        images = as_images(images)
+        size = image_size or images.side()
         # Small enough to keep, so that no epoch decodes them again.
-        self._images = np.concatenate([*whole_images(sample(images, samples), size)])
+        self._images = np.concatenate([*images.sample(samples).whole(size)])
 
     def measure(self) -> dict[str, float]:
         """What it logs, of the model as it is now."""
         parts = {"backbone": [], "projector": []}
         size = self._images.shape[1]
-        for batch in whole_images(self._images, size):
-            x = preprocess(batch, size, *self.normalization)
+        preprocessing = Preprocessing(size, *self.normalization)
+        for batch in as_images(self._images).whole(size):
+            x = preprocessing(batch)
             h = self.model.backbone(x, training=False)
             parts["backbone"].append(h)
             parts["projector"].append(self.model.projector(h, training=False))

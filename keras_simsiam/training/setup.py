@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_simsiam import config, data
+from keras_simsiam import config, data, datasets
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError, NoSuchSplit
 from keras_simsiam.evaluation import RAW_PIXELS_SIDE, raw_pixels
@@ -34,7 +34,7 @@ class Inputs:
         description: The dataset and its sizes, for people.
     """
 
-    images: data.Images
+    images: data.ImagesLike
     monitor: KNNMonitor | None
     size: int
     batch_size: int
@@ -59,14 +59,14 @@ def load_inputs(run: Run) -> Inputs:
         InputError: If they cannot be had, or do not fit the run.
     """
     d, e, t = run.data, run.evaluation, run.training
-    pretraining = data.pretraining_split(d.dataset)
+    pretraining = datasets.find(d.dataset)[0].pretraining
     train = data.load(d.dataset, pretraining, d.data_dir)
     if t.batch_size > len(train.images):
         raise InputError(
             f"batch_size {t.batch_size} is larger than the dataset, which has "
             f"{len(train.images):,} training images"
         )
-    size = d.image_size or data.side_of(train.images)
+    size = d.image_size or data.as_images(train.images).side()
     bank = train if pretraining == "train" else data.load(d.dataset, "train", d.data_dir)
     test = _test_images(d.dataset, d.data_dir) if bank.labels is not None else None
     monitor = None

@@ -1,4 +1,4 @@
-"""The embedded dataset: what is in it, and that nothing of the test half is trained on."""
+"""The bundled dataset: what is in it, and that the splits share no pixel."""
 
 import numpy as np
 import pytest
@@ -43,8 +43,8 @@ def test_the_same_patches_every_time():
 
 
 def test_no_pixel_is_in_both_splits(numbered_photos):
-    train, _, _ = photo_patches.read("train", per_photo=500)
-    test, _, _ = photo_patches.read("test", per_photo=500)
+    train, _, _ = photo_patches.patches("train", per_photo=500)
+    test, _, _ = photo_patches.patches("test", per_photo=500)
     assert columns(train).max() < 0.6 * 600 <= columns(test).min()
     # Patches reach every part of their side.
     assert columns(train).min() == 0
@@ -53,7 +53,7 @@ def test_no_pixel_is_in_both_splits(numbered_photos):
 
 
 def test_label_is_the_photo_that_the_patch_was_cut_from(numbered_photos):
-    images, labels, names = photo_patches.read("test", per_photo=7, patch_size=20)
+    images, labels, names = photo_patches.patches("test", per_photo=7, patch_size=20)
     assert names == ("first", "second")
     assert images.shape == (14, 20, 20, 3)
     assert (images[..., 2] == labels[:, None, None] + 1).all()
@@ -68,11 +68,11 @@ def test_photos_are_scaled_to_a_short_side_of_256(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"split": "dev"}, "'dev'"),
-        ({"split": "test", "per_photo": 0}, "0 patches"),
-        ({"split": "test", "patch_size": 103}, "103 pixels"),
+        ({"split": "dev"}, "split must be one of train, test; got 'dev'"),
+        ({"split": "test", "per_photo": 0}, "per_photo must be at least 1; got 0"),
+        ({"split": "test", "patch_size": 103}, "patch_size must be 1 to 102 pixels; got 103"),
     ],
 )
-def test_what_cannot_be_cut_is_named(arguments, named):
+def test_invalid_arguments_are_named(arguments, named):
     with pytest.raises(InputError, match=named):
-        photo_patches.read(**arguments)
+        photo_patches.patches(**arguments)

@@ -1,4 +1,4 @@
-"""TensorFlow Datasets, on builders that make their data themselves."""
+"""TensorFlow Datasets, with builders that generate their data."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from helpers import LocalOneSize
 
 from keras_simsiam import Augmentation, InputError, load, views
-from keras_simsiam.data import ImageStream, sample
+from keras_simsiam.data import ImageStream
 
 
 class LocalGray16(LocalOneSize):
@@ -17,7 +17,7 @@ class LocalGray16(LocalOneSize):
 
 
 class LocalUnlabelled(LocalOneSize):
-    """What STL-10's unlabelled split looks like."""
+    """Like the unlabelled split of STL-10."""
 
     def _generate_examples(self, count):
         for i, example in super()._generate_examples(count):
@@ -93,7 +93,7 @@ def stream(data_dir):
 
 
 def colors(batches, steps):
-    """Of each image of each batch; every image has one colour and only the crop is random."""
+    """The colour of each image of each batch; every image has one, and only the crop is random."""
     none = Augmentation.preset("none")
     return [
         np.rint((x1.numpy()[:, 4, 4, 0] * none.std[0] + none.mean[0]) * 25.5).astype(int).tolist()
@@ -120,7 +120,7 @@ def test_order_of_a_stream_hangs_on_its_own_seed_alone(stream):
 
 def test_a_sample_of_a_stream_is_spread_over_it(stream):
     whole = [image[0, 0, 0] for image in stream.dataset().as_numpy_iterator()]
-    some = sample(stream, 4)
+    some = stream.sample(4)
     assert len(some) == 5
     assert [image[0, 0, 0] for image in some.dataset().as_numpy_iterator()] == whole[::2]
 

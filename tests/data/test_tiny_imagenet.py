@@ -1,4 +1,4 @@
-"""Tiny ImageNet from the disk and through TensorFlow Datasets."""
+"""Tiny ImageNet from disk and through TensorFlow Datasets."""
 
 import pathlib
 import shutil
@@ -84,8 +84,12 @@ def test_zip_of_fewer_classes_without_a_top_folder(tiny_imagenet_tree, tmp_path)
     assert len(load("tiny_imagenet", "validation", path).images) == 8
 
 
+def no_network(*_):
+    raise OSError("Name or service not known")
+
+
 def damage(tree, case, tmp_path):
-    """A path that is no Tiny ImageNet, and what the error must name."""
+    """A path that is not Tiny ImageNet, and what the error must name."""
     if case == "missing":
         return tmp_path / "nowhere", "nowhere"
     if case == "empty folder":
@@ -103,7 +107,7 @@ def damage(tree, case, tmp_path):
     if case == "no training images":
         shutil.rmtree(tree / "train")
         (tree / "train").mkdir()
-        return tree, "no train images"
+        return tree, "must contain train images"
     if case == "unknown class":
         with (tree / "val/val_annotations.txt").open("a") as file:
             file.write("val_0.JPEG\tn99\t0\t0\t63\t63\n")
@@ -125,12 +129,37 @@ def damage(tree, case, tmp_path):
         "unknown class",
     ],
 )
-def test_what_is_no_tiny_imagenet_is_refused_by_name(case, tiny_imagenet_tree, tmp_path):
+def test_what_is_not_tiny_imagenet_is_refused_by_name(case, tiny_imagenet_tree, tmp_path):
     path, named = damage(tiny_imagenet_tree, case, tmp_path)
     split = "validation" if case == "unknown class" else "train"
     with pytest.raises(InputError, match=named) as caught:
         load("tiny_imagenet", split, str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_split_is_named(tiny_imagenet_tree):
+    message = "split must be one of train, validation, test; got 'dev'"
+    with pytest.raises(InputError, match=message):
+        load("tiny_imagenet", "dev", str(tiny_imagenet_tree))
+
+
+def test_it_is_a_dataset_of_tensorflow_datasets(tmp_path, monkeypatch):
+    """Under its own name and with the prefix, whichever module was imported before."""
+    builders = []
+
+    def builder(name, data_dir):
+        builders.append(name)
+        return make(name, data_dir=data_dir)
+
+    make = tfds.builder
+    monkeypatch.setattr(tfds, "builder", builder)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    for name in ("tiny_imagenet", "tfds:tiny_imagenet"):
+        with pytest.raises(InputError, match="'tiny_imagenet' cannot be downloaded"):
+            load(name, "train")
+    assert builders == ["tiny_imagenet"] * 2
 
 
 def test_a_damaged_image_is_named_and_left_out(tiny_imagenet_tree):

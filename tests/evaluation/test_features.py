@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
-from keras_simsiam.data import whole_images
+from keras_simsiam.data import as_images
 from keras_simsiam.evaluation import (
     RAW_PIXELS_SIDE,
     augmented_features,
@@ -57,7 +57,7 @@ def test_evaluations_hold_no_copy_of_the_images():
     extract(encoder, images[:512], 32)
     before = psutil.Process().memory_info().rss
     for _ in range(4):
-        for batch in whole_images(images, 32):
+        for batch in as_images(images).whole(32):
             encoder(batch)
     assert psutil.Process().memory_info().rss - before < images.nbytes
 

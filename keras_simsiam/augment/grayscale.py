@@ -1,0 +1,48 @@
+"""Random grayscale, torchvision's RandomGrayscale."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import tensorflow as tf
+
+from keras_simsiam.augment.operation import Operation
+from keras_simsiam.augment.planes import compiled, luma
+
+
+class Grayscale(Operation):
+    """Some of the images become gray.
+
+    Parameters:
+        where: bool ``[B]``, which.
+    """
+
+    name = "grayscale"
+    numbers: ClassVar = {"grayscale": 1}
+
+    def occurs(self, augmentation):
+        """With a probability above 0."""
+        return augmentation.grayscale_probability > 0
+
+    def draw(self, augmentation, numbers, height, width):
+        """Draws which images become gray."""
+        return {"where": numbers["grayscale"][:, 0] < augmentation.grayscale_probability}
+
+    def apply(self, augmentation, planes, parameters, size):
+        """Makes them gray."""
+        return grayscale(planes, parameters["where"])
+
+
+@compiled
+def grayscale(planes: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """Sets all three channels to the gray value of the pixel, for some of the images.
+
+    Args:
+        planes: float32 ``[B, 3, H, W]``.
+        where: bool ``[B]``, which images become gray.
+
+    Returns:
+        float32 ``[B, 3, H, W]``.
+    """
+    gray = luma(tf.unstack(planes, axis=1))[:, None]
+    return tf.where(where[:, None, None, None], gray, planes)

@@ -1,0 +1,46 @@
+"""Planes, the layout of images on which all operations work: float32 ``[B, 3, H, W]`` in [0, 1].
+
+Channels come first so that neighbours in memory get the same arithmetic, whatever the operation.
+
+Every pixel function of this package works on a whole batch, with parameters of its own for each
+image. Shapes are static, and XLA compiles each function separately, on the host inside `tf.data`
+as on an accelerator. Compiled as one they are slower: XLA's compiler for CPUs then recomputes a
+pixel for each later operation that reads it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
+"""Decorator of pixel functions."""
+
+_LUMA = (0.2989, 0.587, 0.114)  # torchvision's rgb_to_grayscale
+
+
+@compiled
+def to_planes(images: tf.Tensor) -> tf.Tensor:
+    """Converts uint8 images ``[B, H, W, 3]`` to planes."""
+    return tf.transpose(tf.cast(images, tf.float32) / 255.0, [0, 3, 1, 2])
+
+
+@compiled
+def to_images(planes: tf.Tensor) -> tf.Tensor:
+    """Transposes planes to ``[B, H, W, 3]``; values are unchanged."""
+    return tf.transpose(planes, [0, 2, 3, 1])
+
+
+@compiled
+def normalize(planes: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> tf.Tensor:
+    """Subtracts the mean of each channel and divides by its standard deviation."""
+    mean, std = (tf.reshape(tf.constant(v, tf.float32), [1, 3, 1, 1]) for v in (mean, std))
+    return (planes - mean) / std
+
+
+def luma(channels: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The gray value of red, green and blue, weighted as in torchvision."""
+    red, green, blue = channels
+    return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue

@@ -1,0 +1,219 @@
+"""From images to views: the list of operations, their random numbers, and running them.
+
+The distributions are those of torchvision's transforms, which the authors used (paper, Section 4
+and Appendix D).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from keras_simsiam.augment.blur import Blur
+from keras_simsiam.augment.color_jitter import ColorJitter
+from keras_simsiam.augment.crop import Crop, crop_image
+from keras_simsiam.augment.grayscale import Grayscale
+from keras_simsiam.augment.operation import Operation, Parameters
+from keras_simsiam.augment.planes import normalize, to_images, to_planes
+from keras_simsiam.config import Augmentation
+from keras_simsiam.errors import InputError
+
+OPERATIONS: tuple[Operation, ...] = (
+    Crop(),  # stays first: images of many sizes are cropped before they are batched
+    ColorJitter(),
+    Grayscale(),
+    Blur(),
+)
+"""What is done to an image, in this order."""
+
+_FIRST_BLOCK: tuple[Operation, ...] = (Crop(), ColorJitter(), Grayscale(), Blur())
+"""The operations that share one block of random numbers, in this order: never change it, or all
+views of every seed change. Any other operation draws a block of its own, under its name."""
+
+
+def uniforms(seed: int, epochs: tf.Tensor, examples: tf.Tensor, views: int = 2) -> tf.Tensor:
+    """Draws random numbers for the views of each example, a function of its arguments alone.
+
+    Args:
+        seed: The run's seed, 0 ≤ seed < 2**31.
+        epochs: int64 ``[B]``.
+        examples: int64 ``[B]``, which example of the dataset.
+        views: Views per example; the first ones do not depend on how many there are.
+
+    Returns:
+        float32 ``[views, B, n]`` in [0, 1): view, example, number.
+    """
+
+    def of_example(key: tf.Tensor) -> tf.Tensor:
+        width = sum(map(_width, _FIRST_BLOCK))
+        blocks = [tf.random.stateless_uniform([views, width], key, alg="philox")]
+        for operation in _own_blocks():
+            number = tf.constant(zlib.crc32(operation.name.encode()), tf.int64)
+            own = tf.random.experimental.stateless_fold_in(key, number, alg="philox")
+            shape = [views, _width(operation)]
+            blocks.append(tf.random.stateless_uniform(shape, own, alg="philox"))
+        return tf.concat(blocks, axis=1)
+
+    keys = tf.stack([epochs + (seed << 32), examples], axis=1)
+    numbers = tf.map_fn(of_example, keys, fn_output_signature=tf.float32)
+    return tf.transpose(numbers, [1, 0, 2])
+
+
+def draw(
+    augmentation: Augmentation,
+    numbers: tf.Tensor,
+    height: tf.Tensor | float | None = None,
+    width: tf.Tensor | float | None = None,
+) -> Parameters:
+    """Turns uniform numbers into the parameters of one view of each image.
+
+    Args:
+        augmentation: The distributions.
+        numbers: float32 ``[B, n]``, one view's part of `uniforms`.
+        height: Height of the source images in pixels, a number or float32 ``[B]``; None if they
+            are crops already.
+        width: Their width.
+
+    Returns:
+        ``{operation: {parameter: tensor [B, ...]}}`` for the operations that can occur.
+    """
+    split = _split(numbers)
+    return {
+        operation.name: operation.draw(augmentation, split[operation.name], height, width)
+        for operation in OPERATIONS
+        if operation.occurs(augmentation)
+    }
+
+
+def apply(
+    augmentation: Augmentation, images: tf.Tensor, parameters: Parameters, size: int
+) -> tf.Tensor:
+    """Makes one view of each image.
+
+    Args:
+        augmentation: The distributions, for their limits, and the normalisation.
+        images: uint8 ``[B, H, W, 3]``; crops of `size` pixels a side if the parameters were drawn
+            for crops.
+        parameters: What to do to each image, from `draw`.
+        size: Side of the views in pixels.
+
+    Returns:
+        float32 ``[B, size, size, 3]``, normalised.
+    """
+    planes = to_planes(images)
+    for operation in OPERATIONS:
+        if operation.name in parameters:
+            planes = operation.apply(augmentation, planes, parameters[operation.name], size)
+    return to_images(normalize(planes, augmentation.mean, augmentation.std))
+
+
+def make_views(
+    augmentation: Augmentation | Sequence[Augmentation],
+    batch: dict,
+    size: int,
+    at_once: int | None = None,
+) -> tuple[tf.Tensor, ...]:
+    """Makes all views of a batch, on whatever device this runs.
+
+    Args:
+        augmentation: One for all views, or one per view.
+        batch: ``parameters``, those of each view from `draw`, and either ``images``, the uint8
+            images that all views are made from, or ``crops``, one batch of crops per view.
+        size: Side of the views in pixels.
+        at_once: The most images to process at once; all if None. A CPU is fastest with as many
+            as fit into its cache.
+
+    Returns:
+        x1, x2 and so on, float32 ``[B, size, size, 3]``.
+    """
+    parameters = batch["parameters"]
+    augmentations = per_view(augmentation, len(parameters))
+    sources = batch.get("crops") or (batch["images"],) * len(parameters)
+    count = sources[0].shape[0]
+    parts = next(
+        n for n in range(1, count + 1) if count % n == 0 and count <= n * (at_once or count)
+    )
+
+    def make(part: tuple[tuple, tuple]) -> tuple[tf.Tensor, ...]:
+        return tuple(
+            apply(a, images, drawn, size)
+            for a, images, drawn in zip(augmentations, *part, strict=True)
+        )
+
+    if parts == 1:
+        return make((sources, parameters))
+    made = tf.map_fn(
+        make,
+        tf.nest.map_structure(
+            lambda t: tf.reshape(t, [parts, count // parts, *t.shape[1:]]), (sources, parameters)
+        ),
+        fn_output_signature=(tf.float32,) * len(parameters),
+    )
+    return tuple(tf.reshape(view, [count, size, size, 3]) for view in made)
+
+
+def crops(
+    augmentations: Sequence[Augmentation], image: tf.Tensor, numbers: tf.Tensor, size: int
+) -> tuple[tf.Tensor, ...]:
+    """Crops one image of any size for each of its views, unmirrored.
+
+    Args:
+        augmentations: One per view.
+        image: uint8 ``[H, W, 3]``.
+        numbers: float32 ``[views, n]``, its part of `uniforms`.
+        size: Side of the views in pixels.
+
+    Returns:
+        For each view, uint8 ``[size, size, 3]``.
+    """
+    height, width = (tf.cast(v, tf.float32) for v in tf.unstack(tf.shape(image)[:2]))
+    split = _split(numbers)[Crop.name]
+    boxes = {
+        a: tf.cast(Crop().draw(a, split, height, width)["box"], tf.int32)
+        for a in dict.fromkeys(augmentations)
+    }
+    return tuple(crop_image(image, boxes[a][i], size) for i, a in enumerate(augmentations))
+
+
+def per_view(
+    augmentation: Augmentation | Sequence[Augmentation], views: int
+) -> tuple[Augmentation, ...]:
+    """The augmentation of each view, given one for all or one per view.
+
+    Raises:
+        InputError: If there are neither one nor as many as views.
+    """
+    if isinstance(augmentation, Augmentation):
+        return (augmentation,) * views
+    if len(augmentation) != views:
+        raise InputError(
+            f"augmentation must be one Augmentation, or one for each of {views} views; "
+            f"got {len(augmentation)}"
+        )
+    return tuple(augmentation)
+
+
+def _own_blocks() -> list[Operation]:
+    """The operations that draw under a key of their own."""
+    shared = {operation.name for operation in _FIRST_BLOCK}
+    return [operation for operation in OPERATIONS if operation.name not in shared]
+
+
+def _width(operation: Operation) -> int:
+    return sum(operation.numbers.values())
+
+
+def _split(numbers: tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
+    """Numbers ``[B, n]`` by operation and name, ``[B, count]`` each."""
+    layout = [
+        (operation.name, name, count)
+        for operation in (*_FIRST_BLOCK, *_own_blocks())
+        for name, count in operation.numbers.items()
+    ]
+    parts = tf.split(numbers, [count for *_, count in layout], axis=1)
+    split: dict[str, dict[str, tf.Tensor]] = {}
+    for (operation, name, _), part in zip(layout, parts, strict=True):
+        split.setdefault(operation, {})[name] = part
+    return split

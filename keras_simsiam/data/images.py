@@ -1,0 +1,87 @@
+"""One interface for images in memory, in files and in records."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from keras_simsiam.data.plan import Plan
+from keras_simsiam.preprocessing import resize_square
+
+
+class Images(abc.ABC):
+    """A fixed sequence of images, of one size or of many, wherever they are stored."""
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @abc.abstractmethod
+    def every(self, step: int) -> Images:
+        """The images at positions 0, step, 2 step and so on."""
+
+    @abc.abstractmethod
+    def dataset(self) -> tf.data.Dataset:
+        """Every image in order, uint8 ``[H, W, 3]``."""
+
+    @abc.abstractmethod
+    def pick(self, positions: np.ndarray, size: int) -> np.ndarray:
+        """Some of the images, in any order, repeated or not.
+
+        Args:
+            positions: int ``[n]``.
+            size: Side of the result in pixels, see `keras_simsiam.preprocessing.resize_square`.
+
+        Returns:
+            uint8 ``[n, size, size, 3]``.
+        """
+
+    @abc.abstractmethod
+    def batches(self, plan: Plan) -> tf.data.Dataset:
+        """The batches of a plan, from its first step on, without end.
+
+        Returns:
+            ``(step, batch)``, with a batch as for `keras_simsiam.augment.make_views`.
+        """
+
+    @abc.abstractmethod
+    def check_sendable(self) -> None:
+        """Raises InputError if the workers of a tf.data service cannot read the images."""
+
+    def side(self, default: int = 224) -> int:
+        """Side in pixels of views and whole images unless one is given.
+
+        Args:
+            default: What it is if the images have many sizes.
+        """
+        return default
+
+    def sample(self, count: int) -> Images:
+        """About `count` images at even distances, so that sorted classes are all represented."""
+        return self.every(max(1, len(self) // count))
+
+    def whole(self, size: int, batch_size: int = 256) -> Iterator[tf.Tensor]:
+        """Batches of every image once, in order, for evaluation.
+
+        Args:
+            size: Side of the result in pixels, see `keras_simsiam.preprocessing.resize_square`.
+            batch_size: Images per batch; the last may have fewer.
+
+        Yields:
+            uint8 ``[B, size, size, 3]``.
+        """
+        each = self.dataset().map(lambda image: square(image, size), tf.data.AUTOTUNE)
+        yield from each.batch(batch_size).prefetch(2)
+
+
+ImagesLike = np.ndarray | Images
+"""What `keras_simsiam.data.as_images` takes: a uint8 array ``[N, H, W, 3]``, or any `Images`."""
+
+
+def square(images: tf.Tensor, size: int) -> tf.Tensor:
+    """`resize_square` of uint8, rounded to uint8; images of that size are returned as they are."""
+    if images.shape[-3:-1] == (size, size):
+        return images
+    return tf.cast(tf.round(resize_square(images, size)), tf.uint8)

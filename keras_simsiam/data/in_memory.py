@@ -1,0 +1,113 @@
+"""Images in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from keras_simsiam.data.images import Images, ImagesLike, square
+from keras_simsiam.data.plan import Plan, shuffled
+from keras_simsiam.errors import InputError
+
+MAX_IN_MEMORY = 4 * 2**30
+"""Datasets of one size are decoded into memory up to this many bytes."""
+
+_SENDABLE = int(1.9 * 2**30)  # protobuf's limit is 2 GiB
+
+
+@dataclass(frozen=True, eq=False)
+class ImageArray(Images):
+    """Images of one size in memory.
+
+    Attributes:
+        array: uint8 ``[N, H, W, 3]``.
+    """
+
+    array: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def side(self, default: int = 224) -> int:
+        """The shorter side of the images."""
+        return min(self.array.shape[1:3])
+
+    def every(self, step: int) -> ImageArray:
+        """A view into the same memory."""
+        return ImageArray(self.array[::step])
+
+    def dataset(self) -> tf.data.Dataset:
+        """Every image in order; TensorFlow keeps a copy of them for good."""
+        return tf.data.Dataset.from_tensor_slices(self.array)
+
+    def whole(self, size: int, batch_size: int = 256) -> Iterator[tf.Tensor]:
+        """Slices of the array, resized if needed."""
+        # No tf.data here: the functions of a pipeline, and the images in them, are never freed.
+        for start in range(0, len(self), batch_size):
+            yield square(tf.constant(self.array[start : start + batch_size]), size)
+
+    def pick(self, positions: np.ndarray, size: int) -> np.ndarray:
+        """Gathers from the array."""
+        return square(tf.constant(self.array[positions]), size).numpy()
+
+    def batches(self, plan: Plan) -> tf.data.Dataset:
+        """Gathers each batch from one copy of the array."""
+        held = tf.constant(self.array) if plan.sent else _hold(self.array)
+        count, height, width = held.shape[:3]
+
+        def batch(step: tf.Tensor) -> tuple[tf.Tensor, dict]:
+            epochs, examples = shuffled(plan.positions(step), count, plan.seed)
+            images = tf.ensure_shape(tf.gather(held, examples), [plan.made, height, width, 3])
+            return step, plan.image_batch(images, plan.numbers(epochs, examples))
+
+        return plan.steps().map(batch, tf.data.AUTOTUNE)
+
+    def check_sendable(self) -> None:
+        """Raises InputError if the array is too large to be sent."""
+        if self.array.nbytes > _SENDABLE:
+            raise InputError(
+                f"data_service: images in memory must be at most {_SENDABLE / 2**30:.1f} GiB, "
+                f"because they are sent to its workers; got {self.array.nbytes / 2**30:.1f} GiB. "
+                "Extract them to files and use --dataset folder:PATH"
+            )
+
+
+def as_images(images: ImagesLike) -> Images:
+    """Images of any kind as `Images`.
+
+    Args:
+        images: uint8 ``[N, H, W, 3]``, or `Images`, which are returned as they are.
+
+    Raises:
+        InputError: If they are something else.
+    """
+    if isinstance(images, Images):
+        return images
+    if not isinstance(images, np.ndarray):
+        raise InputError(f"images must be uint8 [N, H, W, 3]; got {type(images).__name__}")
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise InputError(
+            f"images must be uint8 [N, H, W, 3]; got {images.dtype} {list(images.shape)}"
+        )
+    return ImageArray(images)
+
+
+def _hold(images: np.ndarray) -> tf.Variable:
+    """A copy of the images that the operations of a pipeline read.
+
+    A constant takes twice the memory of the images and, while tf.data optimises the pipeline,
+    three times. tf.numpy_function would need no copy, but with it a process once hung while an
+    iterator was freed, apparently because the two waited for each other.
+    """
+
+    def copy() -> tf.Variable:
+        with tf.device("CPU:0"):
+            return tf.Variable(images, trainable=False)
+
+    # A new thread is in no strategy's scope; a strategy would make a variable for each device.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy).result()

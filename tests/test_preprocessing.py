@@ -1,0 +1,22 @@
+"""What the network sees of whole images."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_simsiam.preprocessing import Preprocessing
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 80), (90, 33)])
+@pytest.mark.parametrize("size", [24, 64])
+def test_preprocessing_is_pillows_resize_and_centre_crop(height, width, size):
+    image = Image.fromarray(np.random.RandomState(0).randint(0, 256, (9, 9, 3), np.uint8)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
+    scale = size / min(height, width)
+    w, h = round(width * scale), round(height * scale)
+    resized = image.resize((w, h), Image.Resampling.BILINEAR)
+    left, top = (w - size) // 2, (h - size) // 2
+    expected = np.asarray(resized.crop((left, top, left + size, top + size))) / 255.0
+    found = Preprocessing(size, (0.5,) * 3, (0.25,) * 3)(np.asarray(image)[None])[0]
+    np.testing.assert_allclose(found, (expected - 0.5) / 0.25, atol=1.01 / 255 / 0.25)
