@@ -1,12 +1,14 @@
-"""The paper's Table 4: kNN and linear accuracy against the length of training."""
+"""The paper's Table 4: kNN and linear accuracy over the length of training."""
 
 from __future__ import annotations
 
 import functools
 import json
+import pathlib
+from collections.abc import Sequence
 
 from experiments import common
-from keras_simsiam import Run, data, load_encoder, options, plots
+from keras_simsiam import Run, data, load_encoder, metrics, options, plots
 from keras_simsiam.evaluation import (
     RAW_PIXELS_SIDE,
     extract,
@@ -14,75 +16,70 @@ from keras_simsiam.evaluation import (
     model_encoder,
     raw_pixels,
 )
+from keras_simsiam.files import write_json
 from keras_simsiam.training.setup import build_model, load_inputs
+from keras_simsiam.tuning.ledger import Entry
+from keras_simsiam.tuning.results import Found, baselines
+from keras_simsiam.tuning.space import SEED
 
-PAPER = {100: "68.1", 200: "70.0", 400: "70.8", 800: "71.3"}
 LONGEST = {"small": 32, "full": 800}
+"""Epochs of the longest training at each scale."""
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Runs what has not been run, and writes the table and the figure."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Trains what is left to train, and writes the table and the figure."""
     args = common.parse(__doc__, argv)
-    base = common.base_run(args)
-    longest = args.epochs or LONGEST[args.scale]
-    lengths = [longest // 8, longest // 4, longest // 2, longest]
-    variants = [
-        common.Variant(f"{n} epochs", {"training": {"epochs": n}}, PAPER.get(n, ""))
-        for n in lengths
-    ]
-    rows = common.run_all(base, variants, args.seeds)
-    without_training = {seed: linear_baselines(base, seed) for seed in args.seeds}
-    for row in rows:
-        row["linear_top1"] = linear_top1(row, args)
-        row.update(without_training[row["seed"]])
-    name = f"epochs_{args.dataset}"
-    common.report(name, __doc__, args, rows)
-    plots.metric_over(
-        "epochs of training",
-        {
-            column: {
-                n: [r[column] for r in group]
-                for n, (_, group) in zip(lengths, common.grouped(rows), strict=True)
-            }
-            for column in ("knn_top1", "linear_top1")
-        },
-        common.HERE / "figures" / f"{name}.png",
-        f"{args.dataset}, {len(args.seeds)} seeds",
-        {k: v for k, v in common.baselines(rows).items() if k.endswith("random_weights")},
-    )
+    args.epochs = args.epochs or LONGEST[args.scale]
+    found = common.search("epochs", args)
+    for line in found.lines:
+        for entry in line.entries:
+            entry.metrics.update(linear(found, entry))
+    common.publish("epochs", __doc__, args, found)
+    draw(found, common.figure_path("epochs", args), f"{args.dataset}, {len(args.seeds)} seeds")
+    return 0
 
 
-def linear_top1(row: dict, args) -> float | None:
-    """Linear accuracy of a run's exported encoder, kept in its folder; None if it diverged."""
-    if row["status"] == "diverged":
-        return None
-    kept = row["folder"] / "linear.json"
+def draw(found: Found, path: pathlib.Path, title: str) -> None:
+    """Draws both accuracies over the epochs."""
+    series = {
+        key: {line.values["training.epochs"]: line.measured(key) for line in found.lines}
+        for key in ("knn_top1", "linear_top1")
+    }
+    untrained = {k: v for k, v in baselines(found.lines).items() if k.endswith("random_weights")}
+    plots.metric_over("epochs of training", series, path, title, untrained)
+
+
+def linear(found: Found, entry: Entry) -> dict[str, float]:
+    """Linear accuracy of a trial's encoder and without training, kept in its folder."""
+    if entry.failed:
+        return {}
+    kept = found.run_folder(entry) / "linear.json"
     if not kept.exists():
-        top1 = _linear(*load_encoder(row["saved_model"]), args.dataset, args.data_dir)
-        kept.write_text(json.dumps({"linear_top1": top1}))
-    return json.loads(kept.read_text())["linear_top1"]
+        run = found.space.base
+        top1 = _linear(*load_encoder(found.saved_model(entry)), run)
+        write_json(kept, {"linear_top1": top1, **linear_baselines(run, entry.values[SEED])})
+    return json.loads(kept.read_text())
 
 
+@functools.cache
 def linear_baselines(base: Run, seed: int) -> dict[str, float]:
-    """Linear accuracy without training: of the pixels, and of the weights drawn with a seed."""
+    """Linear accuracy of the weights drawn with a seed, and of the pixels."""
     run = base.replace(training={"seed": seed})
     inputs = load_inputs(run)
     a = run.augmentation
     encoder = model_encoder(build_model(run, inputs), inputs.size, a.mean, a.std)
-    where = (run.data.dataset, run.data.data_dir)
     return {
-        "linear_top1_random_weights": _linear(encoder, inputs.size, *where),
-        "linear_top1_raw_pixels": _of_raw_pixels(*where),
+        metrics.baseline_key("linear_top1", "random_weights"): _linear(encoder, inputs.size, run),
+        metrics.baseline_key("linear_top1", "raw_pixels"): _linear(
+            raw_pixels, RAW_PIXELS_SIDE, run
+        ),
     }
 
 
-@functools.cache
-def _of_raw_pixels(dataset: str, data_dir: str | None) -> float:
-    return _linear(raw_pixels, RAW_PIXELS_SIDE, dataset, data_dir)
-
-
-def _linear(encoder, size: int, dataset: str, data_dir: str | None) -> float:
-    bank, queries = (data.load(dataset, split, data_dir) for split in ("train", "validation"))
+def _linear(encoder, size: int, run: Run) -> float:
+    bank, queries = (
+        data.load(run.data.dataset, split, run.data.data_dir) for split in ("train", "validation")
+    )
     return linear_accuracy(
         extract(encoder, bank.images, size),
         bank.labels,

@@ -1,56 +1,57 @@
-"""Gathers what has been run into one HTML page: ``python -m experiments.report``."""
+"""Makes one HTML page of all results: ``python -m experiments.report``."""
 
 from __future__ import annotations
 
 import argparse
 import base64
 import pathlib
-import statistics
+from collections.abc import Sequence
 
 import jinja2
 import yaml
 
 from experiments import common
-from keras_simsiam import InputError, options
+from keras_simsiam import InputError, metrics, options
+from keras_simsiam.files import write_text
 from keras_simsiam.tables import markdown
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Writes the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", default="runs/report.html", type=pathlib.Path)
     args = parser.parse_args(argv)
     names = sorted(path.stem for path in (common.HERE / "results").glob("*.csv"))
     if not names:
-        raise InputError("no experiment has been run; start with python -m experiments.predictor")
-    args.output.parent.mkdir(parents=True, exist_ok=True)
+        raise InputError("there are no results yet; start with python -m experiments.predictor")
     watch = collapse_table(names)
-    args.output.write_text(page([_experiment(name) for name in names], watch))
+    write_text(args.output, page([_experiment(name) for name in names], watch))
     print(f"{markdown(watch)}\n\n{len(names)} experiments in {args.output}")
+    return 0
 
 
 def collapse_table(names: list[str]) -> list[list[str]]:
-    """What `CollapseMonitor` said of every kind of run, the healthiest first."""
-    groups = []
-    for name in names:
-        for variant, rows in common.grouped(common.read(common.HERE / "results" / f"{name}.csv")):
-            ranks = [r["projector_rank"] for r in rows if r["projector_rank"] is not None]
-            if ranks:
-                groups.append((statistics.mean(ranks), name, variant, rows))
-    lines = [["experiment", "variant", "rank of z", "z_std", "kNN top-1", "warned of collapse"]]
-    for _, name, variant, rows in sorted(groups, key=lambda group: -group[0]):
-        heads, cells = common.table(rows)[:2]
-        shown = [cells[heads.index(head)] for head in lines[0][2:]]
-        lines.append([name, variant, *shown])
-    return lines
+    """What `CollapseMonitor` said of each variant, the healthiest first."""
+    variants = [
+        (rank, name, line)
+        for name in names
+        for line in common.read(common.HERE / "results" / f"{name}.csv")
+        if (rank := line.mean("projector_rank")) is not None
+    ]
+    shown = [metrics.describe(key).heading for key in ("projector_rank", "z_std", "knn_top1")]
+    rows = [["experiment", "variant", *shown, "status"]]
+    for _, name, line in sorted(variants, key=lambda variant: -variant[0]):
+        headings, cells = common.table([line])[:2]
+        rows.append([name, *(cells[headings.index(heading)] for heading in rows[0][1:])])
+    return rows
 
 
 def page(experiments: list[dict], watch: list[list[str]]) -> str:
-    """The page as HTML, which needs no other file.
+    """The page as self-contained HTML.
 
     Args:
-        experiments: What it shows of each.
-        watch: The table of `CollapseMonitor`.
+        experiments: From `_experiment`.
+        watch: From `collapse_table`.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
@@ -61,7 +62,7 @@ def page(experiments: list[dict], watch: list[list[str]]) -> str:
 
 
 def _experiment(name: str) -> dict:
-    """What the page shows of one experiment."""
+    """The values of the template for one experiment."""
     about = yaml.safe_load((common.HERE / "results" / f"{name}.yaml").read_text())
     figure = common.HERE / "figures" / f"{name}.png"
     return {

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
+import pathlib
+from collections.abc import Sequence
+
 from experiments import common
 from keras_simsiam import options, plots
-
-VARIANTS = [
-    common.Variant("with stop-gradient", {}, "67.7"),
-    common.Variant("without stop-gradient", {"model": {"stop_gradient": False}}, "0.1"),
-]
+from keras_simsiam.training.callbacks import read_history
+from keras_simsiam.tuning.results import Found, baselines
 
 CITED = [
-    {
-        "variant": "the report, Tiny ImageNet, 50 epochs, with",
-        "loss": "-0.67",
-    },
-    {
-        "variant": "the report, without",
-        "loss": "-0.875",
-    },
-    {
-        "variant": "the paper, ImageNet, 100 epochs, with",
-        "z_std": "near 1",
-        "paper": "67.7 ± 0.1",
-    },
+    {"variant": "the report, Tiny ImageNet, 50 epochs, with", "loss": "-0.67"},
+    {"variant": "the report, without", "loss": "-0.875"},
+    {"variant": "the paper, ImageNet, 100 epochs, with", "z_std": "near 1", "paper": "67.7 ± 0.1"},
     {
         "variant": "the paper, without",
         "loss": "-1",
@@ -32,21 +22,22 @@ CITED = [
         "paper": "0.1",
     },
 ]
-"""What the report and the paper (Figure 2) ended with."""
+"""The last values of the report and of the paper's Figure 2."""
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Runs what has not been run, and writes the table and the figure."""
-    args = common.parse(__doc__, argv)
-    rows = common.run_all(common.base_run(args), VARIANTS, args.seeds)
-    name = f"stop_gradient_{args.dataset}"
-    common.report(name, __doc__, args, rows, CITED)
-    plots.compared_curves(
-        {variant: [r["history"] for r in group] for variant, group in common.grouped(rows)},
-        common.HERE / "figures" / f"{name}.png",
-        f"SimSiam on {args.dataset}, mean and range of {len(args.seeds)} seeds",
-        common.baselines(rows),
-    )
+def main(argv: Sequence[str] | None = None) -> int:
+    """Trains what is left to train, and writes the table and the figure."""
+    return common.compare("stop_gradient", __doc__, argv, draw, CITED)
+
+
+def draw(found: Found, path: pathlib.Path, title: str) -> None:
+    """Draws loss, z_std and kNN accuracy over epochs."""
+    histories = {
+        line.label: [read_history(found.run_folder(e) / "history.csv") for e in line.entries]
+        for line in found.lines
+    }
+    title = f"SimSiam on {title}, mean and range"
+    plots.compared_curves(histories, path, title, baselines(found.lines))
 
 
 if __name__ == "__main__":

@@ -1,142 +1,199 @@
-"""What the experiments share, and what the report's departures do to a step."""
+"""The experiments, ablations over seeds: their tables, files and figures, and the report."""
 
+import csv
 import functools
+import importlib
 import json
 import pathlib
 import shutil
 import subprocess
+from unittest.mock import Mock
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from helpers import weights_of
+import yaml
+from helpers import sweep as fake
 from PIL import Image
 
-from experiments import batch_size, collapse_floor, common, epochs, report, stop_gradient
+from experiments import collapse_floor, common, epochs, report, stop_gradient
 from experiments.benchmarks import common as benchmarks
 from experiments.benchmarks import knn
-from keras_simsiam import SGD, InputError, TrainingDiverged
-from keras_simsiam.presets import preset
+from keras_simsiam import InputError
+from keras_simsiam.training import setup
+from keras_simsiam.tuning import sweeps, tuner
+
+RESULTS = pathlib.Path(__file__).parents[1] / "experiments/results"
 
 
 @pytest.fixture
 def trained(monkeypatch, tmp_path):
-    """Runs that were trained, by a stand-in that only writes what a training would."""
-    calls = []
+    """The runs that were trained, by a stand-in that only writes what a training would."""
+    runs = []
 
-    def train(run, output, prepare=None):
-        calls.append((run.model.predictor, run.training.seed))
-        folder = pathlib.Path(output.run_dir) / output.name
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "history.csv").write_text("epoch,loss\n1,-0.5\n")
-        diverges = run.model.predictor == "fixed"
-        summary = {
-            "status": "diverged" if diverges else "finished",
-            "versions": {"keras": "3"},
-            "seconds": 30.0,
-            "seed": run.training.seed,
-            "knn_top1": None if diverges else 0.5 + run.training.seed / 10,
-            "collapse": "it does" if run.model.predictor == "none" else None,
-            "knn_top1_random_weights": 0.3,
-            "knn_top1_raw_pixels": 0.2,
-            "saved_model": "an export",
-            **dict.fromkeys(("loss", "z_std", "projector_rank", "backbone_rank"), 0.5),
-        }
-        (folder / "summary.json").write_text(json.dumps(summary))
-        if diverges:
-            raise TrainingDiverged("the loss became nan")
-        return summary
+    def train(run, output, devices=None):
+        runs.append(run)
+        return fake.train(run, output)
 
-    monkeypatch.setattr(common, "train", train)
-    monkeypatch.setattr(common, "RUNS", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tuner, "train", train)
+    monkeypatch.setattr(setup, "load_inputs", lambda run: Mock(monitor=True))
+    monkeypatch.setattr(sweeps, "count_images", lambda run: 5400)
     monkeypatch.setattr(common, "HERE", tmp_path)
     (tmp_path / "figures").mkdir()
-    return calls
+    return runs
 
 
-VARIANTS = [
-    common.Variant("default", {}, "68.1"),
-    common.Variant("fixed", {"model": {"predictor": "fixed"}}),
-    common.Variant("none", {"model": {"predictor": "none"}}),
-]
+def results(tmp_path, name):
+    with (tmp_path / f"results/{name}_photo_patches.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
-def test_each_run_is_done_once_and_shared_by_its_settings(trained):
-    base = preset("photo_patches")
-    common.run_all(base, VARIANTS[:1], [0, 1])
-    assert trained == [("mlp", 0), ("mlp", 1)]
-    rows = common.run_all(base, [VARIANTS[0], VARIANTS[2]], [0, 1])
-    assert trained[2:] == [("none", 0), ("none", 1)]
-    assert [r["variant"] for r in rows] == ["default", "default", "none", "none"]
-
-
-def test_an_interrupted_run_is_done_again(trained, tmp_path):
-    base = preset("photo_patches")
-    common.run_all(base, VARIANTS[:1], [0])
-    (path,) = (tmp_path / "runs").glob("*/summary.json")
-    path.write_text(json.dumps({"status": "interrupted"}))
-    common.run_all(base, VARIANTS[:1], [0])
-    assert len(trained) == 2
-
-
-def test_table_shows_means_ranges_collapse_and_divergence(trained, tmp_path, capsys):
-    common.compare("Compares.", "predictor", VARIANTS, ["--seeds", "0", "1"])
-    printed = capsys.readouterr().out
-    assert (
-        "| default | 0.500 | 0.50 | 0.5 | 0.5 | 55.0% (50.0% to 60.0%) | silent | 68.1 |" in printed
-    )
-    assert "| fixed | 0.500 | 0.50 | 0.5 | 0.5 | - | silent, 2 diverged | - |" in printed
-    assert "| none | 0.500 | 0.50 | 0.5 | 0.5 | 55.0% (50.0% to 60.0%) | 2 of 2 | - |" in printed
-    assert "| *random weights* | | | | | 30.0% | | |" in printed
-    rows = (tmp_path / "results/predictor_photo_patches.csv").read_text().splitlines()
-    assert len(rows) == 7
+def test_an_experiment_trains_every_variant_with_every_seed_once(trained, tmp_path):
+    for _ in range(2):
+        assert common.compare("predictor", "Compares.", ["--seeds", "0", "2"]) == 0
+    assert [(r.model.predictor, r.training.predictor_decay, r.training.seed) for r in trained] == [
+        *[("mlp", False, 0), ("mlp", False, 2), ("mlp", True, 0), ("mlp", True, 2)],
+        *[("fixed", False, 0), ("fixed", False, 2), ("none", False, 0), ("none", False, 2)],
+    ]
+    assert {(r.model.width, r.training.epochs) for r in trained} == {(16, 8)}
     assert (tmp_path / "figures/predictor_photo_patches.png").exists()
 
 
-def test_cited_numbers_stand_under_the_measured_ones(trained, capsys):
+@pytest.mark.parametrize("changed", [["--epochs", "4"], ["--seeds", "1"], ["--scale", "full"]])
+def test_other_options_are_another_experiment(trained, changed):
+    common.compare("similarity", "Compares.", ["--seeds", "0"])
+    common.compare("similarity", "Compares.", ["--seeds", "0", *changed])
+    assert len(trained) == 4
+
+
+def test_an_interrupted_experiment_continues(trained, monkeypatch):
+    train = tuner.train
+
+    def interrupted(run, output, devices=None):
+        if run.model.predictor == "fixed":
+            raise KeyboardInterrupt
+        return train(run, output)
+
+    monkeypatch.setattr(tuner, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        common.compare("predictor", "Compares.", ["--seeds", "0"])
+    assert len(trained) == 2
+    monkeypatch.setattr(tuner, "train", train)
+    common.compare("predictor", "Compares.", ["--seeds", "0"])
+    assert [r.model.predictor for r in trained[2:]] == ["fixed", "none"]
+
+
+def test_the_table_shows_means_ranges_collapse_and_the_papers_figures(trained, capsys):
+    common.compare("predictor", "Compares.", ["--seeds", "0", "2"])
+    printed = capsys.readouterr().out
+    measured = "-0.074 (-0.084 to -0.064) | 0.90 | 7.4% (6.4% to 8.4%) | 30.0 | 20.0 | 90"
+    assert f"| rate decayed | {measured} | finished | 67.7 |" in printed
+    collapsed = "-0.010 | 0.90 | 1.0% | 30.0 | 20.0 | 90 | 2 of 2 collapsed"
+    assert f"| none | {collapsed} | 0.1 |" in printed
+    assert "| *random weights* | | | 5.0% | | | | | |" in printed
+
+
+def test_results_have_the_format_of_the_committed_ones(trained, tmp_path):
+    common.compare("batch_norm", "Compares.", ["--seeds", "0", "2"])
+    rows = results(tmp_path, "batch_norm")
+    with (RESULTS / "batch_norm_photo_patches.csv").open(newline="") as file:
+        committed = list(csv.DictReader(file))
+    assert set(rows[0]) == set(committed[0])
+    assert [row["seed"] for row in rows] == ["0", "2"] * 4
+    assert (rows[-1]["variant"], rows[-1]["paper"]) == ("none", "34.6")
+    assert (rows[0]["steps"], rows[0]["seconds"]) == ("7", "90.0")
+    about = yaml.safe_load((tmp_path / "results/batch_norm_photo_patches.yaml").read_text())
+    before = yaml.safe_load((RESULTS / "batch_norm_photo_patches.yaml").read_text())
+    assert set(before) == set(about) - {"processor"}
+    assert about["processor"] == "a processor, 2 cores"
+    assert about["minutes"] == 8 * 1.5
+    assert "data_dir" not in about["configuration"]["data"]
+
+
+def test_diverged_runs_are_said_and_left_out_of_the_mean(trained, monkeypatch, tmp_path, capsys):
+    def train(run, output, devices=None):
+        diverges = run.model.similarity == "cross_entropy" and run.training.seed
+        changed = {"batch_size": 997} if diverges else {}
+        return fake.train(run.replace(training=changed), output)
+
+    monkeypatch.setattr(tuner, "train", train)
+    common.compare("similarity", "Compares.", ["--seeds", "0", "1", "2"])
+    cells = "-0.064 | 0.90 | 6.4% | 30.0 | 20.0"
+    assert f"| cross_entropy | {cells} |" in capsys.readouterr().out.replace(" (0 to 90)", "")
+    rows = results(tmp_path, "similarity")[3:]
+    assert [row["status"] for row in rows] == ["finished", "diverged", "diverged"]
+    assert [row["knn_top1"] for row in rows[1:]] == ["", ""]
+    (_, line) = common.read(tmp_path / "results/similarity_photo_patches.csv")
+    assert line.status == "2 of 3 diverged"
+
+
+def test_cited_numbers_are_below_the_measured_ones(trained, tmp_path, capsys):
     stop_gradient.main(["--seeds", "0"])
     printed = capsys.readouterr().out
-    assert "| *the report, without* | -0.875 | | | | | | |" in printed
-    assert "| *the paper, without* | -1 | 0 | | | chance | | 0.1 |" in printed
+    assert "| *the report, without* | -0.875 | | | | | | | |" in printed
+    assert "| *the paper, without* | -1 | 0 | chance | | | | | 0.1 |" in printed
+    assert (tmp_path / "figures/stop_gradient_photo_patches.png").exists()
 
 
-def test_batches_scale_the_rate_and_the_largest_warm_up(trained, tmp_path):
-    variants = {f"batch {b}": batch_size.variant(b, 100) for b in batch_size.SIZES}
-    assert variants["batch 256"].changes["training"] == {"batch_size": 256, "warmup_epochs": 0}
-    assert variants["batch 1024"].changes["training"] == {"batch_size": 1024, "warmup_epochs": 10}
-    batch_size.main(["--seeds", "0"])
-    assert len(trained) == len(batch_size.SIZES)
-    assert (tmp_path / "figures/batch_size_photo_patches.png").exists()
+def test_batch_sizes_are_drawn_as_a_line(trained, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("keras_simsiam.plots.metric_over", lambda *args: drawn.append(args))
+    common.compare("batch_size", "Compares.", ["--seeds", "0"])
+    label, series, path, *_ = drawn[-1]
+    assert label == "batch size"
+    assert list(series["knn_top1"]) == [16, 32, 64, 128, 256, 512, 1024]
+    assert path == tmp_path / "figures/batch_size_photo_patches.png"
 
 
-def test_epochs_are_compared_by_linear_accuracy_too_which_is_kept(
+def test_the_collapse_floor_has_a_table_of_batches_and_one_of_departures(trained, tmp_path):
+    collapse_floor.main(["--seeds", "0"])
+    assert len(trained) == 9
+    batches = results(tmp_path, "collapse_floor_batch")
+    assert [row["variant"] for row in batches] == [f"batch {b}" for b in (16, 32, 64, 128, 256)]
+    departures = results(tmp_path, "collapse_floor_departures")
+    assert [row["variant"] for row in departures] == [
+        *("batch 64", "batch 16", "gradients never zeroed", "D(p1, z2) twice", "Adam 4e-4"),
+        "all four",
+    ]
+    assert {row["collapse"] for row in batches + departures} == {"yes"}
+    assert (tmp_path / "figures/collapse_floor_batch_photo_patches.png").exists()
+
+
+def test_lengths_are_compared_by_linear_accuracy_too_which_is_measured_once(
     trained, tmp_path, monkeypatch, capsys
 ):
-    evaluated = []
+    measured = []
 
-    def load_encoder(path):
-        return "encoder", 32
+    def linear(*encoder_and_run):
+        measured.append(encoder_and_run[0])
+        return 0.6
 
-    def linear(encoder, size, dataset, data_dir):
-        evaluated.append(encoder)
-        return 0.6 if encoder == "encoder" else 0.25
-
-    monkeypatch.setattr(epochs, "load_encoder", load_encoder)
+    baselines = {"linear_top1_random_weights": 0.5, "linear_top1_raw_pixels": 0.25}
+    monkeypatch.setattr(epochs, "load_encoder", lambda path: (path, 32))
     monkeypatch.setattr(epochs, "_linear", linear)
+    monkeypatch.setattr(epochs, "linear_baselines", lambda base, seed: baselines)
     for _ in range(2):
         epochs.main(["--seeds", "0", "--epochs", "8"])
-    assert evaluated.count("encoder") == 4
+    assert [path.name for path in measured] == ["0000", "0001", "0002", "0003"]
     printed = capsys.readouterr().out
-    assert "| 8 epochs | 0.500 | 0.50 | 0.5 | 0.5 | 50.0% | 60.0% | silent | - |" in printed
-    assert "| *random weights* | | | | | 30.0% | 25.0% | | |" in printed
+    assert (
+        "| epochs 8 | -0.064 | 0.90 | 6.4% | 30.0 | 20.0 | 60.0% | 90 | finished | - |" in printed
+    )
+    assert "| *random weights* | | | 5.0% | | | 50.0% | | | |" in printed
+    assert results(tmp_path, "epochs")[0]["linear_top1_raw_pixels"] == "0.25"
     assert (tmp_path / "figures/epochs_photo_patches.png").exists()
+
+
+@pytest.mark.parametrize("name", sweeps.ABLATIONS)
+def test_every_ablation_is_an_experiment_and_a_sweep_of_tune(name):
+    assert importlib.import_module(f"experiments.{name}").__doc__
+    assert name in sweeps.SWEEPS
 
 
 @pytest.fixture
 def page(trained, tmp_path):
     """The report of one experiment."""
-    common.compare("Compares predictors.", "predictor", VARIANTS, ["--seeds", "0", "1"])
+    common.compare("predictor", "Compares predictors.", ["--seeds", "0", "2"])
     report.main(["--output", str(tmp_path / "report.html")])
     return tmp_path / "report.html"
 
@@ -145,13 +202,14 @@ def test_report_is_one_page_with_all_that_it_shows(page):
     text = page.read_text()
     for words in (
         "<h2>Compares predictors (photo_patches)</h2>",
-        "<td>55.0% (50.0% to 60.0%)</td>",
+        "<td>7.4% (6.4% to 8.4%)</td>",
         "<td>random weights</td>",
         "data:image/png;base64,",
-        "seeds 0, 1",
+        "seeds 0, 2",
         "keras 3",
+        "a processor, 2 cores",
         "learning_rate: 0.5",
-        "<td>2 of 2</td>",
+        "<td>2 of 2 collapsed</td>",
     ):
         assert words in text
     assert "http" not in text
@@ -183,30 +241,26 @@ def test_report_is_drawn_by_a_browser_wide_and_narrow(width, page, tmp_path):
     assert (pixels.max(axis=2) < 100).mean() > 0.005  # text
 
 
+def test_the_report_shows_the_committed_results(tmp_path):
+    report.main(["--output", str(tmp_path / "report.html")])
+    text = (tmp_path / "report.html").read_text()
+    for words in (
+        # stop_gradient, predictor, collapse_floor and Tiny ImageNet, as experiments/README.md
+        "<td>53.9% (51.3% to 55.6%)</td>",
+        "<td>37.1% (34.9% to 39.3%)</td>",
+        "<td>-0.916 (-0.926 to -0.908)</td>",
+        "<td>11.6% (11.1% to 12.6%)</td>",
+        "<td>3 of 3 warned of collapse</td>",
+        "<td>67.7 ± 0.1</td>",
+    ):
+        assert words in text
+
+
 def test_without_results_the_report_says_what_to_run(monkeypatch, tmp_path):
     monkeypatch.setattr(common, "HERE", tmp_path)
     with pytest.raises(InputError, match=r"python -m experiments\."):
         report.main(["--output", str(tmp_path / "report.html")])
     assert not any(tmp_path.iterdir())
-
-
-def test_gradients_that_are_never_zeroed_add_up():
-    (weight,) = weights_of([1.0])
-    optimizer = collapse_floor._summing(SGD(0.1, momentum=0.0))
-    optimizer.build([weight])
-    for gradient in ([1.0], [2.0], [3.0]):
-        optimizer.apply_gradients([(tf.constant(gradient), weight)])
-    np.testing.assert_allclose(weight.numpy(), [1 - 0.1 * (1 + 3 + 6)], atol=1e-6)
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
-    assert type(again).__name__ == "Summing"
-
-
-@pytest.mark.parametrize("batch", collapse_floor.BATCHES)
-def test_batches_are_compared_at_the_same_steps_and_the_same_rate(batch):
-    training = collapse_floor.without_stop_gradient(batch, 5400)["training"]
-    steps = training["epochs"] * (5400 // batch)
-    assert abs(steps - collapse_floor.STEPS) <= 0.3 * collapse_floor.STEPS
-    assert training["learning_rate"] * batch / 256 == pytest.approx(collapse_floor.RATE)
 
 
 def test_benchmarks_take_turns_and_give_ratios_first(monkeypatch, tmp_path, capsys):

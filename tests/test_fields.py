@@ -17,7 +17,7 @@ class Example(Settings):
     side: int | None = setting(None, at_least=8)
     kind: Literal["a", "b"] = "a"
     pair: tuple[float, float] = setting((0.0, 1.0), ascending=True)
-    names: list[Literal["x", "y"]] = setting(["x"])  # noqa: RUF009
+    names: list[Literal["x", "y"]] = setting(["x"])
     on: bool = switch(False)
 
 

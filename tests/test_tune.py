@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -16,11 +17,10 @@ import yaml
 from helpers import sweep as fake
 from helpers import write_image
 
-from keras_simsiam import InputError, Run, load_encoder, options, tune
+from keras_simsiam import Run, load_encoder, options, tune
 from keras_simsiam.training import setup
 from keras_simsiam.tuning import tuner
 from keras_simsiam.tuning.ledger import Ledger
-from keras_simsiam.tuning.space import Space
 
 ROOT = pathlib.Path(__file__).parents[1]
 DRIVER = ROOT / "tests/helpers/sweep.py"
@@ -65,14 +65,56 @@ def test_sweep_ends_with_its_table_figure_settings_and_encoder(sweep, tmp_path, 
     printed = capsys.readouterr().out
     assert "3 trials, by kNN top-1 accuracy, seed 0" in printed
     assert "trial 2 of 3: training.batch_size 300" in printed
-    assert "best so far: kNN 30.0%, trial 2" in printed
-    assert "min left" in printed or "trial 3 of 3" in printed
-    assert "| 2 | 300 | 30.0% | -0.300 | 0.90 | 20.0 | 0 | finished | - |" in printed
-    assert "| *random weights* | | 5.0% |" in printed
+    assert "best so far: kNN top-1 30.0%, trial 2" in printed
+    assert "| 2 | 300 | -0.300 | 0.90 | 30.0% | 30.0 | 20.0 | 90 | finished | - |" in printed
+    assert "| *random weights* | | | | 5.0% |" in printed
     assert [row["trial"] for row in rows(folder)] == ["2", "3", "1"]
     assert (folder / "results.png").exists()
     assert Run.load(folder / "best.yaml").training.batch_size == 300
     assert (tmp_path / "saved_models/mine/saved_model.pb").read_text() == "0001"
+
+
+def test_a_line_for_each_trial_says_its_outcome_and_the_time_left(sweep, capsys):
+    sweep(BATCHES)
+    printed = capsys.readouterr().out
+    shown = "loss -0.100, z_std 0.90, kNN top-1 10.0%, rank of features 30.0, rank of z 20.0"
+    best = "best so far: kNN top-1 10.0%, trial 1"
+    assert f"  {shown}, seconds 90\n  {best}; about 3 min left\n" in printed
+    # Two trials of a minute and a half are left after the first, one after the second.
+    assert re.findall(r"about (\d+) min left", printed) == ["3", "2"]
+    assert not set("\r\b\x1b") & set(printed)  # nothing is redrawn
+
+
+def test_seeds_are_one_line_of_their_mean_and_range(sweep, tmp_path, capsys):
+    code, folder = sweep({"training.batch_size": [300, 400, 999]}, "--seeds", "0", "5")
+    assert code == 0
+    printed = capsys.readouterr().out
+    assert "6 trials, by kNN top-1 accuracy, seeds 0, 5" in printed
+    best, second, failed = printed.split("|---|\n")[1].splitlines()[:3]
+    assert best.startswith(
+        "| 3, 4 | 400 | -0.425 (-0.450 to -0.400) | 0.90 | 42.5% (40.0% to 45.0%)"
+    )
+    assert second.startswith("| 1, 2 | 300 |")
+    assert re.fullmatch(r"\| 5, 6 \| 999 (\| - ){5}\| \d+ \| 2 of 2 failed \| - \|", failed)
+    assert [(row["trial"], row["training.seed"]) for row in rows(folder)][:2] == [
+        ("3", "0"),
+        ("4", "5"),
+    ]
+    assert "best: trial 4, kNN top-1 45.0%" in printed
+    assert Run.load(folder / "best.yaml").training.seed == 5
+
+
+def test_the_best_is_of_the_best_mean_and_not_the_luckiest_seed(sweep, monkeypatch):
+    accuracies = {(100, 0): 0.9, (100, 1): 0.1, (300, 0): 0.6, (300, 1): 0.7}
+
+    def train(run, output, devices=None):
+        t = run.training
+        return {**fake.train(run, output), "knn_top1": accuracies[t.batch_size, t.seed]}
+
+    monkeypatch.setattr(tuner, "train", train)
+    _, folder = sweep({"training.batch_size": [100, 300]}, "--seeds", "0", "1")
+    best = Run.load(folder / "best.yaml").training
+    assert (best.batch_size, best.seed) == (300, 1)
 
 
 def test_started_again_it_runs_no_trial_twice_and_goes_on_with_more(sweep, capsys):
@@ -92,8 +134,8 @@ def test_started_again_it_runs_no_trial_twice_and_goes_on_with_more(sweep, capsy
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (({"training.batch_size": [100]},), "its sweep is another"),
-        ((BATCHES, "--tuner", "random"), "its tuner is another"),
+        (({"training.batch_size": [100]},), "its sweep was {"),
+        ((BATCHES, "--tuner", "random"), "its tuner was auto, now random"),
         ((BATCHES, "--epochs", "3"), "epochs is 20 there and 3 here"),
     ],
 )
@@ -116,7 +158,7 @@ def test_failed_and_collapsed_trials_are_recorded_with_their_cause_and_end_nothi
         "training.batch_size": [999, 200, 100],
         "model.predictor": ["mlp", "none"],
     }
-    code, folder = sweep(spec, "--seed", "3")
+    code, folder = sweep(spec)
     assert code == 0
     found = entries(folder)
     assert [found[i].status for i in range(6)] == [
@@ -146,7 +188,7 @@ def test_more_failures_in_a_row_than_keras_tuner_allows_end_nothing(sweep):
 def test_a_sweep_in_which_everything_fails_says_so_and_exits_non_zero(sweep, spec, capsys):
     code, folder = sweep({**spec, "training.seed": [1, 2]})
     assert code == 1
-    assert "no trial of 2 succeeded: " in capsys.readouterr().out
+    assert "none of 2 trials succeeded: " in capsys.readouterr().out
     assert not (folder / "best.yaml").exists()
 
 
@@ -225,17 +267,20 @@ def test_hyperband_says_how_many_trials_its_brackets_have(sweep, capsys):
 def test_bad_options_are_one_line_and_write_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for argv, named in (
-        (["predicter"], "unknown sweep 'predicter'"),
-        (["predictor", "--tuner", "grids"], "unknown tuner 'grids'; it can be auto"),
-        (["optimizer", "--tuner", "grid"], "take --tuner random"),
-        (["predictor", "--max-trials", "0"], "max_trials 0 is too small"),
-        (["nowhere.yaml"], "config file 'nowhere.yaml' cannot be read"),
-        (["predictor", "--chief", "localhost"], "'localhost' is no HOST:PORT"),
-        (["predictor", "--chief", "a:1", "--worker", "b:1"], "exclude each other"),
-        (["predictor", "--worker", "b:1", "--worker-name", "chief2"], "has 'chief' in it"),
-        (["predictor", "--strategy", "multi_worker"], "--chief and --worker"),
-        (["predictor", "--width", "0"], "width 0 is too small"),
-        (["batch_size", "--epochs", "1"], "warmup_epochs 1 must be fewer than epochs 1"),
+        (["predicter"], "sweep must be one of predictor, batch_size,"),
+        (["predictor", "--tuner", "grids"], "invalid choice: 'grids' (choose from 'auto', 'grid'"),
+        (["optimizer", "--tuner", "grid"], "tuner grid needs a list of values for each parameter"),
+        (["optimizer", "--seeds", "0", "1"], "tuner grid needs a list of values"),
+        (["predictor", "--seeds", "0", "--tuner", "random"], "seeds need tuner grid; got random"),
+        (["predictor", "--seeds", "0", "-1"], "seeds must be at least 0"),
+        (["predictor", "--max-trials", "0"], "max_trials must be at least 1; got 0"),
+        (["nowhere.yaml"], "cannot read 'nowhere.yaml'"),
+        (["predictor", "--chief", "localhost"], "chief must be HOST:PORT, such as"),
+        (["predictor", "--chief", "a:1", "--worker", "b:1"], "only one of --chief and --worker"),
+        (["predictor", "--worker", "b:1", "--worker-name", "chief2"], "must not contain 'chief'"),
+        (["predictor", "--strategy", "multi_worker"], "with --chief and --worker"),
+        (["predictor", "--width", "0"], "width must be at least 1; got 0"),
+        (["batch_size", "--epochs", "1"], "warmup_epochs must be below epochs"),
     ):
         with pytest.raises(SystemExit) as caught:
             options.run_command(lambda _, argv=argv: tune.main(argv))
@@ -301,7 +346,7 @@ def test_two_processes_cannot_run_one_sweep(tmp_path):
     first.kill()
     first.wait()
     assert second.returncode == 2
-    assert "another process runs the sweep" in printed
+    assert "another process is running the sweep" in printed
 
 
 @pytest.mark.slow
@@ -368,7 +413,7 @@ def test_a_dataset_without_labels_is_refused(sweep, tmp_path, capsys):
         write_image(tmp_path / f"images/{i}.png", i)
     code, _ = sweep({"training.batch_size": [2]}, "--dataset", f"folder:{tmp_path / 'images'}")
     assert code == 2
-    assert "no labelled training and test images" in capsys.readouterr().err
+    assert "must have labelled training and test images" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -414,9 +459,3 @@ def test_a_real_sweep_that_is_killed_ends_with_the_table_of_an_unbroken_one(tmp_
         assert broken["trial"] == unbroken["trial"]
         for name in ("knn_top1", "loss", "z_std", "projector_rank"):
             assert float(broken[name]) == pytest.approx(float(unbroken[name]), rel=1e-3)
-
-
-def test_a_grid_is_asked_for_where_there_is_none():
-    space = Space({"training.momentum": {"min": 0.5, "max": 0.9}}, Run())
-    with pytest.raises(InputError, match="no grid"):
-        tuner.make_oracle("grid", space, None, 1, 0)

@@ -1,4 +1,4 @@
-"""What became of each trial: one small file a trial, which a killed sweep leaves whole."""
+"""The outcome of each trial, one small file per trial, so that a killed sweep can continue."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import dataclasses
 import json
 import pathlib
 from dataclasses import dataclass, field
+from typing import Any
 
-from keras_simsiam.training.output import write_json
-
-METRICS = ("knn_top1", "knn_top5", "loss", "z_std", "projector_rank", "backbone_rank", "seconds")
-"""What is recorded of a trial that was trained, from its summary."""
-
-BASELINES = ("knn_top1_random_weights", "knn_top1_raw_pixels")
-"""What its network and its images give without training."""
+from keras_simsiam.files import write_json
 
 
 @dataclass
@@ -22,53 +17,71 @@ class Entry:
 
     Attributes:
         number: From 0.
-        values: Its values, by parameter.
-        status: "running", "finished", "collapsed", or "failed".
-        cause: Why it failed, or what the watch for collapse said.
-        attempts: How often it was begun and not ended by the user.
-        tuner: Who ran it, as Keras Tuner calls it.
-        metrics: `METRICS` and `BASELINES` by name, where it was trained.
+        values: Value of each parameter.
+        status: "running", "finished", "collapsed" (at its end), "diverged" or "failed".
+        cause: Why it diverged or failed, or what the collapse monitor warned of.
+        attempts: How often it was started, not counting those that the user interrupted.
+        tuner: Keras Tuner's name of the process that ran it.
+        metrics: Those of `keras_simsiam.metrics` that were measured, and their baselines.
     """
 
     number: int
-    values: dict
+    values: dict[str, Any]
     status: str = "running"
     cause: str = ""
     attempts: int = 0
     tuner: str = ""
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float | None] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it gave no result."""
+        return self.status in ("diverged", "failed")
+
+    @property
+    def warned(self) -> bool:
+        """Whether the collapse monitor warned; the run may have recovered."""
+        return self.status in ("finished", "collapsed") and bool(self.cause)
+
+    @property
+    def accuracy(self) -> float | None:
+        """kNN top-1, by which trials are compared; None if it was not measured."""
+        return self.metrics.get("knn_top1")
 
 
 class Ledger:
-    """The entries of a sweep, in a folder."""
+    """The entries of a sweep.
+
+    Args:
+        folder: Holds them, ``0000.json`` first.
+    """
 
     def __init__(self, folder: pathlib.Path):
         self.folder = folder
 
     def read(self, number: int) -> Entry | None:
-        """An entry, or None where the trial was never begun."""
+        """An entry; None if the trial was never started."""
         path = self._path(number)
         return Entry(**json.loads(path.read_text())) if path.exists() else None
 
     def write(self, entry: Entry) -> None:
-        """Writes an entry, whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Writes an entry atomically."""
         write_json(self._path(entry.number), dataclasses.asdict(entry))
 
     def entries(self) -> list[Entry]:
-        """All that were begun, the best first, those without an accuracy last."""
-        found = [Entry(**json.loads(p.read_text())) for p in self.folder.glob("*.json")]
-        return sorted(found, key=lambda e: (-e.metrics.get("knn_top1", -1.0), e.number))
+        """All trials that were started, in order."""
+        paths = sorted(self.folder.glob("[0-9]*.json"))
+        return [Entry(**json.loads(path.read_text())) for path in paths]
 
     def lock(self, number: int) -> pathlib.Path:
-        """The file that who runs a trial holds locked."""
+        """The file that the process running a trial keeps locked."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return self._path(number).with_suffix(".lock")
 
     def best(self) -> Entry | None:
-        """The finished trial of the highest kNN accuracy; None where none has finished."""
-        finished = (e for e in self.entries() if e.status == "finished")
-        return next(finished, None)
+        """The finished trial of the highest accuracy; None if no trial has finished."""
+        finished = [e for e in self.entries() if e.status == "finished"]
+        return max(finished, key=lambda e: (e.accuracy or 0.0, -e.number), default=None)
 
     def _path(self, number: int) -> pathlib.Path:
         return self.folder / f"{number:04d}.json"

@@ -1,129 +1,245 @@
-"""What a sweep found: its table, its figure, and the best of its trials."""
+"""What a sweep found: trials aggregated over seeds, the table, the figure and the best encoder."""
 
 from __future__ import annotations
 
+import collections
 import csv
-import os
 import pathlib
 import shutil
 import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from keras_simsiam import metrics, plots
-from keras_simsiam.tuning.ledger import BASELINES, Entry, Ledger
-from keras_simsiam.tuning.space import Space
-from keras_simsiam.tuning.tuner import short
+from keras_simsiam.files import written_atomically
+from keras_simsiam.tuning.ledger import Entry, Ledger
+from keras_simsiam.tuning.space import SEED, Space, Value, short
 
 MOST_BARS = 20
+"""Combinations up to which a figure has a bar for each."""
 
 
-def write(space: Space, folder: pathlib.Path, export: pathlib.Path, title: str) -> list[list[str]]:
-    """Writes ``results.csv`` and ``results.png``, and of the best trial ``best.yaml`` and `export`.
+@dataclass(frozen=True)
+class Line:
+    """The trials that differ only in their seed: one line of a table.
+
+    Attributes:
+        label: What they have in common, in words.
+        values: The same by parameter, without the seed.
+        entries: The trials, in order.
+        paper: The paper's figure; empty if it has none.
+    """
+
+    label: str
+    values: dict[str, Value]
+    entries: list[Entry]
+    paper: str = ""
+
+    def measured(self, key: str) -> list[float | None]:
+        """A metric of each trial; None for those that lack it."""
+        return [e.metrics.get(key) for e in self.entries]
+
+    def mean(self, key: str) -> float | None:
+        """The mean of a metric over the trials that have it; None if none has."""
+        known = [v for v in self.measured(key) if v is not None]
+        return statistics.mean(known) if known else None
+
+    @property
+    def status(self) -> str:
+        """How the trials ended: "finished", or "2 of 3 collapsed"."""
+        ends = collections.Counter(
+            "warned of collapse" if e.status == "finished" and e.warned else e.status
+            for e in self.entries
+        )
+        if set(ends) == {"finished"}:
+            return "finished"
+        if len(self.entries) == 1:
+            (entry,), (end,) = self.entries, ends
+            return f"{end}: {entry.cause}" if entry.failed else end
+        count = len(self.entries)
+        return ", ".join(f"{n} of {count} {end}" for end, n in ends.items() if end != "finished")
+
+
+class Found(NamedTuple):
+    """The results of a sweep.
+
+    Attributes:
+        space: What was searched.
+        folder: Of the sweep.
+        export: Where the best encoder is written.
+        lines: In the order of trials.
+    """
+
+    space: Space
+    folder: pathlib.Path
+    export: pathlib.Path
+    lines: list[Line]
+
+    def best(self) -> Entry | None:
+        """The best finished trial of the line with the highest mean accuracy."""
+        for line in ranked(self.lines):
+            finished = [e for e in line.entries if e.status == "finished"]
+            if finished:
+                return max(finished, key=lambda e: e.accuracy or 0.0)
+        return None
+
+    def run_folder(self, entry: Entry) -> pathlib.Path:
+        """The run of a trial: its history, summary and figures."""
+        return self.folder / "runs" / f"{entry.number:04d}"
+
+    def saved_model(self, entry: Entry) -> pathlib.Path:
+        """The exported encoder of a trial."""
+        return self.folder / "saved_models" / f"{entry.number:04d}"
+
+
+def aggregate(space: Space, entries: Iterable[Entry]) -> list[Line]:
+    """Groups trials that differ only in their seed; the order is that of their first trials."""
+    groups: dict[tuple, list[Entry]] = {}
+    for entry in entries:
+        key = tuple((k, v) for k, v in entry.values.items() if k != SEED)
+        groups.setdefault(key, []).append(entry)
+    return [
+        Line(space.label(dict(key)), dict(key), group, space.paper(dict(key)))
+        for key, group in groups.items()
+    ]
+
+
+def ranked(lines: Iterable[Line]) -> list[Line]:
+    """The lines of the highest mean accuracy first, those without any last."""
+    means = [(line.mean("knn_top1"), line) for line in lines]
+    best_first = sorted(means, key=lambda pair: (pair[0] is None, -(pair[0] or 0.0)))
+    return [line for _, line in best_first]
+
+
+def write(space: Space, folder: pathlib.Path, export: pathlib.Path, title: str) -> Found:
+    """Writes ``results.csv``, ``results.png``, ``best.yaml`` and the best encoder.
 
     Args:
         space: What was searched.
         folder: Of the sweep.
-        export: Where the best encoder goes.
+        export: Where the best encoder is written.
         title: Of the figure.
 
     Returns:
-        The table, best first.
+        The results.
     """
-    ledger = Ledger(folder / "trials")
-    entries = ledger.entries()
-    lines = table(space, entries)
-    _write_csv(space, entries, folder / "results.csv")
-    trained = [e for e in entries if e.metrics.get("knn_top1") is not None]
-    if trained:
-        draw(space, trained, folder / "results.png", title)
-    best = ledger.best()
+    found = Found(space, folder, export, aggregate(space, Ledger(folder / "trials").entries()))
+    _write_csv(found, folder / "results.csv")
+    if any(line.mean("knn_top1") is not None for line in found.lines):
+        draw(found, folder / "results.png", title)
+    best = found.best()
     if best is not None:
-        name = f"{best.number:04d}"
-        shutil.copyfile(folder / "runs" / name / "config.yaml", folder / "best.yaml")
-        aside = export.with_name(f"{export.name}.partial")
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.copytree(folder / "saved_models" / name, aside)
-        shutil.rmtree(export, ignore_errors=True)
-        os.replace(aside, export)
-    return lines
+        shutil.copyfile(found.run_folder(best) / "config.yaml", folder / "best.yaml")
+        with written_atomically(export) as partial:
+            shutil.copytree(found.saved_model(best), partial)
+    return found
 
 
-def table(space: Space, entries: list[Entry]) -> list[list[str]]:
-    """A line of heads, one a trial, and the baselines last."""
-    names = [p.name for p in space.parameters]
-    figures = {"z_std": "{:.2f}", "projector_rank": "{:.1f}", "seconds": "{:.0f}"}
-    lines = [["trial", *names, "kNN top-1", "loss", "z_std", "rank of z", "seconds", "status"]]
-    lines[0].append("paper, ImageNet")
-    for entry in entries:
-        forms = {"knn_top1": "{:.1%}", "loss": "{:.3f}", **figures}
-        found = ((entry.metrics.get(name), form) for name, form in forms.items())
-        cells = ["-" if value is None else form.format(value) for value, form in found]
-        status = f"{entry.status}: {entry.cause}" if entry.status == "failed" else entry.status
-        values = [short(entry.values[name]) if name in entry.values else "" for name in names]
-        paper = space.paper(entry.values) or "-"
-        lines.append([str(entry.number + 1), *values, *cells, status, paper])
-    for name, accuracy in metrics.baselines(baselines(entries), "knn_top1").items():
-        lines.append(
-            [f"*{name}*", *[""] * len(names), f"{accuracy:.1%}", *[""] * 6][: len(lines[0])]
-        )
-    return lines
+def trials_table(found: Found) -> list[list[str]]:
+    """The table of a search, best first: the trials' numbers, and a column for each parameter."""
+    lines, names = ranked(found.lines), [p.name for p in found.space.varied]
+    columns = [
+        {
+            "trial": ", ".join(str(e.number + 1) for e in line.entries),
+            **{name: short(line.values[name]) if name in line.values else "" for name in names},
+        }
+        for line in lines
+    ]
+    return table(lines, columns)
 
 
-def baselines(entries: list[Entry]) -> dict[str, float]:
-    """Mean kNN accuracy of random weights and of raw pixels over the trials, by key."""
+def table(
+    lines: Sequence[Line],
+    columns: Sequence[Mapping[str, str]],
+    cited: Sequence[Mapping[str, str]] = (),
+) -> list[list[str]]:
+    """Means and ranges over seeds, then the baselines, then what others reported.
+
+    Args:
+        lines: One each.
+        columns: For each line what identifies it, by heading.
+        cited: Other people's numbers as text, by metric, with ``variant`` and ``paper``.
+
+    Returns:
+        Rows of cells, the first the headings.
+    """
+    entries = [e for line in lines for e in line.entries]
+    shown = metrics.table_columns([e.metrics for e in entries])
+    first = list(columns[0]) if columns else []
+    rows = [[*first, *(metrics.describe(key).heading for key in shown)]]
+    rows[0] += ["status", "paper, ImageNet"]
+    for line, identified in zip(lines, columns, strict=True):
+        cells = [mean_and_range(key, line.measured(key)) for key in shown]
+        rows.append([*identified.values(), *cells, line.status, line.paper or "-"])
+    blank = [""] * (len(first) - 1)
+    for baseline, label in metrics.BASELINES.items():
+        measured = {
+            key: [e.metrics.get(metrics.baseline_key(key, baseline)) for e in entries]
+            for key in shown
+        }
+        if any(v is not None for values in measured.values() for v in values):
+            cells = [mean_and_range(key, values, "") for key, values in measured.items()]
+            rows.append([f"*{label}*", *blank, *cells, "", ""])
+    for line in cited:
+        cells = [line.get(key, "") for key in shown]
+        rows.append([f"*{line['variant']}*", *blank, *cells, "", line.get("paper", "")])
+    return rows
+
+
+def mean_and_range(key: str, values: Sequence[float | None], missing: str = "-") -> str:
+    """A metric over seeds, such as "53.9% (51.3% to 55.6%)"; `missing` if no seed has it."""
+    known = [v for v in values if v is not None]
+    if not known:
+        return missing
+    mean, low, high = (
+        metrics.cell(key, v) for v in (statistics.mean(known), min(known), max(known))
+    )
+    return mean if low == high else f"{mean} ({low} to {high})"
+
+
+def baselines(lines: Iterable[Line]) -> dict[str, float]:
+    """The baselines of every metric by key, means over the trials."""
+    entries = [e for line in lines for e in line.entries]
     found = {}
-    for key in BASELINES:
-        values = [e.metrics[key] for e in entries if e.metrics.get(key) is not None]
-        if values:
+    for key in dict.fromkeys(key for e in entries for key in e.metrics):
+        values = [v for e in entries if (v := e.metrics.get(key)) is not None]
+        if values and key not in metrics.METRICS:
             found[key] = statistics.mean(values)
     return found
 
 
-def draw(space: Space, entries: list[Entry], path: pathlib.Path, title: str) -> None:
-    """Bars where there are a few named choices, a line over one number, else coordinates."""
-    accuracy = {e.number: e.metrics["knn_top1"] for e in entries}
-    first = space.parameters[0]
-    conditional = [p for p in space.parameters[1:] if set(p.when) != {first.name}]
-    if not conditional and all(isinstance(e.values[first.name], int) for e in entries):
-        by_value = {e.values[first.name]: [accuracy[e.number]] for e in entries}
-        series = {"knn_top1": dict(sorted(by_value.items()))}
-        plots.metric_over(
-            first.name.split(".")[-1].replace("_", " "), series, path, title, baselines(entries)
-        )
-    elif space.size() <= MOST_BARS:
-        in_order = sorted(entries, key=lambda e: e.number)
-        plots.compared_bars(
-            {_label(space, e): [accuracy[e.number]] for e in in_order},
-            path,
-            title,
-            baselines(entries),
-        )
+def draw(found: Found, path: pathlib.Path, title: str) -> None:
+    """Draws accuracies: over one number, as bars for a few combinations, else as coordinates."""
+    space, key = found.space, "knn_top1"
+    lines = [line for line in found.lines if line.mean(key) is not None]
+    name = space.varied[0].name if space.varied else SEED
+    # The values of one whole number, on which the other parameters depend, if there are others.
+    numbers = [line.values.get(name) for line in lines]
+    alone = all(set(p.when) == {name} for p in space.varied[1:])
+    if alone and len(set(numbers)) == len(lines) and {type(n) for n in numbers} == {int}:
+        series = {n: line.measured(key) for n, line in zip(numbers, lines, strict=True)}
+        label = name.split(".")[-1].replace("_", " ")
+        plots.metric_over(label, {key: dict(sorted(series.items()))}, path, title, baselines(lines))
+    elif space.size(seeds=False) <= MOST_BARS:
+        bars = {line.label or "all": line.measured(key) for line in lines}
+        plots.compared_bars(bars, path, title, baselines(lines))
     else:
-        plots.parallel_coordinates(
-            {p.name: [e.values.get(p.name) for e in entries] for p in space.parameters},
-            list(accuracy.values()),
-            path,
-            title,
-            {p.name for p in space.parameters if p.log},
-        )
+        settings = {p.name: [line.values.get(p.name) for line in lines] for p in space.varied}
+        means = [line.mean(key) for line in lines]
+        logarithmic = {p.name for p in space.varied if p.log}
+        plots.parallel_coordinates(settings, means, path, title, logarithmic)
 
 
-def _label(space: Space, entry: Entry) -> str:
-    """A trial by its values."""
-    first, *rest = [p.name for p in space.parameters if p.name in entry.values]
-    plain = {name: name.split(".")[-1].replace("_", " ") for name in rest}
-    more = [f"{plain[name]} {short(entry.values[name])}" for name in rest]
-    return ", ".join([short(entry.values[first]), *more])
-
-
-def _write_csv(space: Space, entries: list[Entry], path: pathlib.Path) -> None:
-    names = [p.name for p in space.parameters]
-    metrics = list(dict.fromkeys(key for e in entries for key in e.metrics))
-    aside = path.with_suffix(".partial")
-    with aside.open("w", newline="") as file:
+def _write_csv(found: Found, path: pathlib.Path) -> None:
+    """A row for each trial, best line first."""
+    entries = [e for line in ranked(found.lines) for e in line.entries]
+    names = [p.name for p in found.space.parameters]
+    measured = list(dict.fromkeys(key for e in entries for key in e.metrics))
+    with written_atomically(path) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["trial", *names, "status", "cause", "attempts", "tuner", *metrics])
+        writer.writerow(["trial", *names, "status", "cause", "attempts", "tuner", *measured])
         for e in entries:
             values = [e.values.get(name, "") for name in names]
-            found = [e.metrics.get(name) for name in metrics]
-            writer.writerow([e.number + 1, *values, e.status, e.cause, e.attempts, e.tuner, *found])
-    os.replace(aside, path)
+            cells = [e.metrics.get(key) for key in measured]
+            writer.writerow([e.number + 1, *values, e.status, e.cause, e.attempts, e.tuner, *cells])

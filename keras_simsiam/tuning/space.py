@@ -1,11 +1,11 @@
-"""What a sweep searches: parameters and their values, from a mapping such as a YAML file holds.
+"""What a sweep varies: parameters and their values, as a YAML file may list them.
 
-A parameter is named after a setting of the run, section first, and says which values it takes::
+A parameter is a setting of the run, with its section, and lists its values or gives their range::
 
     training.batch_size: [32, 64, 128]
     training.learning_rate: {min: 0.05, max: 1.0, log: true}
 
-or it has a name of its own, and each choice sets what it stands for::
+or it has a name of its own, and each choice is a combination of settings::
 
     predictor:
       choices:
@@ -14,22 +14,31 @@ or it has a name of its own, and each choice sets what it stands for::
         none: {model.predictor: none}
       paper: {none: "0.1"}
 
-``when: {predictor: [rate decayed]}`` makes a parameter count only beside those values of an earlier
-one; ``paper`` gives the paper's figure for a choice, to stand in the table.
+``when: {predictor: [rate decayed]}`` restricts a parameter to those values of an earlier one.
+``paper`` gives the paper's figures for choices, which tables show. Trials that differ only in
+``training.seed`` are one line of a table.
+
+Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import keras_tuner as kt
+from typing import TYPE_CHECKING
 
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError
 
+if TYPE_CHECKING:
+    import keras_tuner as kt
+
 Value = str | int | float | bool
+
+SEED = "training.seed"
+"""The parameter over which results are aggregated."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +46,13 @@ class Parameter:
     """One thing that a sweep varies.
 
     Attributes:
-        name: A setting's, such as "training.batch_size", or one of its own.
+        name: A setting, such as "training.batch_size", or a name of its own.
         choices: The settings that each value stands for; None for a range.
-        low: The least value of a range.
-        high: The largest.
-        log: Whether a range is even in the logarithm.
-        when: Values of earlier parameters beside which it counts.
-        paper: The paper's figures for its choices, as text.
+        low: Smallest value of a range.
+        high: Largest value.
+        log: Whether a range is sampled on a logarithmic scale.
+        when: Values of earlier parameters for which this one counts.
+        paper: The paper's figures for choices, as text.
     """
 
     name: str
@@ -59,16 +68,16 @@ class Parameter:
         """A parameter from its description.
 
         Raises:
-            InputError: If it is none.
+            InputError: If the description is invalid.
         """
         spec = {"choices": spec} if isinstance(spec, list) else spec
         if not isinstance(spec, dict):
-            raise InputError(f"sweep: {name} must be a list of values or a mapping, not {spec!r}")
+            raise InputError(f"sweep: {name} must be a list of values or a mapping; got {spec!r}")
         known = ("choices", "min", "max", "log", "when", "paper")
         unknown = [key for key in spec if key not in known]
         if unknown:
             raise InputError(
-                f"sweep: {name} has an unknown entry '{unknown[0]}'; it can have {', '.join(known)}"
+                f"sweep: keys of {name} must be among {', '.join(known)}; got '{unknown[0]}'"
             )
         shared = {"name": name, "when": spec.get("when", {}), "paper": spec.get("paper", {})}
         choices = spec.get("choices")
@@ -76,41 +85,48 @@ class Parameter:
             return cls(choices=_labelled(name, choices), **shared)
         low, high, log = spec.get("min"), spec.get("max"), spec.get("log", False)
         if not all(isinstance(v, int | float) for v in (low, high)) or not low < high:
-            raise InputError(f"sweep: {name} needs choices, or a min and a larger max")
+            raise InputError(
+                f"sweep: {name} must have choices, or a min and a larger max; got {spec}"
+            )
         if log and low <= 0:
-            raise InputError(f"sweep: {name} has log: true, so its min must be above 0, not {low}")
+            raise InputError(f"sweep: min of {name} must be above 0, with log: true; got {low}")
         return cls(low=low, high=high, log=log, **shared)
 
     def settings(self, value: Value) -> dict:
-        """What a value sets, by dotted name."""
+        """The settings that a value stands for, with their sections."""
         return {self.name: value} if self.choices is None else self.choices[value]
 
     def declare(self, hp: kt.HyperParameters) -> Value:
-        """Tells Keras Tuner of it, and gives its value there."""
+        """Declares it to Keras Tuner, and returns its value there."""
         if self.choices is not None:
             return hp.Choice(self.name, list(self.choices), ordered=False)
         draw = hp.Int if isinstance(self.low, int) and isinstance(self.high, int) else hp.Float
         return draw(self.name, self.low, self.high, sampling="log" if self.log else "linear")
 
     def active(self, values: dict[str, Value]) -> bool:
-        """Whether it counts beside the values of the earlier ones."""
+        """Whether it counts for these values of the earlier parameters."""
         return all(values.get(name) in allowed for name, allowed in self.when.items())
 
 
 class Space:
-    """All that a sweep varies, in order.
+    """The parameters of a sweep, in order.
 
     Args:
-        spec: A mapping from parameters to their descriptions, as in this module's introduction.
-        base: The run whose settings it changes; every choice is checked against it.
+        spec: A mapping from parameters to their descriptions; see this module.
+        base: The run whose settings it changes. Every choice is checked against it.
+        seeds: Seeds to train every combination with, as one more parameter.
 
     Raises:
         InputError: If a name is unknown or a value does not fit.
     """
 
-    def __init__(self, spec: dict, base: Run):
+    def __init__(self, spec: dict, base: Run, seeds: Sequence[int] = ()):
         if not isinstance(spec, dict) or not spec:
-            raise InputError("a sweep must be a mapping from parameters to their values")
+            raise InputError(
+                f"a sweep must be a mapping from parameters to their values; got {spec!r}"
+            )
+        if seeds:
+            spec = {**spec, SEED: list(seeds)}
         self.spec, self.base = spec, base
         self.parameters = [Parameter.parse(str(name), entry) for name, entry in spec.items()]
         for i, parameter in enumerate(self.parameters):
@@ -118,21 +134,27 @@ class Space:
             for name, allowed in parameter.when.items():
                 if name not in earlier or not isinstance(allowed, list):
                     raise InputError(
-                        f"sweep: {parameter.name} depends on '{name}', which must be an earlier "
-                        "parameter with a list of its values"
+                        f"sweep: when of {parameter.name} must give an earlier parameter a list "
+                        f"of its values; got {name}: {allowed}"
                     )
                 for value in allowed:
-                    if value not in (earlier[name].choices or ()):
+                    choices = earlier[name].choices or ()
+                    if value not in choices:
                         raise InputError(
-                            f"sweep: {parameter.name} depends on {name} {value!r}, which is no "
-                            "choice of it"
+                            f"sweep: when of {parameter.name} must name choices of {name}, which "
+                            f"are {', '.join(map(str, choices))}; got {value!r}"
                         )
             for value in parameter.choices or (parameter.low, parameter.high):
                 base.replace(**_nested(parameter.settings(value)))
 
+    @property
+    def varied(self) -> list[Parameter]:
+        """The parameters but the seed."""
+        return [p for p in self.parameters if p.name != SEED]
+
     def declare(self, hp: kt.HyperParameters) -> dict[str, Value]:
-        """Tells Keras Tuner of all parameters, and gives the values of those that count."""
-        values = {}
+        """Declares all parameters to Keras Tuner, and returns the values of those that count."""
+        values: dict[str, Value] = {}
         for parameter in self.parameters:
             with contextlib.ExitStack() as scopes:
                 for name, allowed in parameter.when.items():
@@ -146,8 +168,8 @@ class Space:
         """The run that values stand for.
 
         Args:
-            values: By the parameters' names; others than those that count are left out.
-            epochs: In place of the run's, as Hyperband shares them out.
+            values: A value for each parameter; those that do not count are ignored.
+            epochs: If given, replaces the run's, as Hyperband does.
         """
         settings = {}
         for parameter in self.parameters:
@@ -158,40 +180,60 @@ class Space:
         return self.base.replace(**_nested(settings))
 
     def grid(self) -> list[dict[str, Value]] | None:
-        """All combinations of values; None where a range has no end of them."""
-        combinations = [{}]
-        for parameter in self.parameters:
-            if parameter.choices is None:
-                return None
-            combinations = [
-                {**values, **chosen}
-                for values in combinations
-                for chosen in (
-                    [{parameter.name: v} for v in parameter.choices]
-                    if parameter.active(values)
-                    else [{}]
-                )
-            ]
-        return combinations
+        """All combinations of values; None if a parameter has a range."""
+        return _combinations(self.parameters)
 
-    def size(self) -> float:
-        """How many combinations there are."""
-        grid = self.grid()
+    def size(self, seeds: bool = True) -> float:
+        """The number of combinations; if not `seeds`, those that differ in more than the seed."""
+        grid = _combinations(self.parameters if seeds else self.varied)
         return math.inf if grid is None else len(grid)
 
+    def label(self, values: dict[str, Value]) -> str:
+        """A combination in words: named choices as they are, numbers with their setting."""
+        words = []
+        for p in self.varied:
+            implied = p.when and p.choices and len(p.choices) == 1
+            if p.name in values and not implied:
+                value = values[p.name]
+                plain = p.name.split(".")[-1].replace("_", " ")
+                words.append(value if isinstance(value, str) else f"{plain} {short(value)}")
+        return ", ".join(words)
+
     def paper(self, values: dict[str, Value]) -> str:
-        """The paper's figure for a combination, or nothing."""
+        """The paper's figure for a combination; empty if it has none."""
         figures = [
             p.paper[values[p.name]] for p in self.parameters if values.get(p.name) in p.paper
         ]
         return str(figures[0]) if figures else ""
 
 
+def short(value: Value) -> str:
+    """A value with three digits at most behind the point."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _combinations(parameters: list[Parameter]) -> list[dict[str, Value]] | None:
+    combinations: list[dict[str, Value]] = [{}]
+    for parameter in parameters:
+        if parameter.choices is None:
+            return None
+        combinations = [
+            {**values, **chosen}
+            for values in combinations
+            for chosen in (
+                [{parameter.name: v} for v in parameter.choices]
+                if parameter.active(values)
+                else [{}]
+            )
+        ]
+    return combinations
+
+
 def _labelled(name: str, choices: dict | list) -> dict[Value, dict]:
     """Choices with the settings that they stand for."""
     if isinstance(choices, list):
         choices = {_label(value): {name: value} for value in choices}
-    elif not all(isinstance(settings, dict) for settings in choices.values()):
+    elif not isinstance(choices, dict) or not all(isinstance(v, dict) for v in choices.values()):
         raise InputError(f"sweep: each choice of {name} must be a mapping of settings")
     kinds = {type(label) for label in choices}
     # Keras Tuner takes values of one type only.
@@ -203,21 +245,21 @@ def _labelled(name: str, choices: dict | list) -> dict[Value, dict]:
 
 
 def _label(value) -> Value:
-    """What a table and Keras Tuner call a value."""
+    """A value in tables and for Keras Tuner."""
     if value is None:
         return "default"
     return " to ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _nested(settings: dict) -> dict:
-    """Settings by dotted name as sections, for `Run.replace`."""
+    """Settings by section, for `Run.replace`."""
     sections: dict = {}
     for name, value in settings.items():
         section, _, rest = name.partition(".")
         if not rest:
             raise InputError(
-                f"sweep: '{name}' is no setting; settings have their section before them, such as "
-                "training.batch_size"
+                "sweep: settings must have their section before them, such as "
+                f"training.batch_size; got '{name}'"
             )
         sections.setdefault(section, {})[rest] = value
     return sections

@@ -1,25 +1,31 @@
-"""The tune command on trainings that only sleep: ``python sweep.py SECONDS OPTION…``.
+"""The tune command on stand-ins for trainings: ``python sweep.py SWEEP OPTION…``.
 
-For tests of what survives a kill, and of chief and workers, where the trainings themselves do not
-matter. The accuracy of a trial follows from its batch size; a batch of 999 does not fit in memory.
+For tests of what survives a kill, of chief and workers, and of what tables say, where the trainings
+themselves do not matter. The accuracy of a trial follows from its batch size and its seed; a batch
+of 999 does not fit in memory, one of 998 is interrupted, one of 997 diverges.
 """
 
+import json
 import os
 import pathlib
 import time
 
 import tensorflow as tf
 
-from keras_simsiam import options, tune
+from keras_simsiam import TrainingDiverged, metrics, options, tune
 from keras_simsiam.tuning import tuner
 
-SECONDS = float(os.environ.get("SWEEP_SECONDS", "0"))
+SLEEP = float(os.environ.get("SWEEP_SECONDS", "0"))
+"""Seconds that a trial takes."""
+
+SECONDS = 90.0
+"""Seconds that it reports."""
 
 
-def train(run, output, prepare=None, devices=None):
+def train(run, output, devices=None):
     """Writes what a training would."""
     batch = run.training.batch_size
-    for _ in range(round(SECONDS / 0.05)):
+    for _ in range(round(SLEEP / 0.05)):
         time.sleep(0.05)
     if batch == 999:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
@@ -28,12 +34,15 @@ def train(run, output, prepare=None, devices=None):
     folder = pathlib.Path(output.run_dir) / output.name
     folder.mkdir(parents=True, exist_ok=True)
     run.save(folder / "config.yaml")
+    (folder / "history.csv").write_text("epoch,loss,z_std,knn_top1\n1,-0.5,0.9,0.3\n")
+    if batch == 997:
+        raise TrainingDiverged("the loss became nan")
     exported = pathlib.Path(output.saved_model_dir) / output.name
     exported.mkdir(parents=True, exist_ok=True)
     (exported / "saved_model.pb").write_text(output.name)
-    accuracy = batch / 1000 if run.model.predictor == "mlp" else 0.01
-    collapsed = run.model.predictor == "none"
-    return {
+    trained = run.model.predictor == "mlp" and run.model.stop_gradient
+    accuracy = batch / 1000 + run.training.seed / 100 if trained else 0.01
+    summary = {
         "status": "finished",
         "knn_top1": accuracy,
         "knn_top5": accuracy,
@@ -42,11 +51,16 @@ def train(run, output, prepare=None, devices=None):
         "projector_rank": 20.0,
         "backbone_rank": 30.0,
         "seconds": SECONDS,
-        "knn_top1_random_weights": 0.05,
-        "knn_top1_raw_pixels": 0.04,
-        "collapse": "z is collapsing" if collapsed else None,
-        "collapsed": collapsed,
+        metrics.baseline_key("knn_top1", "random_weights"): 0.05,
+        metrics.baseline_key("knn_top1", "raw_pixels"): 0.04,
+        "collapse": None if trained else "z is collapsing",
+        "collapsed": not trained,
+        "steps": 7,
+        "versions": {"keras": "3"},
+        "processor": "a processor, 2 cores",
     }
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return summary
 
 
 if __name__ == "__main__":

@@ -1,0 +1,172 @@
+"""A sweep from its options to its results, in one process or in several."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import filelock
+import yaml
+
+from keras_simsiam.config import Run, read_yaml
+from keras_simsiam.errors import InputError
+from keras_simsiam.fields import Settings, setting, switch
+from keras_simsiam.files import write_text
+from keras_simsiam.training.devices import Devices
+from keras_simsiam.training.output import Output, RunFolder
+from keras_simsiam.tuning.space import Space
+
+if TYPE_CHECKING:
+    from keras_simsiam.tuning.results import Found
+
+
+@dataclass(frozen=True)
+class Search(Settings):
+    """How to search."""
+
+    tuner: Literal["auto", "grid", "random", "hyperband", "bayesian"] = "auto"
+    """How values are chosen; auto is grid for a small discrete space or with --seeds, else
+    random."""
+    max_trials: int | None = setting(None, at_least=1)
+    """Trials at most; by default all of a grid or of Hyperband, else 20."""
+    seeds: list[int] = setting([], at_least=0, below=2**31)
+    """Train every combination of a grid with each of these seeds; results are means over them."""
+    name: str | None = None
+    """Name of the sweep; by default SWEEP-DATASET."""
+    sweep_dir: str = "runs/sweeps"
+    """Folder of sweeps; this one is written to its subfolder NAME."""
+    saved_model_dir: str = "saved_models"
+    """Folder of exported models; the best is written to its subfolder NAME."""
+    overwrite: bool = switch(False)
+    """Delete an existing sweep of that name; by default the command continues it."""
+    chief: str | None = None
+    """HOST:PORT where this process, which trains nothing, hands out trials to workers."""
+    worker: str | None = None
+    """HOST:PORT of the chief whose trials this process trains."""
+    worker_name: str | None = None
+    """Name of this worker, the same each time it is started; by default the host's."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.seeds and self.tuner not in ("auto", "grid"):
+            raise InputError(f"seeds need tuner grid; got {self.tuner}")
+        if self.chief and self.worker:
+            raise InputError("only one of --chief and --worker can be given")
+        address = self.chief or self.worker
+        if address is not None and not re.fullmatch(r".+:\d+", address):
+            raise InputError(
+                f"{'chief' if self.chief else 'worker'} must be HOST:PORT, such as "
+                f"10.0.0.1:8000; got '{address}'"
+            )
+        if self.worker and "chief" in self.worker_name_or_host:
+            # By which Keras Tuner recognizes a chief.
+            raise InputError(
+                f"worker_name must not contain 'chief'; got '{self.worker_name_or_host}'"
+            )
+
+    @property
+    def worker_name_or_host(self) -> str:
+        """The name of this process as a worker."""
+        return self.worker_name or os.uname().nodename
+
+    def set_role(self) -> None:
+        """Makes this process chief or worker, through Keras Tuner's environment variables."""
+        address = self.chief or self.worker
+        if address is not None:
+            host, _, port = address.rpartition(":")
+            os.environ["KERASTUNER_ORACLE_IP"] = host
+            os.environ["KERASTUNER_ORACLE_PORT"] = port
+            name = "chief" if self.chief else self.worker_name_or_host
+            os.environ["KERASTUNER_TUNER_ID"] = name
+
+
+def run_sweep(title: str, spec: dict, run: Run, search: Search, devices: Devices) -> Found | None:
+    """Runs a sweep, or continues it, and writes its results.
+
+    Args:
+        title: Its name, or the path of its file.
+        spec: What it varies; see `keras_simsiam.tuning.space`.
+        run: The run whose settings it changes.
+        search: How to search, and where to write.
+        devices: What each trial is trained on.
+
+    Returns:
+        What it found; None in a worker, whose chief has the results.
+
+    Raises:
+        InputError: If something does not fit. Nothing has been written then.
+    """
+    from keras_simsiam.tuning import results  # TensorFlow takes seconds to import
+    from keras_simsiam.tuning.oracles import make_oracle
+    from keras_simsiam.tuning.tuner import open_tuner
+
+    search.set_role()
+    if devices.strategy == "multi_worker":
+        raise InputError("a sweep uses several machines with --chief and --worker, not --strategy")
+    devices.check_data_service()
+    space = Space(spec, run, search.seeds)
+    oracle, trials = make_oracle(search, space)
+    label = f"{pathlib.Path(title).stem}-{run.data.dataset}"
+    name = search.name or re.sub(r"[^\w.-]+", "-", label)
+    folder = RunFolder(Output(name, search.sweep_dir, search.saved_model_dir), run.data.dataset)
+    is_worker = "chief" not in os.environ.get("KERASTUNER_TUNER_ID", "chief")
+    if not is_worker:
+        _prepare(folder, run, {"tuner": search.tuner, "sweep": space.spec}, search.overwrite)
+    elif not (folder.path / "sweep.yaml").exists():
+        raise InputError(
+            f"'{folder.path}' does not exist: start the chief first, with the same options, on a "
+            "disk that all processes share"
+        )
+    seeds = search.seeds or [run.training.seed]
+    print(
+        f"sweep {title} on {run.data.dataset}: {trials} trials, by kNN top-1 accuracy, "
+        f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}\n"
+        f"writing to {folder.path}\n",
+        flush=True,
+    )
+    with contextlib.nullcontext() if is_worker else _locked(folder.path):
+        open_tuner(oracle, space, folder.path, trials, devices, is_worker).search()
+    if is_worker:
+        return None
+    return results.write(space, folder.path, folder.saved_model, f"{title} on {run.data.dataset}")
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path) -> Iterator[None]:
+    """Keeps other processes, except workers, from running the sweep in a folder."""
+    try:
+        with filelock.FileLock(path / "sweep.lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise InputError(f"another process is running the sweep '{path}'") from None
+
+
+def _prepare(folder: RunFolder, run: Run, about: dict, overwrite: bool) -> None:
+    """Creates the sweep's folder, or checks that it holds the same sweep."""
+    from keras_simsiam.training.setup import load_inputs
+
+    there = folder.path / "sweep.yaml"
+    if there.exists() and not overwrite:
+        folder.check_same(run)
+        before, now = read_yaml(there), yaml.safe_load(yaml.safe_dump(about))
+        for key in now:
+            if before.get(key) != now[key]:
+                raise InputError(
+                    f"cannot continue sweep '{folder.path}': its {key} was {before.get(key)}, now "
+                    f"{now[key]}; give another --name, or --overwrite to delete it"
+                )
+        return
+    # The batch size may be one that the sweep replaces.
+    if load_inputs(run.replace(training={"batch_size": 2})).monitor is None:
+        raise InputError(
+            f"dataset must have labelled training and test images, for kNN accuracy; got "
+            f"'{run.data.dataset}'"
+        )
+    folder.check_free(overwrite)
+    folder.create(run, {})
+    write_text(there, yaml.safe_dump(about, sort_keys=False))

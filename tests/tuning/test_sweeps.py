@@ -1,0 +1,93 @@
+"""The paper's ablations: what they set, and that committed results are of the same."""
+
+import csv
+import pathlib
+
+import pytest
+
+from keras_simsiam import InputError
+from keras_simsiam.presets import preset
+from keras_simsiam.tuning import sweeps
+from keras_simsiam.tuning.space import Space
+from keras_simsiam.tuning.sweeps import ABLATIONS, SWEEPS, find
+
+BASE = preset("photo_patches")
+RESULTS = pathlib.Path(__file__).parents[2] / "experiments/results"
+
+
+def space(name, base=BASE, known=SWEEPS):
+    return Space(find(name, base, known), base)
+
+
+def runs(name, base=BASE):
+    found = space(name, base)
+    return [found.run(values) for values in found.grid()]
+
+
+@pytest.mark.parametrize(
+    "name", ["predictor", "batch_size", "batch_norm", "similarity", "symmetry", "stop_gradient"]
+)
+def test_the_papers_figures_are_those_of_the_committed_results(name):
+    with (RESULTS / f"{name}_photo_patches.csv").open(newline="") as file:
+        rows = {row["variant"]: row["paper"] for row in csv.DictReader(file)}
+    found = space(name, known=ABLATIONS)
+    assert [found.paper(values) for values in found.grid()] == list(rows.values())
+
+
+def test_batches_scale_the_rate_and_the_largest_warms_up_for_a_tenth():
+    training = [run.training for run in runs("batch_size", BASE.replace(training={"epochs": 100}))]
+    assert [t.batch_size for t in training] == [16, 32, 64, 128, 256, 512, 1024]
+    assert [t.warmup_epochs for t in training] == [0] * 6 + [10]
+    # paper_optimizers scales this base rate by the batch.
+    assert {t.learning_rate for t in training} == {BASE.training.learning_rate}
+    assert runs("batch_size", BASE.replace(training={"epochs": 8}))[-1].training.warmup_epochs == 1
+
+
+def test_lengths_are_parts_of_the_runs_epochs():
+    base = BASE.replace(training={"epochs": 800})
+    assert [run.training.epochs for run in runs("epochs", base)] == [100, 200, 400, 800]
+    found = space("epochs", base)
+    figures = [found.paper(values) for values in found.grid()]
+    assert figures == ["68.1", "70.0", "70.8", "71.3"]
+
+
+def test_collapsed_runs_are_compared_at_the_same_steps_and_the_same_rate(monkeypatch):
+    monkeypatch.setattr(sweeps, "count_images", lambda run: 5400)
+    found = runs("collapse_floor")
+    assert not any(run.model.stop_gradient for run in found)
+    for run in found:
+        steps = run.training.epochs * (5400 // run.training.batch_size)
+        assert abs(steps - sweeps.FLOOR_STEPS) <= 0.3 * sweeps.FLOOR_STEPS
+        rate = run.training.learning_rate * run.training.batch_size / 256
+        adam = run.training.optimizer == "adam"
+        assert rate == pytest.approx(4e-4 if adam else sweeps.FLOOR_RATE)
+
+
+def test_each_of_the_reports_departures_is_one_change_and_the_last_run_has_all(monkeypatch):
+    monkeypatch.setattr(sweeps, "count_images", lambda run: 5400)
+    found = space("collapse_floor")
+    by_label = {found.label(values): found.run(values) for values in found.grid()}
+    base = by_label["batch 64"]
+    changes = {
+        "gradients never zeroed": base.replace(training={"zero_gradients": False}),
+        "D(p1, z2) twice": base.replace(model={"symmetry": "asymmetric"}),
+    }
+    for label, expected in changes.items():
+        assert by_label[label] == expected
+    adam = by_label["Adam 4e-4"].training
+    assert (adam.optimizer, adam.schedule, adam.weight_decay) == ("adam", "constant", 0)
+    everything = by_label["all four"]
+    assert everything.training.batch_size == 16
+    assert everything.training.optimizer == "adam"
+    assert everything.training.schedule == "constant"
+    assert not everything.training.zero_gradients
+    assert everything.model.symmetry == "asymmetric"
+
+
+def test_images_are_counted_where_the_sweep_needs_their_number():
+    assert sweeps.count_images(BASE) == 5400
+
+
+def test_an_unknown_sweep_is_named_with_those_that_exist():
+    with pytest.raises(InputError, match=r"one of predictor, .*, full, or a YAML.*'predictors'"):
+        find("predictors", BASE)
