@@ -19,6 +19,7 @@ from experiments import collapse_floor, common, epochs, report, stop_gradient
 from experiments.benchmarks import common as benchmarks
 from experiments.benchmarks import knn
 from keras_simsiam import InputError
+from keras_simsiam.environment import processor
 from keras_simsiam.training import setup
 from keras_simsiam.tuning import sweeps, tuner
 
@@ -278,6 +279,8 @@ def test_benchmarks_take_turns_and_give_ratios_first(monkeypatch, tmp_path, caps
     assert "| b | 2.00 | 40 | 30 to 60 |" in capsys.readouterr().out
     written = json.loads((tmp_path / "results/benchmarks/speed.json").read_text())
     assert written["results"]["b"]["ratio"] == 2
+    assert written["processor"] == processor()
+    assert "keras" in written["versions"]
     assert (tmp_path / "figures/benchmark_speed.png").exists()
 
 

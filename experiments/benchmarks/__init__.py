@@ -1,1 +1,1 @@
-"""Speed, measured against something: one file a benchmark."""
+"""Speed compared with other libraries: one module a benchmark."""

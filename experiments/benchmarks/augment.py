@@ -1,8 +1,8 @@
-"""Views a second on one core, against others: ``python -m experiments.benchmarks.augment``.
+"""Views per second on one core: ``python -m experiments.benchmarks.augment``.
 
-All make the whole recipe of the paper, with parameters of its own for each image: resized crop,
-flip, colour jitter, grayscale, blur, normalisation. They start from decoded images in memory and
-end with a batch of float32 views. Needs ``pip install -e '.[bench]'``.
+All rivals apply the paper's whole recipe (resized crop, flip, colour jitter, grayscale, blur,
+normalisation) with parameters of its own for each image, from decoded images in memory to a batch
+of float32 views. Needs ``pip install -e '.[bench]'``.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
 
 BATCH = 64
 SOURCES = {32: 32, 64: 64, 96: 96, 224: 256}
-"""Side of the images for each side of the views, in pixels."""
+"""Side of the views to side of the images, in pixels."""
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measures the rivals in turn, size by size."""
+    """Measures the rivals at each size."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SOURCES), choices=SOURCES)
     parser.add_argument("--rounds", type=int, default=5)
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def images(size: int, count: int = BATCH) -> np.ndarray:
-    """Photographs for views of a size, uint8 ``[count, side, side, 3]``."""
+    """Photographs to make views from, uint8 ``[count, side, side, 3]``."""
     from PIL import Image
 
     from keras_simsiam.data import load
@@ -55,7 +55,7 @@ def images(size: int, count: int = BATCH) -> np.ndarray:
 
 
 def ours(size: int) -> Callable[[], int]:
-    """One batch of the pipeline that training uses; drawing the parameters included."""
+    """The pipeline that training uses; drawing the parameters included."""
     import tensorflow as tf
 
     from keras_simsiam import Augmentation, views
@@ -67,7 +67,7 @@ def ours(size: int) -> Callable[[], int]:
 
 
 def pillow(size: int) -> Callable[[], int]:
-    """The authors' transforms."""
+    """The authors' transforms, on Pillow images."""
     common.import_torchvision()
     import torch
     from PIL import Image
@@ -79,7 +79,7 @@ def pillow(size: int) -> Callable[[], int]:
 
 
 def pillow_transform(size: int) -> Callable:
-    """From a Pillow image to a view, as in the authors' repository."""
+    """The transform from a Pillow image to a view in the authors' repository."""
     from torchvision import transforms as t
 
     return t.Compose(
@@ -102,7 +102,7 @@ def _blur(image):
 
 
 def torchvision_v2(size: int) -> Callable[[], int]:
-    """The same on uint8 tensors, image by image: a batch would share its parameters."""
+    """The same on uint8 tensors, one at a time because a batch would share its parameters."""
     common.import_torchvision()
     import torch
     from torchvision.transforms import v2 as t
@@ -124,9 +124,9 @@ def torchvision_v2(size: int) -> Callable[[], int]:
 
 
 def keras_layers(size: int) -> Callable[[], int]:
-    """What Keras's own layers come nearest with, on whole batches, in tf.data.
+    """The closest recipe of Keras's own layers, on whole batches in tf.data.
 
-    There is no resized crop of random area and ratio among them; a random zoom stands for it.
+    Keras has no crop of random area and aspect ratio; a random zoom takes its place.
     """
     import keras
     import tensorflow as tf

@@ -1,11 +1,10 @@
-"""What the benchmarks share: rivals in turn, medians and ranges, what they ran on."""
+"""Shared by the benchmarks: measuring rivals in turn, and reporting medians and ranges."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
 import importlib.util
-import json
 import math
 import multiprocessing
 import os
@@ -16,33 +15,26 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib import metadata
 
 from keras_simsiam import plots
+from keras_simsiam.environment import processor, versions
+from keras_simsiam.files import write_json
 from keras_simsiam.tables import markdown
 
 HERE = pathlib.Path(__file__).parents[1]
-PACKAGES = (
-    "tensorflow",
-    "keras",
-    "torch",
-    "torchvision",
-    "lightly",
-    "pillow",
-    "faiss-cpu",
-    "scikit-learn",
-)
+PACKAGES = ("torch", "torchvision", "lightly", "pillow", "faiss-cpu", "scikit-learn")
+"""Named with their versions in results, beside this package's own stack."""
 
 
 def paired(rivals: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Measures every rival in each round, one after the other, so that a busy minute hits all.
+    """Measures every rival once a round, so that a slow minute affects all of them.
 
     Args:
-        rivals: For each name what gives one measurement, more being better.
-        rounds: How often.
+        rivals: Functions that return one measurement, by name.
+        rounds: Measurements of each.
 
     Returns:
-        The measurements, in order.
+        The measurements by name, in order.
     """
     found = {name: [] for name in rivals}
     for turn in range(1, rounds + 1):
@@ -53,31 +45,32 @@ def paired(rivals: dict[str, Callable[[], float]], rounds: int) -> dict[str, lis
 
 
 class Rival:
-    """One of those that are measured, in a process group of its own that else stands still.
+    """A process group of its own that is stopped except while it is measured.
 
-    Standing still, it neither works ahead in another's turn nor takes cores from it.
-
-    Attributes:
-        start: Seconds from asking for it to the end of its first bit of work, imports included.
-        memory: MiB resident after its last turn, of all its processes; a page that they share
-            counts once.
+    Stopped, it can neither work ahead nor take cores from the others. Calling it measures once
+    and returns units of work per second.
 
     Args:
-        pool: Of one process, not started.
-        make: See `processes`, with its arguments.
-        cores: How many it may use.
-        seconds: How long a measurement takes at least.
+        pool: A pool of one process, not started.
+        make: As for `processes`.
+        cores: Cores it may use.
+        seconds: Duration of a measurement, at least.
+
+    Attributes:
+        start: Seconds until the first unit of work is done, imports included.
+        memory: MiB resident after the last measurement, over all processes of the group; pages
+            that they share count once.
     """
 
     def __init__(self, pool, make: Callable, cores: int, seconds: float):
         self._pool, self._make, self._seconds = pool, make, seconds
         self.start = self.memory = math.nan
         with _cores(cores):
-            self.group = pool.submit(_lead).result()  # starts it, and it keeps to these cores
+            self.group = pool.submit(_lead).result()  # the process starts here, on these cores
         os.killpg(self.group, signal.SIGSTOP)
 
     def __call__(self) -> float:
-        """Work done a second, in its turn."""
+        """Measures units of work per second."""
         os.killpg(self.group, signal.SIGCONT)
         try:
             rate, self.start = self._pool.submit(_measure, self._make, self._seconds).result()
@@ -91,17 +84,16 @@ class Rival:
 def processes(
     makers: dict[str, Callable[[], Callable[[], int]]], cores: int = 1, seconds: float = 2.0
 ) -> Iterator[dict[str, Rival]]:
-    """Rivals that live in processes of their own, which take turns on the same cores.
+    """Runs rivals in processes of their own that take turns on the same cores.
 
     Args:
-        makers: For each name a function at the top of a module, or a partial of one, which is
-            called once in its process, and gives a function that does a bit of the work and says
-            how much.
-        cores: How many cores each may use.
-        seconds: How long a measurement takes at least; 0 for a single bit of the work.
+        makers: Picklable functions by name. Each is called once in its process and returns the
+            function to measure, which does some work and returns how many units it did.
+        cores: Cores each may use.
+        seconds: Duration of a measurement, at least; 0 to call the function once.
 
     Yields:
-        For each name what gives one measurement, the work done a second.
+        The rivals by name.
     """
     with contextlib.ExitStack() as stack:
         rivals = {}
@@ -114,13 +106,13 @@ def processes(
 
 
 def _lead() -> int:
-    """Makes this process the leader of a group, of the workers that it may start."""
+    """Makes this process the leader of a new group, which its workers will belong to."""
     os.setsid()
     return os.getpid()
 
 
 def _resident(group: int) -> float:
-    """MiB in memory of the processes of a group."""
+    """MiB resident in the processes of a group."""
     found = 0
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -132,7 +124,7 @@ def _resident(group: int) -> float:
 
 @contextlib.contextmanager
 def _cores(count: int) -> Iterator[None]:
-    """Keeps this process, and what it starts, to some cores, and TensorFlow's talk to itself."""
+    """Limits this process, and those that it starts, to some cores; silences TensorFlow."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     all_cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(all_cores)[:count])
@@ -147,7 +139,7 @@ _start = math.nan
 
 
 def _measure(make: Callable, seconds: float) -> tuple[float, float]:
-    """Work a second of what `make` makes, once in a process; and how long the first bit took."""
+    """Units of work per second, and how long the first took; runs in the rival's process."""
     global _work, _start
     if _work is None:
         asked = time.perf_counter()
@@ -163,13 +155,13 @@ def _measure(make: Callable, seconds: float) -> tuple[float, float]:
 
 
 def import_torchvision() -> None:
-    """Makes torchvision importable beside a torch that its C++ operators were not built for.
+    """Makes torchvision importable next to a torch that its C++ operators were not built for.
 
-    The package index has torchvision for CUDA only. Beside a CPU's torch its import can fail,
-    because it describes operators that could not be loaded; declaring them is enough, for
-    transforms and ResNets use none.
+    PyPI has torchvision for CUDA only. With a CPU build of torch its import can fail because it
+    registers operators that could not be loaded. Declaring them is enough: transforms and ResNets
+    do not use them.
     """
-    # triton, which a torch for CUDA brings, crashes where TensorFlow was imported before it.
+    # triton, which comes with torch for CUDA, crashes if TensorFlow was imported before.
     sys.modules.setdefault("triton", None)
     import torch
 
@@ -191,14 +183,14 @@ def report(
     found: dict[str, list[float]],
     rivals: dict[str, Rival] | None = None,
 ) -> None:
-    """Prints ratios to the first rival, medians and ranges; writes JSON and a figure.
+    """Prints ratios to the first rival, medians and ranges; writes them as JSON and a figure.
 
     Args:
         name: Of the files.
         title: What was measured.
-        unit: In what.
-        found: For each rival its measurements.
-        rivals: Whose start and memory are shown, too.
+        unit: Of the measurements.
+        found: Measurements by rival.
+        rivals: If given, their start and memory are reported as well.
     """
     first = next(iter(found))
     reference = statistics.median(found[first])
@@ -222,25 +214,15 @@ def report(
             r |= {"start": rivals[rival].start, "memory": rivals[rival].memory}
             row += [number(r["start"]), number(r["memory"])]
     print("\n" + markdown([columns, *rows]))
-    machine = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES if _installed(name)},
-    }
-    print(", ".join(f"{k} {v}" for k, v in machine.items()))
+    packages = {"python": platform.python_version(), **versions(*PACKAGES)}
+    print(f"{processor()}; {', '.join(f'{name} {version}' for name, version in packages.items())}")
     path = HERE / "results/benchmarks" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = {"title": title, "unit": unit, "results": results, **machine}
-    path.write_text(json.dumps(written, indent=2) + "\n")
+    written = {"title": title, "unit": unit, "results": results}
+    written |= {"processor": processor(), "versions": packages}
+    write_json(path, written)
     plots.measured(found, HERE / "figures" / f"benchmark_{name}.png", title, unit)
 
 
 def number(value: float) -> str:
-    """Three digits, or all before the point."""
+    """A value with three significant digits, or with all digits before the point."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _installed(name: str) -> bool:
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        return bool(metadata.version(name))
-    return False

@@ -1,7 +1,7 @@
-"""kNN against scikit-learn and faiss: ``python -m experiments.benchmarks.knn``.
+"""kNN queries per second: ``python -m experiments.benchmarks.knn``.
 
-Each finds the k nearest neighbours by cosine of every query and lets them vote, as in the paper's
-monitor of training. Needs ``pip install -e '.[bench]'``.
+All rivals find the k nearest neighbours of every query by cosine similarity and let them vote, as
+in the paper's kNN monitor. Needs ``pip install -e '.[bench]'``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def features(bank: int, queries: int, dim: int) -> tuple[np.ndarray, ...]:
-    """Clustered unit vectors as an encoder gives: bank, its labels, queries."""
+    """Clustered unit vectors, like an encoder's features: the bank, its labels and queries."""
     random = np.random.RandomState(0)
     centres = random.randn(CLASSES, dim)
     labels = random.randint(0, CLASSES, bank + queries)
@@ -49,7 +49,7 @@ def features(bank: int, queries: int, dim: int) -> tuple[np.ndarray, ...]:
 
 
 def vote(similarity: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The class with the most votes of each query, from its neighbours ``[Q, k]``."""
+    """The predicted class of each query, given its neighbours ``[Q, k]``."""
     weight = np.exp((similarity - similarity.max(axis=1, keepdims=True)) / TEMPERATURE)
     segment = np.arange(len(labels))[:, None] * CLASSES + labels
     votes = np.bincount(segment.ravel(), weight.ravel(), len(labels) * CLASSES)
@@ -57,7 +57,7 @@ def vote(similarity: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def ours(bank: int, queries: int, dim: int, k: int) -> Callable[[], int]:
-    """`knn_predict`, which evaluation uses."""
+    """The package's `knn_predict`."""
     from keras_simsiam.evaluation.knn import knn_predict
 
     held, labels, asked = features(bank, queries, dim)
@@ -65,7 +65,7 @@ def ours(bank: int, queries: int, dim: int, k: int) -> Callable[[], int]:
 
 
 def faiss_flat(bank: int, queries: int, dim: int, k: int) -> Callable[[], int]:
-    """Inner products with all of the bank."""
+    """faiss's exact search by inner product."""
     import faiss
 
     held, labels, asked = features(bank, queries, dim)
@@ -80,7 +80,7 @@ def faiss_flat(bank: int, queries: int, dim: int, k: int) -> Callable[[], int]:
 
 
 def sklearn_brute(bank: int, queries: int, dim: int, k: int) -> Callable[[], int]:
-    """Brute force by cosine."""
+    """scikit-learn's brute-force search by cosine distance."""
     from sklearn.neighbors import NearestNeighbors
 
     held, labels, asked = features(bank, queries, dim)

@@ -1,9 +1,9 @@
-"""Images a second of the whole input: ``python -m experiments.benchmarks.pipeline --data-dir …``.
+"""Images per second of the input: ``python -m experiments.benchmarks.pipeline --data-dir …``.
 
-Shuffled batches of two views an image, from Tiny ImageNet's JPEG files and from the images decoded
-in memory, on one core and on all, against PyTorch's DataLoader with the authors' transforms and a
-worker a core; and which part of the training time is spent waiting for a batch. Needs
-``pip install -e '.[bench]'``.
+Shuffled batches with two views of each image, from Tiny ImageNet's JPEG files and from decoded
+images in memory, on one core and on all. The rival is PyTorch's DataLoader with the authors'
+transforms and one worker per core. Also measures the share of the training time that is spent
+waiting for batches. Needs ``pip install -e '.[bench]'``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from keras_simsiam import options
 
 BATCH = 64
 WARM_UP = 10
-"""Steps for tracing, and for tf.data to find its pace."""
+"""Steps before timing: for tracing, and until tf.data has tuned itself."""
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measures the input on its own, then under a training."""
+    """Measures the input alone, then while training."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data-dir", required=True, help="Tiny ImageNet's zip or folder")
     parser.add_argument("--rounds", type=int, default=3)
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
         common.report("pipeline_training", title, "images/s", found, rivals)
     for name, at in settings.items():
         real, ready = (waiting(*at, real) for real in (True, False))
-        print(f"{name}: {real:.2%} of the time waits for a batch; {ready:.2%} if it is there")
+        print(f"{name}: waiting takes {real:.2%} of the time, {ready:.2%} if batches are ready")
 
 
 def _count(cores: int) -> str:
@@ -63,7 +63,7 @@ def _count(cores: int) -> str:
 
 
 def _extract(data_dir: str, folder: pathlib.Path) -> list[str]:
-    """The training images as files."""
+    """Writes the training images as files; returns their paths."""
     from keras_simsiam.data.tiny_imagenet import Archive
 
     files = []
@@ -74,21 +74,21 @@ def _extract(data_dir: str, folder: pathlib.Path) -> list[str]:
 
 
 def ours_from_files(files: list[str]) -> Callable[[], int]:
-    """Each image read and decoded when it is needed."""
+    """Images read and decoded when needed."""
     from keras_simsiam.data import ImageFiles
 
     return _ours(ImageFiles(files))
 
 
 def ours_decoded(data_dir: str) -> Callable[[], int]:
-    """All images decoded first, as `load` does where they have one size."""
+    """Images decoded in advance, as `load` does if all have the same size."""
     from keras_simsiam.data import load
 
     return _ours(load("tiny_imagenet", "train", data_dir).images)
 
 
 def _ours(images) -> Callable[[], int]:
-    """Batches as training gets them."""
+    """The batches that training gets."""
     import keras_simsiam as ks
 
     batches = iter(ks.views(images, ks.Augmentation(), BATCH, image_size=64))
@@ -96,7 +96,7 @@ def _ours(images) -> Callable[[], int]:
 
 
 def dataloader(files: list[str]) -> Callable[[], int]:
-    """The authors' way: Pillow opens each file, and transforms it twice."""
+    """The authors' input: Pillow opens each file, which is transformed twice."""
     common.import_torchvision()
     from torchvision.datasets.folder import default_loader
 
@@ -105,7 +105,7 @@ def dataloader(files: list[str]) -> Callable[[], int]:
 
 
 def training(width: int, size: int, real: bool) -> Callable[[], int]:
-    """Training steps, each with a batch of its own, or all with the same one."""
+    """Training steps on real batches, or all on the same batch."""
     return train.steps_of(*_model_and_batches(width, size, real), BATCH)
 
 
@@ -119,10 +119,10 @@ def _model_and_batches(width: int, size: int, real: bool) -> tuple:
 
 
 def waiting(width: int, size: int, real: bool, steps: int = 200) -> float:
-    """The part of the training time between asking for a batch and having it.
+    """The share of the training time spent waiting for batches.
 
-    Some of it is the asking itself, as it is from Python, which `fit` does not do: what is left of
-    it where the batch is there already.
+    Part of it is the overhead of fetching a batch from Python, which `fit` does not do; it is what
+    remains with ``real=False``.
     """
     import tensorflow as tf
 

@@ -1,7 +1,7 @@
-"""Images a second as dataset and batch grow: ``python -m experiments.benchmarks.scale``.
+"""Images per second as dataset and batch grow: ``python -m experiments.benchmarks.scale``.
 
-A cost per image that is the same at every size gives ratios of 1; what is held in memory shows
-beside it. No rival: what is compared is the project with itself.
+Compares the package with itself: ratios of 1 mean that the cost of an image does not depend on the
+size. The memory in use is reported as well.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BATCH = 64
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measures the input over dataset and batch, then the training over the batch."""
+    """Measures the input by size of dataset and batch, then training by size of batch."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3)
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def input_of(times: int, batch_size: int) -> Callable[[], int]:
-    """Batches of views of photo_patches, held so many times over."""
+    """Batches of views of photo_patches, repeated so many times in memory."""
     import keras_simsiam as ks
     from keras_simsiam.data import load
 

@@ -1,7 +1,7 @@
-"""Images a second on one and more devices: ``python -m experiments.benchmarks.scaling``.
+"""Images per second on one and several devices: ``python -m experiments.benchmarks.scaling``.
 
-The GPUs of this machine, or logical devices that share one CPU, which can gain nothing but show
-what the sharing out costs. The batch is the same in all, that of all devices together.
+Uses the GPUs of this machine, or logical devices on one CPU, which cannot be faster but show the
+cost of distribution. The global batch size is the same for any number of devices.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WARM_UP = 5
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measures each number of devices in processes of their own, in turn."""
+    """Measures each number of devices in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--devices", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--batch-size", type=int, default=256)
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def measure(count: int, args: argparse.Namespace) -> float:
-    """Images a second on so many devices."""
+    """Images per second on `count` devices."""
     import keras
     import tensorflow as tf
 

@@ -1,13 +1,15 @@
-"""Seconds until the command answers, and trains: ``python -m experiments.benchmarks.startup``.
+"""Seconds until the training command responds: ``python -m experiments.benchmarks.startup``.
 
-``--help``, an error in an option, and the default run up to the end of its first training step,
-each in a process of its own.
+Measures ``--help``, an invalid option, and the default run until its first training step, each in a
+process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import os
+import pty
 import subprocess
 import sys
 import tempfile
@@ -20,7 +22,7 @@ COMMAND = (sys.executable, "-m", "keras_simsiam.train")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measures each in turn."""
+    """Measures each of the three in turn."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args(argv)
@@ -34,26 +36,29 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def to_the_end(*arguments: str) -> float:
-    """Seconds that the command takes."""
+    """Seconds until the command exits."""
     started = time.perf_counter()
     subprocess.run([*COMMAND, *arguments], capture_output=True, check=False)
     return time.perf_counter() - started
 
 
 def to_first_step() -> float:
-    """Seconds until the progress bar shows a first step, its tracing and baselines before it."""
+    """Seconds until the progress bar shows the first step, baselines and tracing included."""
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        where = ("--run-dir", folder, "--saved-model-dir", folder)
-        command = subprocess.Popen([*COMMAND, *where], stdout=subprocess.PIPE, text=True)
-        for line in command.stdout:
-            if "s/step" in line:
-                break
-        else:
-            raise RuntimeError(f"{' '.join(COMMAND)} ended without a training step")
+    terminal, inner = pty.openpty()  # without a terminal there is no progress bar
+    with tempfile.TemporaryDirectory() as folder, open(terminal, "rb", buffering=0) as shown:
+        output = ("--run-dir", folder, "--saved-model-dir", folder)
+        command = subprocess.Popen([*COMMAND, *output], stdout=inner)
+        os.close(inner)
+        text = b""
+        while b"s/step" not in text:
+            try:
+                text += shown.read(4096)
+            except OSError:  # the command has closed the terminal
+                raise RuntimeError(f"no training step in the output: {text.decode()}") from None
         taken = time.perf_counter() - started
         command.kill()
-        command.communicate()
+        command.wait()
     return taken
 
 

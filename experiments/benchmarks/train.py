@@ -1,8 +1,9 @@
-"""Training images a second, against PyTorch: ``python -m experiments.benchmarks.train``.
+"""Training images per second: ``python -m experiments.benchmarks.train``.
 
-The same network, resolution, batch and recipe, from decoded images in memory, augmentation
-included, on all cores: ours, the authors' way (torchvision's transforms on Pillow images in a
-DataLoader with a worker a core), and lightly's. Needs ``pip install -e '.[bench]'``.
+All rivals train the same network at the same resolution, batch size and recipe on all cores, from
+decoded images in memory, augmentation included: this package, the authors' recipe in PyTorch
+(torchvision's transforms on Pillow images, a DataLoader with one worker per core), and lightly.
+Needs ``pip install -e '.[bench]'``.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from experiments.benchmarks import augment, common
 from keras_simsiam import options
 
 SETTINGS = {"narrow": (16, 32), "standard": (64, 64)}
-"""Width of ResNet-18 and side of the views, in pixels; the stem is ImageNet's."""
+"""Width of ResNet-18 (with the ImageNet stem), and side of the views in pixels."""
 DIM = 512
 RATE = 0.01
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measures the rivals in turn, network by network."""
+    """Measures the rivals on each network."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
     parser.add_argument("--batch-size", type=int, default=64)
@@ -43,12 +44,12 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def ours(width: int, size: int, batch_size: int) -> Callable[[], int]:
-    """What `fit` does in each step."""
+    """The training step of `fit`."""
     return steps_of(*model_and_pairs(width, size, batch_size), batch_size)
 
 
 def model_and_pairs(width: int, size: int, batch_size: int) -> tuple:
-    """The compiled model, and the batches of views that it trains on."""
+    """A compiled model, and the batches of views to train it on."""
     import keras_simsiam as ks
 
     photos = augment.images(size, 4096)
@@ -59,7 +60,7 @@ def model_and_pairs(width: int, size: int, batch_size: int) -> tuple:
 
 
 def steps_of(model, pairs, batch_size: int) -> Callable[[], int]:
-    """The steps that `fit` takes, one at a time."""
+    """The training steps of `fit`, one at a time."""
     model.fit(pairs, steps_per_epoch=1, verbose=0)
     batches = iter(pairs)
 
@@ -71,7 +72,7 @@ def steps_of(model, pairs, batch_size: int) -> Callable[[], int]:
 
 
 def authors(width: int, size: int, batch_size: int) -> Callable[[], int]:
-    """PyTorch's own parts, put together as in the authors' repository."""
+    """The heads and the loss of the authors' repository."""
     common.import_torchvision()
     from torch import nn
 
@@ -94,7 +95,7 @@ def authors(width: int, size: int, batch_size: int) -> Callable[[], int]:
 
 
 def lightly(width: int, size: int, batch_size: int) -> Callable[[], int]:
-    """lightly's heads, loss and transform."""
+    """The heads, the loss and the transform of lightly."""
     common.import_torchvision()
     from lightly.loss import NegativeCosineSimilarity
     from lightly.models.modules import SimSiamPredictionHead, SimSiamProjectionHead
@@ -112,7 +113,7 @@ def lightly(width: int, size: int, batch_size: int) -> Callable[[], int]:
 
 
 class Pairs:
-    """Two views of each image, as a dataset of PyTorch's; `load` opens an item where it must."""
+    """A PyTorch dataset with two views of each image; `load` opens an item if given."""
 
     def __init__(self, photos: list, transform: Callable, load: Callable | None = None):
         self.photos, self.transform, self.load = photos, transform, load
@@ -129,7 +130,7 @@ class Pairs:
 def endless(
     photos: list, transform: Callable, batch_size: int, load: Callable | None = None
 ) -> Iterator:
-    """Shuffled batches of `Pairs`, epoch after epoch, from a worker a core."""
+    """Shuffled batches of `Pairs`, epoch after epoch, from one worker per core."""
     import torch
 
     loader = torch.utils.data.DataLoader(
@@ -139,7 +140,7 @@ def endless(
         num_workers=len(os.sched_getaffinity(0)),
         drop_last=True,
         persistent_workers=True,
-        multiprocessing_context="fork",  # a spawned process would spawn, unlike a script
+        multiprocessing_context="fork",  # spawning fails in a process that was itself spawned
     )
     while True:
         yield from loader
@@ -152,7 +153,7 @@ def _steps(width, size, batch_size, transform, heads, loss) -> Callable[[], int]
     from torchvision.models.resnet import BasicBlock, ResNet
 
     backbone = ResNet(BasicBlock, [2, 2, 2, 2])
-    # Its width is not an argument.
+    # torchvision has no argument for the width of all layers.
     backbone.inplanes = width
     backbone.conv1 = torch.nn.Conv2d(3, width, 7, 2, 3, bias=False)
     backbone.bn1 = torch.nn.BatchNorm2d(width)
