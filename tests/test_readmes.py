@@ -1,4 +1,4 @@
-"""The Markdown files: links lead somewhere, and code that they quote is the code."""
+"""The Markdown files: links lead somewhere, and quoted code and results are as they are."""
 
 import inspect
 import pathlib
@@ -6,10 +6,14 @@ import re
 import textwrap
 
 import pytest
+import yaml
 
+from experiments import common
 from keras_simsiam import SimSiam
+from keras_simsiam.tables import markdown
 
 ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = ROOT / "experiments/results"
 FOLDERS = (".", "experiments", "keras_simsiam", "saved_models", "tests")
 FILES = sorted(
     file
@@ -33,6 +37,27 @@ def test_readme_shows_the_method_as_it_is():
     shown = (ROOT / "README.md").read_text()
     for function in (SimSiam.forward, SimSiam.distance):
         assert textwrap.dedent(inspect.getsource(function)) in shown
+
+
+def test_the_map_names_modules_and_tables_that_exist():
+    section = (ROOT / "README.md").read_text().split("## Where to change what")[1]
+    table = "".join(re.findall(r"^\|.*\n", section.split("\n## ")[0], re.MULTILINE))
+    paths = [path for path in re.findall(r"`([\w/]+(?:\.py|/))`", table) if "NAME" not in path]
+    assert len(paths) >= 7
+    for path in paths:
+        assert (ROOT / "keras_simsiam" / path).exists(), path
+    names = re.findall(r"`([\w.]+)` in `([\w/]+\.py)`", table)
+    assert len(names) == 5
+    for name, path in names:
+        source = (ROOT / "keras_simsiam" / path).read_text()
+        assert re.search(rf"^\s*{name.split('.')[-1]}\b.*=", source, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("name", [f.stem for f in RESULTS.glob("*.csv")])
+def test_tables_of_experiments_are_those_of_the_results_files(name):
+    about = yaml.safe_load((RESULTS / f"{name}.yaml").read_text())
+    table = common.table(common.read(RESULTS / f"{name}.csv"), about["cited"])
+    assert markdown(table) in (ROOT / "experiments/README.md").read_text()
 
 
 def prose(file):
