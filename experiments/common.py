@@ -136,9 +136,8 @@ def publish(
             rows.append({**row, "steps": runs[-1].get("steps"), **entry.metrics})
     measured = [
         key
-        for metric in metrics.table_columns(rows)
-        for key in (metric, *(metrics.baseline_key(metric, b) for b in metrics.BASELINES))
-        if metric != "seconds" and any(key in row for row in rows)
+        for key in metrics.with_baselines(metrics.table_columns(rows))
+        if key != "seconds" and any(key in row for row in rows)
     ]
     columns = ["variant", "paper", "seed", "status", *measured, "collapse", "steps", "seconds"]
     with written_atomically(path) as partial, partial.open("w", newline="") as file:

@@ -10,6 +10,7 @@ To add a metric, log it from the training step or a callback and add a line to `
     history_columns(rows)            # columns of history.csv
     table_columns(rows)              # columns of a table that compares runs
     in_history("images_per_second")  # False: it differs from run to run
+    with_baselines(["knn_top1"])     # ["knn_top1", "knn_top1_random_weights", ...]
     baselines(summary, "knn_top1")   # {"random weights": 0.32, "raw pixels": 0.28}
     formatted(summary)               # {"loss": "-0.705", "kNN top-1": "55.6%", ...}
 
@@ -112,6 +113,11 @@ def baseline_key(metric: str, baseline: str) -> str:
     return f"{metric}_{baseline}"
 
 
+def with_baselines(metrics: Iterable[str]) -> list[str]:
+    """The keys of metrics, each followed by those of its baselines."""
+    return [key for m in metrics for key in (m, *(baseline_key(m, b) for b in BASELINES))]
+
+
 def baselines(values: Mapping[str, float | None], metric: str) -> dict[str, float]:
     """The baselines of a metric that `values`, such as a summary, has: by label, without None."""
     found = {label: values.get(baseline_key(metric, b)) for b, label in BASELINES.items()}
@@ -139,8 +145,8 @@ def formatted(values: Mapping[str, Any]) -> dict[str, str]:
 
     In the table's order, each metric's baselines after it.
     """
-    keys = [k for m in METRICS for k in (m, *(baseline_key(m, b) for b in BASELINES))]
-    return {describe(key).heading: cell(key, values[key]) for key in keys if key in values}
+    keys = [key for key in with_baselines(METRICS) if key in values]
+    return {describe(key).heading: cell(key, values[key]) for key in keys}
 
 
 def in_history(key: str) -> bool:

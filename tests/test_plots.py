@@ -132,16 +132,17 @@ def test_baselines_that_were_not_measured_are_left_out(draw):
 
 
 def test_a_metric_with_a_panel_is_drawn_and_one_without_is_not(draw, monkeypatch):
-    extra = [
-        metrics.Metric(f"extra_{i}", f"extra {i}", panel=metrics.Panel("(nats)", scale=10))
-        for i in range(3)
-    ]
+    panel = metrics.Panel("(nats)", limits=(0, 5), scale=10, references=((4, "most"),))
+    extra = [metrics.Metric(f"extra_{i}", f"extra {i}", panel=panel) for i in range(3)]
     for metric in extra:
         monkeypatch.setitem(metrics.METRICS, metric.key, metric)
     rows = [{**row, **{m.key: i for i, m in enumerate(extra)}, "hidden": 1} for row in history(2)]
     figure = draw(plots.curves, rows, title="title")
     assert list(panels(figure)) == [LOSS, Z_STD, KNN, *(f"extra {i} (nats)" for i in range(3))]
-    assert points(data_lines(panels(figure)["extra 2 (nats)"])[0]) == [(0, 20), (1, 20), (2, 20)]
+    axis = panels(figure)["extra 2 (nats)"]
+    assert points(data_lines(axis)[0]) == [(0, 20), (1, 20), (2, 20)]
+    assert levels(axis) == {"most": 40}
+    assert axis.get_ylim() == pytest.approx((-2, 52))
 
 
 def test_panels_cover_losses_outside_the_usual_limits(draw):

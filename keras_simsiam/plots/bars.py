@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_simsiam import metrics
-from keras_simsiam.plots.style import BLUE, ORANGE, axis_label, draw_levels, save, scale
+from keras_simsiam.plots.style import BLUE, ORANGE, axis_label, draw_levels, panel, save
 
 
 def compared_bars(
@@ -31,12 +31,13 @@ def compared_bars(
         metric: Key of the metric.
     """
     known = {
-        name: [scale(metric) * v for v in found if v is not None] for name, found in values.items()
+        name: [panel(metric).scale * v for v in found if v is not None]
+        for name, found in values.items()
     }
     figure = Figure(figsize=(6.4, _height(len(values)) + 0.2), layout="constrained")
     axis = _bars(figure, known, np.mean, title, "one seed")
     levels = metrics.baselines(baselines or {}, metric)
-    levels = {name: scale(metric) * value for name, value in levels.items()}
+    levels = {name: panel(metric).scale * value for name, value in levels.items()}
     draw_levels(axis, levels, ORANGE, vertical=True)
     for i, (found, measured) in enumerate(zip(values.values(), known.values(), strict=True)):
         diverged = len(found) - len(measured)

@@ -86,8 +86,8 @@ def scatter(
     colors = matplotlib.colormaps["tab20" if few else "turbo"]
     for label, name in enumerate(names):
         color = colors(label if few else label / (len(names) - 1))
-        dots = {"color": color, "markersize": 3, "alpha": 0.8, "label": name}
-        axis.plot(*points[labels == label].T, "o", **dots)
+        x, y = points[labels == label].T
+        axis.plot(x, y, "o", color=color, markersize=3, alpha=0.8, label=name)
     if few:
         figure.legend(loc="outside right upper", fontsize=8, markerscale=2)
     save(figure, path)

@@ -18,10 +18,9 @@ from keras_simsiam.plots.style import (
     axis_label,
     draw_levels,
     finish,
+    panel,
     save,
-    scale,
     series_styles,
-    unit,
 )
 
 History = Sequence[Mapping[str, float]]
@@ -77,12 +76,12 @@ def compared_curves(
     figure.suptitle(title)
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for axis, key in zip(axes, keys, strict=False):
-        lines = _panel(axis, key, runs, baselines or {})
+        lines = _draw_panel(axis, key, runs, baselines or {})
     for axis in axes[len(keys) :]:
         axis.set_visible(False)
     if len(runs) > 1:
-        where = {"loc": "outside lower center", "ncols": min(4, len(runs))}
-        figure.legend(lines, runs, fontsize=8, **where)
+        columns = min(4, len(runs))
+        figure.legend(lines, list(runs), loc="outside lower center", ncols=columns, fontsize=8)
     save(figure, path)
 
 
@@ -113,15 +112,15 @@ def metric_over(
         heading = describe(key).heading
         known = {x: [v for v in found if v is not None] for x, found in values.items()}
         _mean_and_range(axis, key, known, {**style, "marker": ""}).set_label(f"{heading}, mean")
-        points = [(x, scale(key) * v) for x, found in known.items() for v in found]
+        points = [(x, panel(key).scale * v) for x, found in known.items() for v in found]
         dots = {**style, "linestyle": "", "markersize": 4, "label": f"{heading}, one seed"}
         axis.plot(*_columns(points), **dots)
         levels = _levels(key, [v for found in known.values() for v in found], baselines or {})
-        levels |= {name: scale(key) * value for name, value in (references or {}).items()}
+        levels |= {name: panel(key).scale * value for name, value in (references or {}).items()}
         if several:
             levels = {f"{heading}, {name}": value for name, value in levels.items()}
         draw_levels(axis, levels, style["color"] if several else GRAY)
-    names = [unit(key) if several else axis_label(key) for key in series]
+    names = [panel(key).unit if several else axis_label(key) for key in series]
     axis.set(xlabel=label, ylabel=", ".join(dict.fromkeys(names)))
     ticks = sorted({x for values in series.values() for x in values})
     if min(ticks, default=0) > 0:
@@ -133,11 +132,12 @@ def metric_over(
     save(figure, path)
 
 
-def _panel(
+def _draw_panel(
     axis: Axes, key: str, runs: Mapping[str, Sequence[History]], baselines: Baselines
 ) -> list[Line2D]:
     """Draws one metric of all variants; gives their lines."""
-    lines, values = [], []
+    lines: list[Line2D] = []
+    values: list[float] = []
     for histories, style in zip(runs.values(), series_styles(len(runs)), strict=True):
         by_epoch: dict[float, list[float]] = {}
         for row in (row for history in histories for row in history if key in row):
@@ -148,11 +148,10 @@ def _panel(
             style["marker"] = ""
         lines.append(_mean_and_range(axis, key, dict(sorted(by_epoch.items())), style))
     draw_levels(axis, _levels(key, values, baselines))
-    panel = METRICS[key].panel
-    if panel.limits and panel.fits(values):
-        low, high = panel.limits
-        margin = 0.04 * (high - low)
-        axis.set_ylim(min([low, *values]) - margin, max([high, *values]) + margin)
+    limits, scale = panel(key).limits, panel(key).scale
+    if limits is not None and panel(key).fits(values):
+        low, high = scale * min([*limits, *values]), scale * max([*limits, *values])
+        axis.set_ylim(low - 0.04 * (high - low), high + 0.04 * (high - low))
     if not values:
         axis.set_xlim(0, 1)
     axis.set(xlabel="epoch", ylabel=axis_label(key))
@@ -165,7 +164,7 @@ def _mean_and_range(
     axis: Axes, key: str, values: Mapping[float, Sequence[float]], style: dict
 ) -> Line2D:
     """Draws the mean of the values at each x as a line, and their range as a band."""
-    found = {x: scale(key) * np.array(v) for x, v in values.items() if len(v)}
+    found = {x: panel(key).scale * np.array(v) for x, v in values.items() if len(v)}
     [line] = axis.plot(list(found), [v.mean() for v in found.values()], **style)
     low, high = ([edge(v) for v in found.values()] for edge in (np.min, np.max))
     axis.fill_between(list(found), low, high, color=style["color"], alpha=0.2, linewidth=0)
@@ -174,10 +173,10 @@ def _mean_and_range(
 
 def _levels(key: str, values: Sequence[float], baselines: Baselines) -> dict[str, float]:
     """The references and baselines of a metric in units of its axis, by label."""
-    panel = describe(key).panel
-    references = {name: v for v, name in panel.references} if panel and panel.fits(values) else {}
-    levels = {**references, **metrics.baselines(baselines, key)}
-    return {name: scale(key) * value for name, value in levels.items()}
+    levels = metrics.baselines(baselines, key)
+    if panel(key).fits(values):
+        levels = {**{name: value for value, name in panel(key).references}, **levels}
+    return {name: panel(key).scale * value for name, value in levels.items()}
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple:

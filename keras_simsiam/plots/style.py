@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_simsiam.files import written_atomically
-from keras_simsiam.metrics import describe
+from keras_simsiam.metrics import Panel, describe
 
 # Okabe and Ito's palette, which people with colour blindness can tell apart, without its yellow.
 BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY = (
@@ -54,21 +54,14 @@ def draw_levels(
         draw(value, color=shade, linestyle=line, linewidth=1.2, label=label)
 
 
+def panel(metric: str) -> Panel:
+    """How a metric is drawn; as it is if the table does not say."""
+    return describe(metric).panel or Panel()
+
+
 def axis_label(metric: str) -> str:
     """A metric's heading and unit."""
-    return f"{describe(metric).heading} {unit(metric)}".strip()
-
-
-def unit(metric: str) -> str:
-    """What a metric's values on an axis are in, such as "accuracy (%)"."""
-    panel = describe(metric).panel
-    return panel.unit if panel else ""
-
-
-def scale(metric: str) -> float:
-    """Factor from a metric's values to an axis."""
-    panel = describe(metric).panel
-    return panel.scale if panel else 1.0
+    return f"{describe(metric).heading} {panel(metric).unit}".strip()
 
 
 def finish(axis: Axes) -> None:

@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from keras_simsiam.plots.style import GRAY, axis_label, save, scale
+from keras_simsiam.plots.style import GRAY, axis_label, panel, save
 
 _ABSENT = -0.15
 """Height of the trials that lack a setting; the others are between 0 and 1."""
@@ -45,14 +45,13 @@ def parallel_coordinates(
         heights.append(height)
         axis.axvline(x, color=GRAY, linewidth=0.8)
         for label, y in ticks.items():
-            box = {"facecolor": "white", "alpha": 0.7, "pad": 1, "linewidth": 0}
-            place = {"ha": "right", "va": "center", "zorder": 3}
-            axis.text(x - 0.04, y, label, fontsize=8, bbox=box, **place)
-    shown = scale(metric) * np.asarray(values, float)
+            text = axis.text(x - 0.04, y, label, fontsize=8, ha="right", va="center", zorder=3)
+            text.set_bbox({"facecolor": "white", "alpha": 0.7, "pad": 1, "linewidth": 0})
+    shown = panel(metric).scale * np.asarray(values, float)
     colors = ScalarMappable(Normalize(shown.min(), shown.max()), matplotlib.colormaps["cividis"])
     for i in np.argsort(shown, kind="stable"):  # the best on top
-        line = {"color": colors.to_rgba(shown[i]), "marker": "o", "markersize": 4, "alpha": 0.9}
-        axis.plot(range(len(heights)), [height[i] for height in heights], **line)
+        [line] = axis.plot(range(len(heights)), [height[i] for height in heights])
+        line.set(color=colors.to_rgba(shown[i]), marker="o", markersize=4, alpha=0.9)
     axis.set_xticks(range(len(settings)), [n.split(".")[-1].replace("_", " ") for n in settings])
     axis.tick_params(axis="x", labelrotation=20, labelsize=8)
     axis.set(yticks=[], xlim=(-0.6, len(settings) - 0.8))

@@ -28,11 +28,7 @@ from keras_simsiam.tuning.space import Space, short
 MAX_ATTEMPTS = 3
 """How often a trial is started before it is given up, because something kills the process."""
 
-MEASURED = [
-    key
-    for metric in metrics.SUMMARY
-    for key in (metric, *(metrics.baseline_key(metric, b) for b in metrics.BASELINES))
-]
+MEASURED = metrics.with_baselines(metrics.SUMMARY)
 """What is recorded of a run, if it was measured."""
 
 
