@@ -20,7 +20,7 @@ MOST_BARS = 20
 """Combinations up to which a figure has a bar for each."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """The trials that differ only in their seed: one line of a table.
 
@@ -181,9 +181,9 @@ def table(
         if any(v is not None for values in measured.values() for v in values):
             cells = [mean_and_range(key, values, "") for key, values in measured.items()]
             rows.append([f"*{label}*", *blank, *cells, "", ""])
-    for line in cited:
-        cells = [line.get(key, "") for key in shown]
-        rows.append([f"*{line['variant']}*", *blank, *cells, "", line.get("paper", "")])
+    for other in cited:
+        cells = [other.get(key, "") for key in shown]
+        rows.append([f"*{other['variant']}*", *blank, *cells, "", other.get("paper", "")])
     return rows
 
 
@@ -212,23 +212,23 @@ def baselines(lines: Iterable[Line]) -> dict[str, float]:
 def draw(found: Found, path: pathlib.Path, title: str) -> None:
     """Draws accuracies: over one number, as bars for a few combinations, else as coordinates."""
     space, key = found.space, "knn_top1"
-    lines = [line for line in found.lines if line.mean(key) is not None]
+    means = {line: mean for line in found.lines if (mean := line.mean(key)) is not None}
+    untrained = baselines(means)
     name = space.varied[0].name if space.varied else SEED
-    # The values of one whole number, on which the other parameters depend, if there are others.
-    numbers = [line.values.get(name) for line in lines]
+    # One whole number, on which the other parameters, if there are any, depend.
     alone = all(set(p.when) == {name} for p in space.varied[1:])
-    if alone and len(set(numbers)) == len(lines) and {type(n) for n in numbers} == {int}:
-        series = {n: line.measured(key) for n, line in zip(numbers, lines, strict=True)}
+    numbers = {v: line for line in means if type(v := line.values.get(name)) is int}
+    if alone and len(numbers) == len(means):
+        series = {float(number): numbers[number].measured(key) for number in sorted(numbers)}
         label = name.split(".")[-1].replace("_", " ")
-        plots.metric_over(label, {key: dict(sorted(series.items()))}, path, title, baselines(lines))
+        plots.metric_over(label, {key: series}, path, title, untrained)
     elif space.size(seeds=False) <= MOST_BARS:
-        bars = {line.label or "all": line.measured(key) for line in lines}
-        plots.compared_bars(bars, path, title, baselines(lines))
+        bars = {line.label or "all": line.measured(key) for line in means}
+        plots.compared_bars(bars, path, title, untrained)
     else:
-        settings = {p.name: [line.values.get(p.name) for line in lines] for p in space.varied}
-        means = [line.mean(key) for line in lines]
+        settings = {p.name: [line.values.get(p.name) for line in means] for p in space.varied}
         logarithmic = {p.name for p in space.varied if p.log}
-        plots.parallel_coordinates(settings, means, path, title, logarithmic)
+        plots.parallel_coordinates(settings, list(means.values()), path, title, logarithmic)
 
 
 def _write_csv(found: Found, path: pathlib.Path) -> None:

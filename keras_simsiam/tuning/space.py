@@ -84,7 +84,8 @@ class Parameter:
         if choices:
             return cls(choices=_labelled(name, choices), **shared)
         low, high, log = spec.get("min"), spec.get("max"), spec.get("log", False)
-        if not all(isinstance(v, int | float) for v in (low, high)) or not low < high:
+        number = int | float
+        if not (isinstance(low, number) and isinstance(high, number) and low < high):
             raise InputError(
                 f"sweep: {name} must have choices, or a min and a larger max; got {spec}"
             )

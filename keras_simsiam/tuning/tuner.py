@@ -187,7 +187,7 @@ class SweepTuner(kt.Tuner):
         if best is not None:
             accuracy = metrics.cell("knn_top1", best.accuracy)
             said += f"\n  best so far: kNN top-1 {accuracy}, trial {best.number + 1}"
-        seconds = [e.metrics["seconds"] for e in entries if "seconds" in e.metrics]
+        seconds = [s for e in entries if (s := e.metrics.get("seconds")) is not None]
         ended = sum(e.status != "running" for e in entries)
         at_once = 1 + len(entries) - ended
         left = (self.trials - ended) / at_once * sum(seconds) / max(1, len(seconds))
