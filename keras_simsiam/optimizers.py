@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -104,7 +105,7 @@ def trust_ratio(
     return tf.where((variable_norm > 0) & (gradient_norm > 0), ratio, tf.ones_like(ratio))
 
 
-class _SummingGradients:
+class _SummingGradients(keras.optimizers.Optimizer):
     """An optimizer that applies the sum of all gradients so far, as without ``zero_grad()``.
 
     The report's code never calls it. This is for reproducing that; see `experiments`.
@@ -143,14 +144,17 @@ def _adam(learning_rate, momentum: float, weight_decay: float, name: str, make=N
     )
 
 
-_OPTIMIZERS = {
+_OPTIMIZERS: dict[str, Callable] = {
     "sgd": SGD,
     "sgdw": _compat.sgdw,
     "lamb": _compat.lamb,
     "lars": LARS,
     "adam": _adam,
 }
-_SUMMING = {"sgd": SummingSGD, "adam": functools.partial(_adam, make=SummingAdam)}
+_SUMMING: dict[str, Callable] = {
+    "sgd": SummingSGD,
+    "adam": functools.partial(_adam, make=SummingAdam),
+}
 
 
 def paper_optimizers(

@@ -20,7 +20,15 @@ from keras_simsiam import config, presets
 from keras_simsiam.errors import CannotWrite, InputError, LostWorker, TrainingDiverged
 
 
-class Parser(simple_parsing.ArgumentParser):
+class _InputErrors(argparse.ArgumentParser):
+    """A parser that raises InputError for what argparse rejects."""
+
+    def error(self, message: str):
+        """Raises InputError."""
+        raise InputError(message)
+
+
+class Parser(_InputErrors, simple_parsing.ArgumentParser):
     """The parser of all commands: names with dashes, help in groups, one-line errors."""
 
     def __init__(self, command: str, description: str):
@@ -40,7 +48,7 @@ class Parser(simple_parsing.ArgumentParser):
         text = re.sub(r"\s\(default:\s+None\)", "", text)
         return re.sub(r"(--[\w-]+) bool\b", r"\1", text)  # switches take no value
 
-    def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
+    def parse_args(self, args=None, namespace=None):
         """Parses the arguments. An unknown option is an error that suggests the closest one."""
         options, unknown = self.parse_known_args(args, namespace)
         if unknown:
@@ -48,10 +56,6 @@ class Parser(simple_parsing.ArgumentParser):
             hint = f"did you mean {near[0]}?" if near else "see --help"
             raise InputError(f"unknown option '{unknown[0]}'; {hint}")
         return options
-
-    def error(self, message: str):
-        """Raises InputError for what argparse rejects."""
-        raise InputError(message)
 
 
 def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, argparse.Namespace]:
@@ -70,7 +74,7 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
     Raises:
         InputError: If an option is unknown or a value does not fit.
     """
-    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chooser = _InputErrors(add_help=False, allow_abbrev=False)
     group = parser.add_argument_group("defaults")
     for target in (chooser, group):
         target.add_argument(
@@ -83,12 +87,12 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
             metavar="FILE",
             help="read settings from YAML, such as a run's config.yaml",
         )
-    chooser.error = parser.error
     chooser.add_argument("--dataset")
     chosen, _ = chooser.parse_known_args(argv)
     file = config.read_yaml(chosen.config) if chosen.config else {}
-    in_file = file.get("data") if isinstance(file.get("data"), dict) else {}
-    dataset = chosen.dataset or in_file.get("dataset") or config.Data.dataset
+    data = file.get("data")
+    in_file = data.get("dataset") if isinstance(data, dict) else None
+    dataset = chosen.dataset or in_file or config.Data.dataset
     start = presets.preset(chosen.preset or presets.default_preset(str(dataset)))
     parser.add_arguments(config.Run, dest="run", default=start.replace(**file))
     options = parser.parse_args(argv)

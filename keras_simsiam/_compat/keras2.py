@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -86,9 +88,10 @@ class Model(keras.Model):
             variable.assign(store[name])
 
     def _left_out(self) -> dict[str, tf.Variable]:
-        found = {}
+        found: dict[str, tf.Variable] = {}
         for name in ("optimizer", "predictor_optimizer"):
-            optimizer, variables = getattr(self, name, None), []
+            optimizer: Any = getattr(self, name, None)
+            variables: list[tf.Variable] = []
             if isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
                 variables = [loss_scale(optimizer), optimizer.dynamic_counter]
                 optimizer = optimizer.inner_optimizer

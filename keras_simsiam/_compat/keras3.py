@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -63,6 +65,8 @@ class Model(keras.Model):
     It adds what `fit` lacks under MultiWorkerMirroredStrategy (keras-team/keras issue 20585);
     `tests/training/test_devices.py` has a test that fails when Keras no longer needs it.
     """
+
+    train_function: Callable | None
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Does nothing: Keras would average a batch over all workers to look at its shapes."""

@@ -95,7 +95,7 @@ def _images(files: list[pathlib.Path]) -> tuple[ImagesLike, np.ndarray]:
     shapes = dict(readable(names, tf.constant(names), _checked_shape))
     kept = np.array(sorted(shapes))
     names = [names[i] for i in kept]
-    sides = {tuple(int(v) for v in shape) for shape in shapes.values()}
+    sides = {(int(height), int(width)) for height, width in shapes.values()}
     if len(sides) == 1:
         (side,) = sides
         if side[0] * side[1] * 3 * len(names) <= MAX_IN_MEMORY:

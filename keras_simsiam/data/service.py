@@ -6,6 +6,7 @@ import itertools
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -63,7 +64,8 @@ def distribute(
     first = numbered(start_step)
 
     def in_order() -> Iterator:
-        arriving, early = iter(first.apply(share_out)), {}
+        arriving = iter(first.apply(share_out))
+        early: dict[int, Any] = {}
         for step in itertools.count(start_step):
             while step not in early:
                 if len(early) >= 2 * _HELD:

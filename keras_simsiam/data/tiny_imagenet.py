@@ -23,6 +23,9 @@ URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 SPLITS = ("train", "validation", "test")
 _SIDE = (64, 64)
 
+File = pathlib.Path | zipfile.Path
+"""A file or folder, on disk or in a zip."""
+
 
 class Archive:
     """Tiny ImageNet on disk, zipped or extracted, with all of its classes or fewer.
@@ -51,10 +54,10 @@ class Archive:
             raise InputError(f"{self._described}: wnids.txt must name the classes; it is empty")
         self.class_names = self._read_names()
 
-    def examples(self, split: str) -> list[tuple[str, int, object]]:
+    def examples(self, split: str) -> list[tuple[str, int, File]]:
         """``(name, label, file)`` of each image of a split, in a fixed order.
 
-        Labels are -1 in "test". A file has ``read_bytes()``.
+        Labels are -1 in "test".
         """
         if split == "train":
             return [
@@ -75,7 +78,7 @@ class Archive:
             return [(row[0], labels[row[1]], self._at(f"val/images/{row[0]}")) for row in rows]
         return [(file.name, -1, file) for file in _listed(self._at("test/images"))]
 
-    def _at(self, name: str):
+    def _at(self, name: str) -> File:
         path = self._root
         for part in name.split("/"):
             path = path / part
@@ -159,7 +162,7 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
             yield name, {"image": file.open("rb"), "label": label, "file": name}
 
 
-def _open(path: pathlib.Path):
+def _open(path: pathlib.Path) -> tuple[File, str]:
     """The folder that contains wnids.txt, in a zip or on disk, and its name for messages."""
     if not path.exists():
         raise InputError(
@@ -167,6 +170,7 @@ def _open(path: pathlib.Path):
             "exist"
         )
     described = f"data_dir '{path}'"
+    root: File
     if path.is_dir():
         root = path
         if not any(path.iterdir()):
@@ -185,14 +189,14 @@ def _open(path: pathlib.Path):
     return (inside[0] if inside else root), described
 
 
-def _listed(folder) -> list:
+def _listed(folder: File) -> list[File]:
     """The files of a folder, sorted by name; none if there is no such folder."""
     if not folder.exists():
         return []
     return sorted((f for f in folder.iterdir() if f.is_file()), key=lambda f: f.name)
 
 
-def _contents(file) -> bytes:
+def _contents(file: File) -> bytes:
     """The bytes of a file; empty, so that decoding fails, if it is missing or damaged."""
     try:
         return file.read_bytes()

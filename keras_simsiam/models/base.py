@@ -257,7 +257,7 @@ class JointEmbedding(_compat.Model):
 
     def _views(self, data) -> tuple[tf.Tensor, ...]:
         """The views of a batch, float32 ``[B, H, W, 3]`` each."""
-        if self.augmentation is not None:
+        if self.augmentation is not None and self.image_size is not None:
             return augment.make_views(self.augmentation, data, self.image_size)
         if self.preprocessing is None:
             self.preprocessing = Preprocessing(data[0].shape[1])
