@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from experiments import common
 from keras_simsiam import Run, data, load_encoder, metrics, options, plots
 from keras_simsiam.evaluation import (
-    RAW_PIXELS_SIDE,
+    Encoder,
     extract,
     linear_accuracy,
-    model_encoder,
     raw_pixels,
 )
 from keras_simsiam.files import write_json
+from keras_simsiam.preprocessing import Preprocessing
 from keras_simsiam.training.setup import build_model, load_inputs
 from keras_simsiam.tuning.ledger import Entry
 from keras_simsiam.tuning.results import Found, baselines
@@ -56,7 +56,7 @@ def linear(found: Found, entry: Entry) -> dict[str, float]:
     kept = found.run_folder(entry) / "linear.json"
     if not kept.exists():
         run = found.space.base
-        top1 = _linear(*load_encoder(found.saved_model(entry)), run)
+        top1 = _linear(load_encoder(found.saved_model(entry)), run)
         write_json(kept, {"linear_top1": top1, **linear_baselines(run, entry.values[SEED])})
     return json.loads(kept.read_text())
 
@@ -67,23 +67,21 @@ def linear_baselines(base: Run, seed: int) -> dict[str, float]:
     run = base.replace(training={"seed": seed})
     inputs = load_inputs(run)
     a = run.augmentation
-    encoder = model_encoder(build_model(run, inputs), inputs.size, a.mean, a.std)
+    encoder = Encoder.of(build_model(run, inputs), Preprocessing(inputs.size, a.mean, a.std))
     return {
-        metrics.baseline_key("linear_top1", "random_weights"): _linear(encoder, inputs.size, run),
-        metrics.baseline_key("linear_top1", "raw_pixels"): _linear(
-            raw_pixels, RAW_PIXELS_SIDE, run
-        ),
+        metrics.baseline_key("linear_top1", "random_weights"): _linear(encoder, run),
+        metrics.baseline_key("linear_top1", "raw_pixels"): _linear(raw_pixels, run),
     }
 
 
-def _linear(encoder, size: int, run: Run) -> float:
+def _linear(encoder: Encoder, run: Run) -> float:
     bank, queries = (
         data.load(run.data.dataset, split, run.data.data_dir) for split in ("train", "validation")
     )
     return linear_accuracy(
-        extract(encoder, bank.images, size),
+        extract(encoder, bank.images),
         bank.labels,
-        extract(encoder, queries.images, size),
+        extract(encoder, queries.images),
         queries.labels,
     ).top1
 

@@ -1,99 +1,92 @@
-"""Taking the encoder away: a SavedModel that needs nothing of this package."""
+"""Exports an encoder as a SavedModel that needs TensorFlow only, and loads it."""
 
 from __future__ import annotations
 
 import pathlib
-import shutil
 
 import keras
 import tensorflow as tf
 
 from keras_simsiam import _compat
-from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
 from keras_simsiam.errors import InputError
-from keras_simsiam.evaluation.features import model_encoder
+from keras_simsiam.evaluation.encoder import Encoder, network_of
+from keras_simsiam.files import written_atomically
+from keras_simsiam.preprocessing import Preprocessing
 
 
 def export_encoder(
     model: keras.Model,
     path: str | pathlib.Path,
-    image_size: int | None = None,
-    mean: tuple[float, ...] = IMAGENET_MEAN,
-    std: tuple[float, ...] = IMAGENET_STD,
+    preprocessing: Preprocessing | int | None = None,
 ) -> None:
-    """Writes the backbone as a SavedModel.
+    """Writes a model's encoder as a SavedModel, atomically.
 
     Its ``serving_default`` takes ``images``, uint8 ``[B, H, W, 3]`` of any batch and image size,
-    resizes and normalises them, and gives ``features``, float32 ``[B, D]``. It loads with
-    `tf.saved_model.load` alone.
-
-    The folder is written beside its place and then renamed, so that an interruption leaves what
-    was there before.
+    resizes and normalises them, and gives ``features``, float32 ``[B, D]``. `tf.saved_model.load`
+    loads it without this package.
 
     Args:
-        model: A `SimSiam`, or any model from normalised images to vectors.
-        path: The folder to write; a SavedModel that is there already is replaced.
-        image_size: Side in pixels that the model was trained at; where None, that of the views
-            a `SimSiam` has seen, or the one that the model's input has.
-        mean: Of each channel, in [0, 1], as in its training.
-        std: Of each channel.
+        model: A `SimSiam` or another method's model, whose backbone is exported, or any model from
+            normalised images to vectors.
+        path: The folder. An existing SavedModel is replaced.
+        preprocessing: How to resize and normalise images; an image size keeps the model's own mean
+            and std. If None, the model's own preprocessing. A model that has none gets ImageNet's
+            mean and std, and the image size of its input.
 
     Raises:
-        InputError: If the size is not known, or the path holds something else than a SavedModel.
+        InputError: If the preprocessing is not known, or `path` exists and is not a SavedModel.
     """
     path = pathlib.Path(path)
     if path.exists() and not (path / "saved_model.pb").exists():
-        raise InputError(f"'{path}' exists already and is no SavedModel; give another path")
-    backbone = getattr(model, "backbone", model)
-    image_size = image_size or getattr(model, "image_size", None) or backbone.input_shape[1]
-    if image_size is None:
-        raise InputError("image_size is needed: the model has seen no views and takes any size")
-    encode = model_encoder(backbone, image_size, mean, std)
+        raise InputError(f"cannot replace '{path}', which is not a SavedModel; give another path")
+    encoder = Encoder.of(model, preprocessing)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"features": encode(images)}
+        return {"features": encoder(images)}
 
     module = tf.Module()
-    module.weights = [_compat.tensorflow_variable(v) for v in backbone.variables]
+    module.weights = [_compat.tensorflow_variable(v) for v in network_of(model).variables]
     module.serve = serve
-    module.image_size = tf.Variable(image_size, trainable=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside, old = (path.with_name(f".{path.name}.{kind}") for kind in ("partial", "old"))
-    for left_over in (aside, old):
-        shutil.rmtree(left_over, ignore_errors=True)
-    tf.saved_model.save(module, str(aside), signatures={"serving_default": serve})
-    if path.exists():
-        path.rename(old)
-    aside.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
+    module.image_size = tf.Variable(encoder.image_size, trainable=False)
+    module.mean, module.std = (
+        tf.Variable(values, trainable=False, dtype=tf.float64)
+        for values in (encoder.preprocessing.mean, encoder.preprocessing.std)
+    )
+    with written_atomically(path) as partial:
+        tf.saved_model.save(module, str(partial), signatures={"serving_default": serve})
 
 
-def load_encoder(path: str | pathlib.Path) -> tuple:
-    """Reads what `export_encoder` wrote.
+def load_encoder(path: str | pathlib.Path) -> Encoder:
+    """Loads what `export_encoder` wrote.
 
     Args:
-        path: The SavedModel's folder.
+        path: The folder of the SavedModel.
 
     Returns:
-        A function from uint8 ``[B, H, W, 3]`` to float32 features ``[B, D]``, and the side in
-        pixels that it was trained at.
+        The encoder. SavedModels of earlier versions do not record mean and std; the
+        encoder's `preprocessing` then has ImageNet's.
 
     Raises:
-        InputError: If there is no SavedModel, or one that was not written by `export_encoder`.
+        InputError: If there is no SavedModel, or `export_encoder` did not write it.
     """
     if not (pathlib.Path(path) / "saved_model.pb").exists():
-        raise InputError(f"saved model '{path}' does not exist, or lacks its saved_model.pb")
+        raise InputError(f"saved model '{path}' does not exist, or has no saved_model.pb")
     try:
         module = tf.saved_model.load(str(path))
     except (tf.errors.OpError, OSError, ValueError) as e:
-        raise InputError(f"saved model '{path}' cannot be read: {str(e).splitlines()[0]}") from e
+        raise InputError(f"cannot read saved model '{path}': {str(e).splitlines()[0]}") from e
     signature = module.signatures.get("serving_default")
     if signature is None or not hasattr(module, "image_size"):
-        raise InputError(f"saved model '{path}' was not written by keras_simsiam's export_encoder")
+        raise InputError(f"saved model '{path}' must be written by export_encoder")
 
     def encode(images: tf.Tensor) -> tf.Tensor:
-        # The module must be kept as long as its signature: it owns the weights.
+        # Keeps the module, which owns the weights, as long as its signature.
         return module.signatures["serving_default"](images=tf.convert_to_tensor(images))["features"]
 
-    return encode, int(module.image_size.numpy())
+    recorded = {
+        name: tuple(map(float, getattr(module, name).numpy()))
+        for name in ("mean", "std")
+        if hasattr(module, name)
+    }
+    return Encoder(encode, Preprocessing(int(module.image_size.numpy()), **recorded))

@@ -8,7 +8,7 @@ import tensorflow as tf
 from helpers import write_image
 
 from keras_simsiam import evaluate, export_encoder, knn_accuracy, load, options, resnet18
-from keras_simsiam.evaluation import extract, model_encoder
+from keras_simsiam.evaluation import Encoder, extract
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def backbone():
 @pytest.fixture(scope="module")
 def exported(backbone, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "encoder"
-    export_encoder(backbone, path, image_size=32)
+    export_encoder(backbone, path, 32)
     return path
 
 
@@ -35,7 +35,7 @@ def test_accuracy_is_that_of_the_features(k, backbone, exported, capsys):
     assert command(*argv) == 0
     printed = capsys.readouterr().out
     train, test = load("photo_patches", "train"), load("photo_patches", "test")
-    bank, queries = (extract(model_encoder(backbone, 32), d.images, 32) for d in (train, test))
+    bank, queries = (extract(Encoder.of(backbone, 32), d.images) for d in (train, test))
     expected = knn_accuracy(bank, train.labels, queries, test.labels, k)
     assert f"| knn | 5,400 (1) | {expected.top1:.2%} | {expected.top5:.2%} | - |" in printed
     assert "5,400 training images, 1,080 test images" in printed
@@ -76,7 +76,7 @@ def test_linear_probe_trains_on_random_crops_and_flips(exported, capsys):
 def test_k_is_capped_with_a_warning_where_the_bank_is_smaller(exported, tmp_path, capsys):
     for split, label, i in np.ndindex(2, 2, 6):
         write_image(tmp_path / ("train", "val")[split] / "ab"[label] / f"{i}.png", i)
-    with pytest.warns(UserWarning, match="k=200 is more than the bank holds; using 12"):
+    with pytest.warns(UserWarning, match="k=200 exceeds the size of the kNN bank; using 12"):
         assert command("--saved-model", str(exported), "--dataset", f"folder:{tmp_path}") == 0
     assert "| knn | 12 (1) |" in capsys.readouterr().out
 
@@ -86,14 +86,23 @@ def test_k_is_capped_with_a_warning_where_the_bank_is_smaller(exported, tmp_path
     [
         (["--saved-model", "nowhere"], "'nowhere' does not exist"),
         (["--saved-model", "{exported}", "--dataset", "mnits"], "'mnits'"),
-        (["--saved-model", "{exported}", "--knn-k", "0"], "k ≥ 1"),
-        (["--saved-model", "{exported}", "--knn-temperature", "0"], "temperature > 0"),
-        (["--saved-model", "{exported}", "--probe", "svm"], "unknown probe 'svm'"),
-        (["--saved-model", "{exported}", "--labels", "10"], "labels 10.0"),
-        (["--saved-model", "{exported}", "--linear-epochs", "0"], "linear_epochs 0"),
+        (["--saved-model", "{exported}", "--knn-k", "0"], "knn_k must be at least 1; got 0"),
+        (
+            ["--saved-model", "{exported}", "--knn-temperature", "0"],
+            "knn_temperature must be above 0; got 0",
+        ),
+        (
+            ["--saved-model", "{exported}", "--probe", "svm"],
+            "probe must be one of knn, linear; got 'svm'",
+        ),
+        (["--saved-model", "{exported}", "--labels", "10"], "labels must be at most 1; got 10"),
+        (
+            ["--saved-model", "{exported}", "--linear-epochs", "0"],
+            "linear_epochs must be at least 1; got 0",
+        ),
         (["--saved-model", "{exported}", "--linear-optimizer", "adam"], "'adam'"),
         ([], "--saved-model"),
-        (["--saved-model", "{exported}", "--dataset", "folder:{unlabelled}"], "no labels"),
+        (["--saved-model", "{exported}", "--dataset", "folder:{unlabelled}"], "must have labels"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(argv, named, exported, tmp_path, capsys):

@@ -170,7 +170,7 @@ def test_lengths_are_compared_by_linear_accuracy_too_which_is_measured_once(
         return 0.6
 
     baselines = {"linear_top1_random_weights": 0.5, "linear_top1_raw_pixels": 0.25}
-    monkeypatch.setattr(epochs, "load_encoder", lambda path: (path, 32))
+    monkeypatch.setattr(epochs, "load_encoder", lambda path: path)
     monkeypatch.setattr(epochs, "_linear", linear)
     monkeypatch.setattr(epochs, "linear_baselines", lambda base, seed: baselines)
     for _ in range(2):

@@ -18,7 +18,7 @@ from keras_simsiam import (
     projector,
     resnet18,
 )
-from keras_simsiam.evaluation import model_encoder
+from keras_simsiam.evaluation import Encoder
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def images():
 
 
 def test_features_equal_those_of_keras(model, exported, images):
-    encode, size = load_encoder(exported)
-    assert size == 32
+    encode = load_encoder(exported)
+    assert encode.image_size == 32
     expected = model(
         (images / 255.0 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
     )
@@ -56,9 +56,9 @@ def test_features_equal_those_of_keras(model, exported, images):
 
 
 def test_images_of_other_sizes_are_resized_inside(model, exported):
-    encode, _ = load_encoder(exported)
+    encode = load_encoder(exported)
     large = np.random.RandomState(1).randint(0, 256, (2, 50, 70, 3), np.uint8)
-    np.testing.assert_allclose(encode(large), model_encoder(model, 32)(large), atol=1e-5)
+    np.testing.assert_allclose(encode(large), Encoder.of(model, 32)(large), atol=1e-5)
 
 
 def test_loads_with_tensorflow_alone_in_a_process_without_keras_simsiam(exported, images):
@@ -81,25 +81,25 @@ np.save({str(exported.parent / "features.npy")!r}, features)
 def test_backbone_of_another_kind_is_exported_at_its_own_size(tmp_path):
     backbone = keras.Sequential([keras.Input((24, 24, 3)), keras.layers.GlobalAveragePooling2D()])
     export_encoder(backbone, tmp_path / "encoder")
-    encode, size = load_encoder(tmp_path / "encoder")
-    assert size == 24
+    encode = load_encoder(tmp_path / "encoder")
+    assert encode.image_size == 24
     assert encode(np.zeros((2, 40, 40, 3), np.uint8)).shape == (2, 3)
 
 
 def test_unknown_size_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="image_size is needed"):
+    with pytest.raises(InputError, match=r"preprocessing is required.*Preprocessing\("):
         export_encoder(resnet18(width=2), tmp_path / "encoder")
     assert not any(tmp_path.iterdir())
 
 
 def test_a_saved_model_is_replaced_but_nothing_else_is(model, tmp_path, images):
-    export_encoder(resnet18(width=2), tmp_path / "encoder", image_size=32)
+    export_encoder(resnet18(width=2), tmp_path / "encoder", 32)
     export_encoder(model, tmp_path / "encoder")
     assert load_encoder(tmp_path / "encoder")[0](images).shape == (7, 32)
     assert [p.name for p in tmp_path.iterdir()] == ["encoder"]
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter1.txt").write_text("years of work")
-    with pytest.raises(InputError, match="thesis' exists already and is no SavedModel"):
+    with pytest.raises(InputError, match="thesis', which is not a SavedModel"):
         export_encoder(model, tmp_path / "thesis")
     assert (tmp_path / "thesis/chapter1.txt").exists()
 

@@ -28,15 +28,15 @@ def test_imported_checkpoint_is_evaluated(checkpoint, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = [str(path), "--backbone", "resnet18", "-o", str(out), "--image-size", "32"]
     assert import_weights.main(arguments) == 0
-    encoder, size = load_encoder(out)
-    assert size == 32
+    encoder = load_encoder(out)
+    assert encoder.image_size == 32
     images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
     a = ks.Augmentation()
     expected = model.backbone(((images / 255 - a.mean) / a.std).astype(np.float32))
     np.testing.assert_allclose(encoder(images), expected, atol=1e-5)
     assert evaluate.main(["--saved-model", str(out)]) == 0
     assert "| knn | 5,400 (1) |" in capsys.readouterr().out
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="exists; give another --output"):
         import_weights.main(arguments)
 
 

@@ -29,7 +29,7 @@ def test_script_learns_and_exports(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert "kNN top-1 " in run.stdout
-    assert load_encoder(tmp_path / "saved_models/own_script")[1] == 32
+    assert load_encoder(tmp_path / "saved_models/own_script").image_size == 32
 
 
 @pytest.mark.slow

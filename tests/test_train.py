@@ -92,8 +92,8 @@ def test_run_writes_all_it_promises(finished):
     assert rows[0]["knn_top1"] == pytest.approx(s["knn_top1_random_weights"], abs=1e-4)
     assert rows[2]["knn_top1"] == pytest.approx(s["knn_top1"], abs=1e-4)
     assert rows[2]["loss"] < rows[1]["loss"] < 0
-    encode, size = load_encoder(folder.parents[1] / s["saved_model"])
-    assert size == 32
+    encode = load_encoder(folder.parents[1] / s["saved_model"])
+    assert encode.image_size == 32
     assert encode(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 16)
 
 

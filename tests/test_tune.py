@@ -432,7 +432,7 @@ def test_real_trainings_are_swept_and_shown_in_tensorboard(tmp_path, monkeypatch
     assert not list(folder.glob("runs/*/checkpoints"))
     hparams = list(folder.glob("runs/0000/tensorboard/events.*"))
     assert any(b"training.batch_size" in p.read_bytes() for p in hparams)
-    assert load_encoder(tmp_path / "saved_models/real")[1] == 32
+    assert load_encoder(tmp_path / "saved_models/real").image_size == 32
 
 
 @pytest.mark.slow

@@ -1,17 +1,12 @@
-"""How good features are: kNN and linear accuracy, and the features that they are taken of."""
+"""How good features are: the encoder that gives them, and the accuracy of kNN and linear probes."""
 
-from keras_simsiam.evaluation.features import (
-    RAW_PIXELS_SIDE,
-    augmented_features,
-    extract,
-    model_encoder,
-    raw_pixels,
-)
+from keras_simsiam.evaluation.encoder import Encoder, preprocessing_of, raw_pixels
+from keras_simsiam.evaluation.features import augmented_features, extract
 from keras_simsiam.evaluation.knn import KNNAccuracy, knn_accuracy, knn_predict
 from keras_simsiam.evaluation.linear import LinearAccuracy, linear_accuracy, linear_predict
 
 __all__ = [
-    "RAW_PIXELS_SIDE",
+    "Encoder",
     "KNNAccuracy",
     "LinearAccuracy",
     "augmented_features",
@@ -20,6 +15,6 @@ __all__ = [
     "knn_predict",
     "linear_accuracy",
     "linear_predict",
-    "model_encoder",
+    "preprocessing_of",
     "raw_pixels",
 ]

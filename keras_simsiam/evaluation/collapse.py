@@ -1,4 +1,4 @@
-"""Over how many dimensions representations spread; `models.simsiam.z_std` says how far."""
+"""How many dimensions features occupy; see `models.objectives.z_std` for how far they spread."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import numpy as np
 
 
 def singular_values(features: np.ndarray) -> np.ndarray:
-    """Singular values of a matrix of features, largest first.
+    """Singular values of a feature matrix, largest first.
 
     Args:
-        features: float ``[N, d]``.
+        features: float ``[N, D]``.
 
     Returns:
-        float64 ``[min(N, d)]``.
+        float64 ``[min(N, D)]``.
     """
     return np.linalg.svd(np.asarray(features, np.float64), compute_uv=False)
 
 
 def effective_rank(singular_values: np.ndarray) -> float:
-    """RankMe: over how many dimensions features spread (Garrido et al. 2023, equation 1).
+    """RankMe, the effective number of dimensions (Garrido et al. 2023, equation 1).
 
     Args:
-        singular_values: Of the matrix of features, as `singular_values` gives them.
+        singular_values: Singular values of the feature matrix; see `singular_values`.
 
     Returns:
-        The exponential of the entropy of the normalised singular values: 1 where all features lie
-        on one line, min(N, d) where all directions are alike.
+        The exponential of the entropy of the normalised singular values: 1 if all features lie on
+        one line through the origin, min(N, D) if all singular values are equal.
     """
     total = singular_values.sum()
     if not total > 0:

@@ -1,56 +1,50 @@
-"""Features of whole images, from a model, a SavedModel, or the pixels themselves."""
+"""Features of many images, whole or cropped at random."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_simsiam import augment
-from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD, Augmentation
+from keras_simsiam.config import Augmentation
 from keras_simsiam.data import ImagesLike, as_images
-from keras_simsiam.preprocessing import Preprocessing
-
-Encoder = Callable[[tf.Tensor], tf.Tensor]
-"""From uint8 images ``[B, size, size, 3]`` to float32 features ``[B, D]``."""
-
-RAW_PIXELS_SIDE = 32
+from keras_simsiam.errors import InputError
+from keras_simsiam.evaluation.encoder import Encoder
 
 
-def extract(encoder: Encoder, images: ImagesLike, size: int) -> np.ndarray:
+def extract(encoder: Encoder, images: ImagesLike) -> np.ndarray:
     """Features of every image, in order.
 
     Args:
-        encoder: What makes features of a batch.
-        images: As `keras_simsiam.data.load` gives them.
-        size: Side in pixels at which the encoder takes them.
+        encoder: See `Encoder`.
+        images: uint8 ``[N, H, W, 3]``, or what `keras_simsiam.data.load` gives.
 
     Returns:
         float32 ``[N, D]``.
     """
-    return np.concatenate([np.asarray(encoder(batch)) for batch in as_images(images).whole(size)])
+    batches = as_images(images).whole(encoder.image_size)
+    return np.concatenate([np.asarray(encoder(batch)) for batch in batches])
 
 
 def augmented_features(
-    encoder: Encoder, images: ImagesLike, size: int, seed: int = 0
+    encoder: Encoder, images: ImagesLike, seed: int = 0
 ) -> Callable[[int], np.ndarray]:
-    """Features of images cropped and flipped at random, as in the paper's linear probe.
+    """Features of random crops and flips, as in the paper's linear evaluation.
 
-    Crops have 8% to 100% of the area, as in torchvision's RandomResizedCrop; of images that are
-    not square, they are taken from the square in the middle.
+    A crop has 8% to 100% of the area, as in torchvision's RandomResizedCrop. Of images that are
+    not square, only the square in the centre is cropped.
 
     Args:
-        encoder: As for `extract`, as the rest.
-        images: At least one.
-        size: Side of the crops in pixels.
-        seed: Of crops and flips.
+        encoder: See `Encoder`.
+        images: See `extract`.
+        seed: Seed of the crops and flips.
 
     Returns:
-        A function from an epoch to features float32 ``[N, D]``, in the order of the images. Each
-        call runs the encoder on all images.
+        A function from an epoch's number to features float32 ``[N, D]``, in the order of the
+        images. Each call runs the encoder on all images.
     """
     crop_and_flip = dataclasses.replace(
         Augmentation.preset("none"),
@@ -60,10 +54,12 @@ def augmented_features(
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
     )
-    source = as_images(images).side(default=round(size * 256 / 224))
+    size = encoder.image_size
+    images = as_images(images)
+    source = images.side(default=round(size * 256 / 224))
 
     @tf.function
-    def view(batch: tf.Tensor, first: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    def crops(batch: tf.Tensor, first: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
         examples = first + tf.range(tf.shape(batch)[0], dtype=tf.int64)
         numbers = augment.uniforms(seed, tf.fill(tf.shape(examples), epoch), examples, 1)[0]
         drawn = augment.draw(crop_and_flip, numbers, source, source)
@@ -72,47 +68,19 @@ def augmented_features(
 
     def of_epoch(epoch: int) -> np.ndarray:
         features, done = [], 0
-        for batch in as_images(images).whole(source):
-            places = (tf.constant(v, tf.int64) for v in (done, epoch))
-            features.append(np.asarray(encoder(view(batch, *places))))
+        for batch in images.whole(source):
+            first, number = (tf.constant(v, tf.int64) for v in (done, epoch))
+            features.append(np.asarray(encoder(crops(batch, first, number))))
             done += len(batch)
         return np.concatenate(features)
 
     return of_epoch
 
 
-def model_encoder(
-    model: keras.Model,
-    size: int,
-    mean: tuple[float, ...] = IMAGENET_MEAN,
-    std: tuple[float, ...] = IMAGENET_STD,
-) -> Encoder:
-    """The features that a model gives in evaluation mode, preprocessing included.
-
-    Args:
-        model: From normalised images to vectors; a `SimSiam` gives its backbone's.
-        size: Side in pixels that it was trained at.
-        mean: Of each channel, in [0, 1], as in its training.
-        std: Of each channel.
-    """
-    preprocessing = Preprocessing(size, mean, std)
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
-    def encode(images: tf.Tensor) -> tf.Tensor:
-        features = model(preprocessing(images), training=False)
-        return tf.cast(features, tf.float32)
-
-    return encode
-
-
-def raw_pixels(images: tf.Tensor) -> tf.Tensor:
-    """The pixels themselves as features, the baseline that needs no network.
-
-    Args:
-        images: uint8 ``[B, 32, 32, 3]``; `extract` at `RAW_PIXELS_SIDE` gives these.
-
-    Returns:
-        float32 ``[B, 3072]``, normalised channel by channel.
-    """
-    pixels = Preprocessing(RAW_PIXELS_SIDE)(images)
-    return tf.reshape(pixels, [tf.shape(images)[0], -1])
+def check_features(bank: np.ndarray, bank_labels: np.ndarray, queries: np.ndarray) -> None:
+    """Raises InputError unless a probe can be fitted to the bank and applied to the queries."""
+    if len(bank) != len(bank_labels) or not len(bank) or bank.shape[1:] != queries.shape[1:]:
+        raise InputError(
+            "bank, bank_labels and queries must have shapes [N, D], [N] and [Q, D], N ≥ 1; "
+            f"got {list(bank.shape)}, {list(bank_labels.shape)} and {list(queries.shape)}"
+        )

@@ -1,6 +1,7 @@
 """Weighted k-nearest-neighbour classification of frozen features (Wu et al. 2018).
 
-The paper's monitor of training (Section 4.1, Figure 2): no weights to fit, no rate to choose.
+The paper monitors training with it (Section 4.1, Figure 2): it has no weights to fit and no
+learning rate to choose.
 """
 
 from __future__ import annotations
@@ -13,13 +14,19 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simsiam.errors import InputError
+from keras_simsiam.evaluation.features import check_features
 
 _SIMILARITIES = 50_000_000
-"""Similarities held at a time, 200 MB of them: what bounds the memory."""
+"""Similarities computed at a time; 200 MB, which bounds the memory."""
 
 
 class KNNAccuracy(NamedTuple):
-    """Parts of the queries, in [0, 1], whose class got the most votes, or one of the five most."""
+    """Accuracy of a kNN vote.
+
+    Attributes:
+        top1: Share of queries, in [0, 1], whose class gets the most votes.
+        top5: Share whose class is among the five with the most votes.
+    """
 
     top1: float
     top5: float
@@ -33,15 +40,18 @@ def knn_accuracy(
     k: int = 200,
     temperature: float = 0.1,
 ) -> KNNAccuracy:
-    """Accuracy of the vote of each query's neighbours in the bank.
+    """Accuracy of a weighted vote of each query's nearest neighbours in the bank.
 
     Args:
         bank: float ``[N, D]``, features of the labelled training images.
         bank_labels: int ``[N]``.
         queries: float ``[Q, D]``, features of the test images.
         query_labels: int ``[Q]``.
-        k: Neighbours that vote; the whole bank, with a warning, where it is smaller.
-        temperature: A neighbour's vote weighs exp(cosine / temperature).
+        k: Number of neighbours that vote. If the bank is smaller, all of it votes, with a warning.
+        temperature: Temperature of the vote: a neighbour weighs exp(cosine / temperature).
+
+    Raises:
+        InputError: See `knn_predict`.
     """
     top = knn_predict(bank, bank_labels, queries, k, temperature)
     hits = top == np.asarray(query_labels)[:, None]
@@ -58,28 +68,26 @@ def knn_predict(
     """The classes with the most votes for each query, best first.
 
     Args:
-        bank: As for `knn_accuracy`, as the rest.
+        bank: float ``[N, D]``, N ≥ 1.
         bank_labels: int ``[N]``, each at least 0.
         queries: float ``[Q, D]``.
-        k: Neighbours that vote.
-        temperature: Of the vote.
+        k: See `knn_accuracy`.
+        temperature: See `knn_accuracy`.
 
     Returns:
         int ``[Q, min(5, classes)]``.
 
     Raises:
-        InputError: If the bank is empty, or sizes or k or temperature do not fit.
+        InputError: If the bank is empty, shapes do not match, or k or temperature is not positive.
     """
     bank_labels = np.asarray(bank_labels)
-    if len(bank) != len(bank_labels) or not len(bank) or bank.shape[1:] != queries.shape[1:]:
-        raise InputError(
-            f"a kNN bank of shape {bank.shape} with {len(bank_labels)} labels does not fit "
-            f"queries of shape {queries.shape}"
-        )
-    if k < 1 or not temperature > 0:
-        raise InputError(f"kNN needs k ≥ 1 and temperature > 0, not {k} and {temperature}")
+    check_features(bank, bank_labels, queries)
+    if k < 1:
+        raise InputError(f"k must be at least 1; got {k}")
+    if not temperature > 0:
+        raise InputError(f"temperature must be above 0; got {temperature}")
     if k > len(bank):
-        warnings.warn(f"kNN: k={k} is more than the bank holds; using {len(bank)}", stacklevel=2)
+        warnings.warn(f"k={k} exceeds the size of the kNN bank; using {len(bank)}", stacklevel=2)
         k = len(bank)
     classes = int(bank_labels.max()) + 1
     normalized = tf.math.l2_normalize(tf.cast(bank, tf.float32), axis=1)
@@ -94,12 +102,12 @@ def knn_predict(
 
 
 def _vote(bank, labels, queries, k: int, temperature: float, classes: int) -> tf.Tensor:
-    """The best classes of one chunk of queries."""
+    """The best classes for a chunk of queries."""
     queries = tf.math.l2_normalize(tf.cast(queries, tf.float32), axis=1)
     similarity, neighbours = _top_k(tf.matmul(queries, bank, transpose_b=True), k)
-    # Shifting all weights of a query by one factor changes no vote, and cannot overflow.
+    # Scaling all weights of a query by one factor changes no vote, and this one cannot overflow.
     weight = tf.exp((similarity - similarity[:, :1]) / temperature)
-    # One segment for each query and class, so that each weight is added once.
+    # One segment per query and class, so that each weight is added once.
     count = len(queries)
     segment = tf.range(count, dtype=tf.int64)[:, None] * classes + tf.gather(labels, neighbours)
     votes = tf.math.unsorted_segment_sum(
@@ -109,23 +117,23 @@ def _vote(bank, labels, queries, k: int, temperature: float, classes: int) -> tf
 
 
 def _top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """`tf.math.top_k` of long rows ``[Q, N]``, in three quarters of its time.
+    """`tf.math.top_k` for long rows ``[Q, N]``, in three quarters of its time.
 
-    The k largest values lie in the k blocks whose own largest values are largest, so only those
-    blocks need to be sorted.
+    The k largest values lie in the k blocks with the largest maxima, so only those blocks have to
+    be sorted.
     """
     rows, columns = values.shape
     block = math.isqrt(columns // k)
     if block < 2:
         return tf.math.top_k(values, k)
-    # One that needs no padding, if there is one near: padding copies all.
+    # Preferably a divisor of the row's length: padding copies everything.
     block = next((n for n in range(block, 2 * block) if columns % n == 0), block)
     blocks = -(-columns // block)
     if blocks * block > columns:
         gap = [[0, 0], [0, blocks * block - columns]]
         values = tf.pad(values, gap, constant_values=-math.inf)
     values = tf.reshape(values, [rows, blocks, block])
-    # In the order of the bank, so that of equal values the first is taken, as top_k does.
+    # In the order of the bank, so that ties go to the first, as in top_k.
     chosen = tf.sort(tf.math.top_k(tf.reduce_max(values, axis=2), k).indices, axis=1)
     candidates = tf.reshape(tf.gather(values, chosen, batch_dims=1), [rows, k * block])
     found, place = tf.math.top_k(candidates, k)

@@ -9,26 +9,26 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.evaluation.features import check_features
+from keras_simsiam.fields import choices
 from keras_simsiam.optimizers import trust_ratio
+from keras_simsiam.probes import Linear
 
-LEARNING_RATES = {
-    "sgd": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
-    "lars": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
-}
-"""Rates to choose from, for a batch of 256. The authors' are 30 with SGD and 0.1 with LARS, for
-ResNet-50's features of ImageNet."""
+LEARNING_RATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Learning rates to choose from, for a batch of 256. On ResNet-50's features of ImageNet, the
+authors use 30 with SGD and 0.1 with LARS."""
 
 HELD_OUT = 0.1
-"""Part of the training features of each class on which the rate is chosen."""
+"""Share of the training features of each class on which the learning rate is chosen."""
 
 
 class LinearAccuracy(NamedTuple):
-    """How well a linear classifier does.
+    """Accuracy of a linear classifier.
 
     Attributes:
-        top1: Part of the queries, in [0, 1], whose class it puts first.
-        top5: Part whose class is among its first five.
-        learning_rate: The rate that was chosen.
+        top1: Share of queries, in [0, 1], whose class it ranks first.
+        top5: Share whose class it ranks among the first five.
+        learning_rate: The learning rate that was chosen.
     """
 
     top1: float
@@ -43,14 +43,17 @@ def linear_accuracy(
     query_labels: np.ndarray,
     **kwargs,
 ) -> LinearAccuracy:
-    """Accuracy of a linear classifier that is trained on the features of the bank.
+    """Accuracy of a linear classifier trained on the features of the bank.
 
     Args:
-        bank: As for `linear_predict`.
-        bank_labels: As for `linear_predict`.
-        queries: As for `linear_predict`.
+        bank: float ``[N, D]``, features of the labelled training images.
+        bank_labels: int ``[N]``.
+        queries: float ``[Q, D]``, features of the test images.
         query_labels: int ``[Q]``.
-        **kwargs: As for `linear_predict`.
+        **kwargs: See `linear_predict`.
+
+    Raises:
+        InputError: See `linear_predict`.
     """
     predictions, rate = linear_predict(bank, bank_labels, queries, **kwargs)
     hits = predictions == np.asarray(query_labels)[:, None]
@@ -68,43 +71,41 @@ def linear_predict(
     optimizer: str = "sgd",
     augmented: Callable[[int], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, float]:
-    """The classes that a linear classifier gives each query, best first.
+    """The classes that a linear classifier predicts for each query, best first.
 
-    As in the paper: momentum 0.9, cosine decay to zero, no weight decay, 90 epochs. The rate is
-    the one that does best on a tenth of each class in the bank that is held out; the classifier of
-    that rate is then trained on the whole bank. The queries are looked at once, at the end.
+    As in the paper: momentum 0.9, cosine decay to zero, no weight decay, 90 epochs. The learning
+    rate is the best on a held-out tenth of each class in the bank; a classifier is then trained
+    with it on the whole bank. The queries are only used at the end.
 
     Args:
-        bank: float ``[N, D]``, features of the labelled training images.
-        bank_labels: int ``[N]``, each at least 0.
-        queries: float ``[Q, D]``, features of the test images.
-        learning_rates: To choose from, for a batch of 256, scaled by batch_size / 256;
-            `LEARNING_RATES` where None. The middle one is taken where nothing can be held out,
-            because no class has two images.
+        bank: float ``[N, D]``.
+        bank_labels: int ``[N]``, each at least 0, of two classes or more.
+        queries: float ``[Q, D]``.
+        learning_rates: Learning rates to choose from, for a batch of 256; they are scaled by
+            batch_size / 256. If None, `LEARNING_RATES`. If no class has two images, nothing can be
+            held out, and the middle one is taken.
         epochs: Epochs of each training.
-        batch_size: Features a step; the whole bank where it is smaller. The paper's is 4096.
-        seed: Of the part that is held out, the weights and the order.
+        batch_size: Features per step, at most N. The paper's is 4096.
+        seed: Seed of the held-out part, the weights and the order.
         optimizer: "sgd", or "lars", the paper's for its large batch.
-        augmented: Gives the features ``[N, D]`` of an epoch, in the order of the bank, to train on
-            instead of those of the bank; see `keras_simsiam.evaluation.augmented_features`.
+        augmented: A function from an epoch's number to the features ``[N, D]`` to train on in that
+            epoch, in the order of the bank; see `augmented_features`. If None, the bank.
 
     Returns:
-        int ``[Q, min(5, classes)]``, and the rate that was chosen.
+        int ``[Q, min(5, classes)]``, and the learning rate that was chosen.
 
     Raises:
-        InputError: If sizes do not fit, or the bank has fewer than two classes.
+        InputError: If shapes do not match, the bank has fewer than two classes, or there is no
+            such optimizer.
     """
-    check_choice("linear optimizer", optimizer, LEARNING_RATES)
+    check_choice("optimizer", optimizer, choices(Linear, "linear_optimizer"))
     bank, queries = (np.asarray(v, np.float32) for v in (bank, queries))
     labels = np.asarray(bank_labels, np.int64)
-    if len(bank) != len(labels) or bank.shape[1:] != queries.shape[1:]:
-        raise InputError(
-            f"features of shape {bank.shape} with {len(labels)} labels do not fit "
-            f"queries of shape {queries.shape}"
-        )
-    if len(np.unique(labels)) < 2:
-        raise InputError("a linear classifier needs training features of two classes or more")
-    rates = np.asarray(learning_rates or LEARNING_RATES[optimizer], np.float32)
+    check_features(bank, labels, queries)
+    found = len(np.unique(labels))
+    if found < 2:
+        raise InputError(f"bank_labels must have at least two classes; got {found}")
+    rates = np.asarray(learning_rates or LEARNING_RATES, np.float32)
     training = _Training(
         augmented or (lambda epoch: bank),
         labels,
@@ -125,13 +126,13 @@ def linear_predict(
 
 
 def part_of_each_class(labels: np.ndarray, part: float, seed: int, spared: int = 0) -> np.ndarray:
-    """Positions of a random part of the examples of each class, at least one of each.
+    """Positions of a random share of the examples of each class, at least one of each.
 
     Args:
         labels: int ``[N]``.
-        part: Of each class, in (0, 1].
-        seed: Of the choice.
-        spared: How many of each class are never taken, though it leaves none to take.
+        part: Share of each class, in (0, 1].
+        seed: Seed of the choice.
+        spared: How many examples of each class not to choose, even if that leaves none to choose.
 
     Returns:
         int64 positions, ascending.
@@ -149,7 +150,7 @@ class _Training(NamedTuple):
     """How classifiers are trained.
 
     Attributes:
-        features: Of an epoch, ``[N, D]``.
+        features: A function from an epoch's number to features ``[N, D]``.
         labels: int64 ``[N]``.
     """
 
@@ -162,7 +163,7 @@ class _Training(NamedTuple):
     lars: bool
 
     def run(self, kept: np.ndarray, rates: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
-        """Classifiers ``[R, D, C]`` and ``[R, C]``, one a rate, trained side by side."""
+        """Weights ``[R, D, C]`` and biases ``[R, C]``: a classifier per rate, trained at once."""
         batch_size = min(self.batch_size, len(kept))
         steps = len(kept) // batch_size
         generator = np.random.default_rng([self.seed, 1])
@@ -179,12 +180,12 @@ class _Training(NamedTuple):
                 logits = tf.einsum("bd,rdc->rbc", x, weights) + biases[:, None]
                 targets = tf.tile(y[None], [len(rates), 1])
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-                # The sum over the classifiers, which have no weight in common.
+                # A sum over the classifiers, as they share no weight.
                 loss = tf.reduce_sum(tf.reduce_mean(losses, axis=1))
             gradients = tape.gradient(loss, variables)
             for v, gradient, velocity in zip(variables, gradients, velocities, strict=True):
                 if self.lars:
-                    axes = list(range(1, v.shape.rank))  # each classifier has its own
+                    axes = list(range(1, v.shape.rank))  # a ratio per classifier
                     gradient *= trust_ratio(v, gradient, axes=axes)
                 velocity.assign(0.9 * velocity + gradient)
                 v.assign_sub(tf.reshape(rate, [-1] + [1] * (v.shape.rank - 1)) * velocity)
@@ -201,9 +202,9 @@ class _Training(NamedTuple):
 
 
 def _ranked(classifiers: tuple[tf.Tensor, tf.Tensor], features: np.ndarray) -> np.ndarray:
-    """The five best classes of each classifier and feature, ``[R, N, 5]``.
+    """The five best classes by each classifier for each feature, ``[R, N, 5]``.
 
-    They are -1, which no label is, where a rate was so high that the training broke down.
+    If a learning rate was so high that the training diverged, they are -1, which no label is.
     """
     weights, biases = classifiers
     logits = tf.einsum("bd,rdc->rbc", features, weights) + biases[:, None]

@@ -1,4 +1,4 @@
-"""Features for TensorBoard's embedding projector, each shown as its image."""
+"""Writes features for TensorBoard's embedding projector, which shows each as its image."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins import projector
 
+from keras_simsiam.files import write_text, written_atomically
+
 _SPRITE = 8192
-"""Most pixels of the sprite image a side, which is what browsers take."""
+"""Largest side of the sprite image in pixels that browsers accept."""
 
 
 def write(
@@ -24,18 +26,17 @@ def write(
     """Writes a folder for ``tensorboard --logdir``.
 
     Args:
-        folder: Where; files in it are replaced.
+        folder: The folder. Existing files are replaced.
         features: float ``[N, D]``.
-        labels: int ``[N]``, numbers into `names`.
-        names: Of the classes.
-        pictures: uint8 ``[N, H, W, 3]``, the images; smaller ones than these where they would not
-            fit into one sprite.
+        labels: int ``[N]``, indices into `names`.
+        names: Names of the classes.
+        pictures: uint8 ``[N, H, W, 3]``, the images. They are resized if they would not fit into
+            one sprite image.
     """
     folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     lines = ["\t".join(f"{v:.6g}" for v in row) for row in features]
-    (folder / "features.tsv").write_text("\n".join(lines) + "\n")
-    (folder / "labels.tsv").write_text("\n".join(names[i] for i in labels) + "\n")
+    write_text(folder / "features.tsv", "\n".join(lines) + "\n")
+    write_text(folder / "labels.tsv", "\n".join(names[i] for i in labels) + "\n")
     columns = math.ceil(math.sqrt(len(pictures)))
     height, width = pictures.shape[1:3]
     if columns * max(height, width) > _SPRITE:
@@ -45,11 +46,12 @@ def write(
     for i, picture in enumerate(pictures):
         row, column = divmod(i, columns)
         sprite[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
-    tf.io.write_file(str(folder / "sprite.png"), tf.io.encode_png(sprite))
+    with written_atomically(folder / "sprite.png") as partial:
+        partial.write_bytes(tf.io.encode_png(sprite).numpy())
     config = projector.ProjectorConfig()
     embedding = config.embeddings.add()
     embedding.tensor_name = "features"
     embedding.tensor_path, embedding.metadata_path = "features.tsv", "labels.tsv"
     embedding.sprite.image_path = "sprite.png"
     embedding.sprite.single_image_dim.extend([width, height])
-    projector.visualize_embeddings(str(folder), config)
+    write_text(folder / "projector_config.pbtxt", str(config))

@@ -1,32 +1,32 @@
 """Weights from PyTorch's SimSiam models and ResNets, and back.
 
-Everything has one name in between, torchvision's for the backbone and that of an
-``nn.Sequential`` for the heads: ``backbone.layer1.0.conv1.weight``, ``projector.0.weight``,
-``predictor.3.bias``. What a file calls them differs only in how those names begin.
+Both sides are translated to common names: torchvision's for the backbone, those of an
+``nn.Sequential`` for the heads, such as ``backbone.layer1.0.conv1.weight``, ``projector.0.weight``
+and ``predictor.3.bias``. Files differ only in how their names begin.
 """
 
 from __future__ import annotations
 
-import importlib
-import os
 import pathlib
-import pickle
 import re
+import typing
 from collections.abc import Iterator
+from typing import Literal
 
 import keras
 import numpy as np
 
 from keras_simsiam.errors import InputError, check_choice
-from keras_simsiam.models import heads
+from keras_simsiam.models import heads, torch_files
+from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.models.resnet import BACKBONES
 from keras_simsiam.models.simsiam import SimSiam
 
-PARTS = ("backbone", "projector", "predictor")
+Layout = Literal["torchvision", "authors"]
+"""What `export_pytorch` writes: the backbone as a ResNet of torchvision, or all parts of the model
+as in the checkpoints of SimSiam's authors."""
 
-LAYOUTS = ("torchvision", "authors")
-"""What `export_pytorch` writes: the backbone as torchvision's ResNets have it, or all of SimSiam as
-the authors' checkpoints have it."""
+LAYOUTS = typing.get_args(Layout)
 
 _RENAMED = (
     (r"module\.", ""),  # DistributedDataParallel
@@ -36,10 +36,12 @@ _RENAMED = (
     (r"prediction_head\.layers\.", "predictor."),
     (r"(?=conv1\.|bn1\.|layer\d\.|fc\.)", "backbone."),  # a ResNet alone
 )
-"""What the names in a file begin with, and what with instead; each is tried, in order."""
+"""Beginnings of names in files, and what replaces them; all are tried, in this order."""
+
+_AUTHORS = {"projector.": "encoder.fc.", "backbone.": "encoder."}
 
 _CLASSIFIERS = ("backbone.fc.", "classifier.", "online_classifier.")
-"""What SimSiam has no place for: the classes of a supervised network or of a monitor."""
+"""Names to leave out: the classes of a supervised network, or of a monitor of training."""
 
 _KINDS = {
     "kernel": "weight",
@@ -52,156 +54,148 @@ _KINDS = {
 
 
 def load_pytorch_weights(model: keras.Model, path: str | pathlib.Path) -> None:
-    """Gives a model the weights of a PyTorch checkpoint.
+    """Loads the weights of a PyTorch checkpoint into a model.
 
-    The authors' checkpoints, torchvision's ResNets, and SimSiam models of lightly and solo-learn
-    are told apart by their names. Every weight of the model must be in the file and every weight
-    of the file in the model, but for classifiers, which are left out. Nothing is changed where
-    that is not so.
+    Checkpoints of torchvision's ResNets and of SimSiam models by its authors, lightly and
+    solo-learn are recognised by their names. Loading is strict: missing, unexpected and mismatched
+    tensors are listed, and the model is left as it was. Classifiers are ignored.
 
     Args:
-        model: A `SimSiam`, or a backbone, which takes the backbone of a file that has more.
+        model: A `SimSiam`, or a backbone, which takes its part of a whole SimSiam.
         path: See `read_pytorch`.
 
     Raises:
-        InputError: If the file cannot be read, or a weight is missing, left over or of another
-            shape; the message has the names.
+        InputError: If the file cannot be read, or does not fit the model.
     """
     assign(model, read_pytorch(path), path)
 
 
 def read_pytorch(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-    """Reads a checkpoint, by the names of this module and in PyTorch's layout of axes.
+    """Reads a checkpoint, with the names of this module and PyTorch's order of axes.
 
     Args:
-        path: A ``.safetensors``, or what `torch.save` wrote: a state dict, or a checkpoint with
-            one under "state_dict" or "model". It is loaded without running code in it.
+        path: A ``.safetensors`` file, or one from `torch.save` with a state dict, or with a dict
+            that has one under "state_dict" or "model". No code in the file is run.
 
     Raises:
-        InputError: If there is no such file, it cannot be read, or it holds no ResNet.
+        InputError: If the file does not exist, cannot be read, or holds no ResNet.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise InputError(f"checkpoint '{path}' does not exist")
-    found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    found = torch_files.read(path)
     weights = _named(found)
     if not any(name.startswith("backbone.conv1.") for name in weights):
         shown = ", ".join(list(found)[:3]) or "none"
         raise InputError(
-            f"checkpoint '{path}' holds no ResNet: its names are {shown}, …; known are the names "
-            "of torchvision, of the authors, and of lightly's and solo-learn's SimSiam"
+            f"checkpoint '{path}' must hold a ResNet with names as in torchvision, or a SimSiam of "
+            f"its authors, lightly or solo-learn; got {shown}, …"
         )
     return weights
 
 
-def parts_of(weights: dict[str, np.ndarray]) -> tuple[str, ...]:
-    """Which of backbone, projector and predictor a checkpoint has."""
-    return tuple(p for p in PARTS if any(name.startswith(f"{p}.") for name in weights))
-
-
 def build(weights: dict[str, np.ndarray], backbone: str) -> keras.Model:
-    """The network that a checkpoint is of, with its weights.
+    """The network of a checkpoint, with its weights.
 
     Args:
-        weights: As `read_pytorch` gives them.
-        backbone: "resnet18", "resnet34" or "resnet50". Stem, width and heads are as in the
+        weights: See `read_pytorch`.
+        backbone: A key of `BACKBONES`. Its stem and width, and the heads, are taken from the
             checkpoint.
 
     Returns:
-        A `SimSiam` where the checkpoint has both heads, else the backbone alone.
+        A `SimSiam` if the checkpoint has both heads, else the backbone alone.
+
+    Raises:
+        InputError: If there is no such backbone, or it does not fit the checkpoint.
     """
     check_choice("backbone", backbone, BACKBONES)
     width, _, kernel, _ = weights["backbone.conv1.weight"].shape
     model = BACKBONES[backbone](width=width, stem="imagenet" if kernel == 7 else "cifar")
-    if parts_of(weights) == PARTS:
-        projector = _head(weights, "projector")
-        dim = projector["output_dim"]
-        predictor = _head(weights, "predictor")
-        del predictor["output_dim"]
+    if _has(weights, "projector") and _has(weights, "predictor"):
+        of_projector, of_predictor = (_head(weights, p) for p in ("projector", "predictor"))
+        of_predictor.pop("output_dim")  # that of the projector, or else `assign` says so
+        projector = heads.projector(model.output_shape[1], **of_projector)
         model = SimSiam(
-            model,
-            heads.projector(model.output_shape[1], **projector),
-            heads.predictor(dim, **predictor),
+            model, projector, heads.predictor(projector.output_shape[1], **of_predictor)
         )
     assign(model, weights, "the checkpoint")
     return model
 
 
+def is_whole(weights: dict[str, np.ndarray], model: keras.Model) -> bool:
+    """Whether a checkpoint has weights for every part of a model."""
+    return all(_has(weights, part) for part, network in parts(model).items() if network.variables)
+
+
+def parts(model: keras.Model) -> dict[str, keras.Model]:
+    """The parts of a model by name; a backbone is its own only part."""
+    return model.parts if isinstance(model, JointEmbedding) else {"backbone": model}
+
+
 def assign(model: keras.Model, weights: dict[str, np.ndarray], source: str | pathlib.Path) -> None:
-    """Gives a model weights that were read; see `load_pytorch_weights`."""
-    parts = PARTS if isinstance(model, SimSiam) else PARTS[:1]
+    """Assigns weights from `read_pytorch` to a model; see `load_pytorch_weights`.
+
+    Args:
+        model: The model.
+        weights: The weights; those of parts that the model does not have are ignored.
+        source: Their name in messages.
+    """
+    names = tuple(parts(model))
     variables = dict(named_variables(model))
-    given = {n: v for n, v in weights.items() if n.startswith(tuple(f"{p}." for p in parts))}
+    given = {n: to_keras(v) for n, v in weights.items() if n.split(".")[0] in names}
     wrong = {
         "missing": variables.keys() - given.keys(),
-        "left over": given.keys() - variables.keys(),
-        "of another shape": {
-            f"{name} {to_keras(given[name]).shape} for {tuple(variable.shape)}"
+        "unexpected": given.keys() - variables.keys(),
+        "mismatched": {
+            f"{name} has shape {list(given[name].shape)}, not {list(variable.shape)}"
             for name, variable in variables.items()
-            if name in given and to_keras(given[name]).shape != tuple(variable.shape)
+            if name in given and given[name].shape != tuple(variable.shape)
         },
     }
     if any(wrong.values()):
-        found = "; ".join(f"{what}: {_some(names)}" for what, names in wrong.items() if names)
+        found = "; ".join(f"{what}: {_some(found)}" for what, found in wrong.items() if found)
         hint = ""
-        if isinstance(model, SimSiam) and parts_of(weights) == PARTS[:1]:
-            hint = ". It has a backbone only: load it into model.backbone"
+        if len(names) > 1 and [part for part in names if _has(weights, part)] == ["backbone"]:
+            hint = ". It has only a backbone: load it into model.backbone"
         raise InputError(f"the weights of '{source}' do not fit {model.name}: {found}{hint}")
     for name, variable in variables.items():
-        variable.assign(to_keras(given[name]))
+        variable.assign(given[name])
 
 
 def export_pytorch(
-    model: keras.Model, path: str | pathlib.Path, layout: str = "torchvision"
+    model: keras.Model, path: str | pathlib.Path, layout: Layout = "torchvision"
 ) -> None:
-    """Writes a model's weights for PyTorch.
+    """Writes a model's weights for PyTorch, atomically.
 
     Args:
         model: A `SimSiam`, or a backbone.
-        path: The file to write; a ``.safetensors``, which needs no torch, or any other name for
-            what `torch.load` reads. It is written beside its place and then renamed.
-        layout: "torchvision" for the backbone's state dict, which
-            ``torchvision.models.resnet50`` loads once its ``fc`` is an ``nn.Identity()``;
-            "authors" for all of SimSiam as in the authors' checkpoints, which their
-            ``main_lincls.py`` reads.
+        path: The file: ``.safetensors``, which does not need torch, or any other suffix for what
+            `torch.load` reads.
+        layout: "torchvision" for the backbone's state dict, which ``torchvision.models.resnet50``
+            loads once its ``fc`` is an ``nn.Identity()``; "authors" for all parts, as in the
+            authors' checkpoints, which their ``main_lincls.py`` reads.
 
     Raises:
-        InputError: If there is no such layout, or the model has no heads for the authors'.
+        InputError: If there is no such layout, or the authors' is given a backbone alone.
     """
     check_choice("layout", layout, LAYOUTS)
-    if layout == "authors" and not isinstance(model, SimSiam):
-        raise InputError("the authors' layout is of a whole SimSiam; this is a backbone alone")
-    weights = {name: _to_torch(v) for name, v in named_variables(model)}
-    for name in [n for n in weights if n.endswith("running_mean")]:
-        norm = name.removesuffix("running_mean")
-        weights[f"{norm}num_batches_tracked"] = np.array(0, np.int64)
-        head, _, number = norm[:-1].partition(".")
-        bias = f"{head}.{int(number) - 1}.bias" if number.isdigit() else norm
-        if head == "projector" and f"{norm}weight" not in weights:
-            # Where the authors' last BatchNorm has no offset, the layer before has a bias of no
-            # effect.
-            weights[bias] = np.zeros_like(weights[name])
+    if layout == "authors" and len(parts(model)) == 1:
+        raise InputError("layout 'authors' must be of a whole SimSiam; got a backbone")
+    weights = _with_torchs_own(model)
     if layout == "torchvision":
-        given = {
-            n.removeprefix("backbone."): v for n, v in weights.items() if n.startswith("backbone.")
-        }
+        own = (n for n in weights if n.startswith("backbone."))
+        exported = {n.removeprefix("backbone."): weights[n] for n in own}
     else:
-        there = {"projector.": "encoder.fc.", "backbone.": "encoder."}
-        given = {
-            "module." + re.sub("|".join(there), lambda m: there[m[0]], n, count=1): v
+        exported = {
+            "module." + re.sub("|".join(_AUTHORS), lambda m: _AUTHORS[m[0]], n, count=1): v
             for n, v in weights.items()
         }
-    _write(pathlib.Path(path), given, layout)
+    torch_files.write(
+        pathlib.Path(path), exported, key="state_dict" if layout == "authors" else None
+    )
 
 
 def named_variables(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
-    """Every weight of a `SimSiam` or a backbone, with its name."""
-    of = (
-        {part: getattr(model, part) for part in PARTS}
-        if isinstance(model, SimSiam)
-        else {"backbone": model}
-    )
-    for part, network in of.items():
+    """Every variable of a `SimSiam` or a backbone, with its name in this module."""
+    for part, network in parts(model).items():
         for position, layer in enumerate(network.layers[1:]):  # the first is the input
             name = layer.name if part == "backbone" else position
             for variable in layer.weights:
@@ -210,7 +204,7 @@ def named_variables(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
 
 
 def to_keras(array: np.ndarray) -> np.ndarray:
-    """PyTorch's order of axes to Keras's: OIHW convolutions, [out, in] linear layers."""
+    """Transposes PyTorch's convolutions (OIHW) and linear layers ([out, in]) for Keras."""
     return np.transpose(array, {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[array.ndim])
 
 
@@ -220,8 +214,26 @@ def _to_torch(variable) -> np.ndarray:
     return np.ascontiguousarray(np.transpose(array, order))
 
 
+def _with_torchs_own(model: keras.Model) -> dict[str, np.ndarray]:
+    """A model's weights, and those that PyTorch's modules have in addition."""
+    weights = {name: _to_torch(v) for name, v in named_variables(model)}
+    for name in [n for n in weights if n.endswith("running_mean")]:
+        norm = name.removesuffix("running_mean")
+        weights[f"{norm}num_batches_tracked"] = np.array(0, np.int64)
+        head, _, number = norm[:-1].partition(".")
+        if head == "projector" and f"{norm}weight" not in weights:
+            # Before the authors' last BatchNorm, which has no offset, the layer has a bias without
+            # effect.
+            weights[f"{head}.{int(number) - 1}.bias"] = np.zeros_like(weights[name])
+    return weights
+
+
+def _has(weights: dict[str, np.ndarray], part: str) -> bool:
+    return any(name.startswith(f"{part}.") for name in weights)
+
+
 def _named(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights by the names of this module."""
+    """The arrays of a file with the names of this module."""
     weights = {}
     for name, array in found.items():
         for pattern, replacement in _RENAMED:
@@ -238,7 +250,7 @@ def _named(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             for name, array in weights.items()
         }
     weights = {n: v for n, v in weights.items() if not n.startswith(_CLASSIFIERS)}
-    # A bias before BatchNorm has no effect but on the running mean, and no layer here has one.
+    # A bias before BatchNorm only shifts the running mean, and our layers there have none.
     for name in [n for n in weights if re.match(r"(projector|predictor)\.\d+\.bias$", n)]:
         head, number, _ = name.split(".")
         mean = f"{head}.{int(number) + 1}.running_mean"
@@ -248,7 +260,7 @@ def _named(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _head(weights: dict[str, np.ndarray], part: str) -> dict:
-    """The arguments that make a head of the same layers."""
+    """The arguments for a head of the same layers."""
     numbers = sorted({int(n.split(".")[1]) for n in weights if n.startswith(f"{part}.")})
     dense = [i for i in numbers if weights.get(f"{part}.{i}.weight", np.empty(0)).ndim == 2]
     normed = [f"{part}.{i + 1}.running_mean" in weights for i in dense]
@@ -264,50 +276,3 @@ def _head(weights: dict[str, np.ndarray], part: str) -> dict:
 def _some(names: set[str], shown: int = 10) -> str:
     listed = ", ".join(sorted(names)[:shown])
     return listed if len(names) <= shown else f"{listed}, … ({len(names)} in all)"
-
-
-def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
-    torch = _extra("torch")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as e:
-        reason = str(e).strip().split("\n")[0]
-        raise InputError(
-            f"checkpoint '{path}' cannot be read ({reason}). Only weights are read from it; where "
-            "it holds other objects, save its state_dict alone"
-        ) from e
-    for key in ("state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict):
-        raise InputError(f"checkpoint '{path}' holds a {type(found).__name__}, not a state dict")
-    return {n: v.float().numpy() for n, v in found.items() if isinstance(v, torch.Tensor)}
-
-
-def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
-    safetensors = _extra("safetensors.numpy")
-    try:
-        return {n: v.astype(np.float32) for n, v in safetensors.load_file(path).items()}
-    except Exception as e:  # its own class of error is not among its public names
-        raise InputError(f"checkpoint '{path}' cannot be read: {e}") from e
-
-
-def _write(path: pathlib.Path, weights: dict[str, np.ndarray], layout: str) -> None:
-    aside = path.with_name(f".{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".safetensors":
-        _extra("safetensors.numpy").save_file(weights, aside)
-    else:
-        torch = _extra("torch")
-        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
-        torch.save(tensors if layout == "torchvision" else {"state_dict": tensors}, aside)
-    os.replace(aside, path)
-
-
-def _extra(module: str):
-    try:
-        return importlib.import_module(module)
-    except ImportError as e:
-        raise InputError(
-            f"PyTorch's files need {module.split('.')[0]}: pip install 'keras-simsiam[torch]'"
-        ) from e

@@ -15,7 +15,8 @@ from keras_simsiam import _compat
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
 from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.errors import TrainingDiverged
-from keras_simsiam.evaluation import KNNAccuracy, extract, knn_accuracy, model_encoder
+from keras_simsiam.evaluation import Encoder, KNNAccuracy, extract, knn_accuracy
+from keras_simsiam.preprocessing import Preprocessing
 
 
 class KNNMonitor(keras.callbacks.Callback):
@@ -70,13 +71,12 @@ class KNNMonitor(keras.callbacks.Callback):
         self.normalization = (mean, std)
         self.latest: KNNAccuracy | None = None
 
-    def evaluate(self, encoder=None, size: int | None = None) -> KNNAccuracy:
-        """The accuracy now, of the model or of another encoder that takes images of `size`."""
-        encoder = encoder or model_encoder(self.model, self.image_size, *self.normalization)
-        bank, queries = (
-            extract(encoder, images, size or self.image_size)
-            for images in (self.bank, self.queries)
+    def evaluate(self, encoder: Encoder | None = None) -> KNNAccuracy:
+        """The accuracy of the model as it is now, or of another encoder."""
+        encoder = encoder or Encoder.of(
+            self.model, Preprocessing(self.image_size, *self.normalization)
         )
+        bank, queries = (extract(encoder, images) for images in (self.bank, self.queries))
         return knn_accuracy(
             bank, self.bank_labels, queries, self.query_labels, self.k, self.temperature
         )

@@ -20,6 +20,7 @@ from keras_simsiam.errors import CannotWrite, LostWorker, TrainingDiverged
 from keras_simsiam.export import export_encoder
 from keras_simsiam.models.gradients import NOT_FINITE
 from keras_simsiam.models.simsiam import SimSiam
+from keras_simsiam.preprocessing import Preprocessing
 from keras_simsiam.training import checkpoints
 from keras_simsiam.training.callbacks import HistoryFile, StopOnBadLoss, Throughput
 from keras_simsiam.training.collapse import CollapseMonitor
@@ -218,7 +219,11 @@ class Session:
             accuracy = monitor.latest if status == "finished" else None
             accuracy = accuracy or monitor.evaluate()
         if usable:
-            export_encoder(self.model, self.folder.saved_model, self.inputs.size, a.mean, a.std)
+            export_encoder(
+                self.model,
+                self.folder.saved_model,
+                Preprocessing(self.inputs.size, a.mean, a.std),
+            )
         rows = self.history.rows
         last = rows[-1] if rows else {}
         plots.curves(

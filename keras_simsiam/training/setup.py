@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_simsiam import config, data, datasets
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError, NoSuchSplit
-from keras_simsiam.evaluation import RAW_PIXELS_SIDE, raw_pixels
+from keras_simsiam.evaluation import raw_pixels
 from keras_simsiam.models import pytorch
 from keras_simsiam.models.methods import method
 from keras_simsiam.models.resnet import BACKBONES
@@ -141,7 +141,7 @@ def load_weights(run: Run, model: SimSiam) -> str | None:
     if path is None:
         return None
     weights = pytorch.read_pytorch(path)
-    whole = pytorch.parts_of(weights) == pytorch.PARTS
+    whole = pytorch.is_whole(weights, model)
     pytorch.assign(model if whole else model.backbone, weights, path)
     return f"{'all of SimSiam' if whole else 'the backbone'} from {path}"
 
@@ -174,7 +174,7 @@ def measure_baselines(model: SimSiam, monitor: KNNMonitor | None) -> dict[str, f
         return {"knn_top1_raw_pixels": None, "knn_top1_random_weights": None}
     monitor.set_model(model)
     return {
-        "knn_top1_raw_pixels": monitor.evaluate(raw_pixels, RAW_PIXELS_SIDE).top1,
+        "knn_top1_raw_pixels": monitor.evaluate(raw_pixels).top1,
         "knn_top1_random_weights": monitor.evaluate().top1,
     }
 

@@ -86,7 +86,7 @@ def test_small_temperatures_do_not_overflow(arrays):
 
 def test_k_larger_than_the_bank_is_capped_with_a_warning(arrays):
     bank, labels, queries = arguments(arrays)
-    with pytest.warns(UserWarning, match="k=200 is more than the bank holds; using 30"):
+    with pytest.warns(UserWarning, match="k=200 exceeds the size of the kNN bank; using 30"):
         found = knn_predict(bank[:30], labels[:30], queries)
     np.testing.assert_array_equal(found, knn_predict(bank[:30], labels[:30], queries, k=30))
 
@@ -94,10 +94,10 @@ def test_k_larger_than_the_bank_is_capped_with_a_warning(arrays):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"k": 0}, "not 0"),
-        ({"temperature": 0.0}, "0.0"),
-        ({"bank_labels": np.zeros(3, int)}, "3 labels"),
-        ({"queries": np.zeros((2, 5), "f")}, r"\(2, 5\)"),
+        ({"k": 0}, "k must be at least 1; got 0"),
+        ({"temperature": 0.0}, "temperature must be above 0; got 0.0"),
+        ({"bank_labels": np.zeros(3, int)}, r"\[Q, D\].*; got .*\[3\] and"),
+        ({"queries": np.zeros((2, 5), "f")}, r"and \[2, 5\]$"),
     ],
 )
 def test_what_does_not_fit_is_named(change, named, arrays):

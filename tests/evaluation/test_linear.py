@@ -103,9 +103,9 @@ def test_one_image_of_each_class_is_enough_for_the_linear_probe(digits):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda b, bl, q, ql: (b, bl[1:], q, ql), "1199 labels"),
-        (lambda b, bl, q, ql: (b, bl, q[:, 1:], ql), r"queries of shape \(597, 31\)"),
-        (lambda b, bl, q, ql: (b, 0 * bl, q, ql), "two classes"),
+        (lambda b, bl, q, ql: (b, bl[1:], q, ql), r"\[1199\] and"),
+        (lambda b, bl, q, ql: (b, bl, q[:, 1:], ql), r"and \[597, 31\]$"),
+        (lambda b, bl, q, ql: (b, 0 * bl, q, ql), "at least two classes; got 1"),
     ],
 )
 def test_what_does_not_fit_is_named(change, named, digits):

@@ -1,0 +1,126 @@
+"""An encoder: a function from images to features, and the preprocessing that is part of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_simsiam.errors import InputError
+from keras_simsiam.models.base import JointEmbedding
+from keras_simsiam.preprocessing import Preprocessing
+
+
+class Encoder(NamedTuple):
+    """A function from images to features, together with the preprocessing that it includes.
+
+    Calling it calls the function::
+
+        encoder = Encoder.of(model)  # or load_encoder("saved_models/photo_patches")
+        features = encoder(images)  # uint8 [B, H, W, 3] to float32 [B, D]
+
+    Attributes:
+        function: From uint8 images ``[B, H, W, 3]`` of any size to float32 features ``[B, D]``.
+        preprocessing: How the function resizes and normalises the images.
+    """
+
+    function: Callable[[tf.Tensor], tf.Tensor]
+    preprocessing: Preprocessing
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Features of a batch of images; see `function`."""
+        return self.function(images)
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels to which images are resized."""
+        return self.preprocessing.image_size
+
+    @classmethod
+    def of(cls, model: keras.Model, preprocessing: Preprocessing | int | None = None) -> Encoder:
+        """The encoder of a model in evaluation mode.
+
+        It is traced once for each preprocessing and kept with the model, and always uses the
+        model's current weights.
+
+        Args:
+            model: A `SimSiam` or another method's model, whose backbone is used, or any model from
+                normalised images to vectors.
+            preprocessing: See `preprocessing_of`.
+
+        Raises:
+            InputError: If the preprocessing is not known.
+        """
+        network = network_of(model)
+        preprocessing = preprocessing_of(model, preprocessing)
+        # Not set as an attribute, so that Keras does not track it. A mapping from models to
+        # encoders, even a weak one, would keep the models alive.
+        traced = vars(network).setdefault("_keras_simsiam_encoders", {})
+        key = dataclasses.astuple(preprocessing)
+        if key not in traced:
+            traced[key] = cls(_traced(network, preprocessing), preprocessing)
+        return traced[key]
+
+
+def network_of(model: keras.Model) -> keras.Model:
+    """The network that makes the features: a method's backbone, or the model itself."""
+    return model.backbone if isinstance(model, JointEmbedding) else model
+
+
+def preprocessing_of(
+    model: keras.Model,
+    preprocessing: Preprocessing | int | None = None,
+    default_size: int | None = None,
+) -> Preprocessing:
+    """The preprocessing of a model's images.
+
+    Args:
+        model: As for `Encoder.of`.
+        preprocessing: What was asked for: a `Preprocessing`; or an image size, with the model's
+            own mean and std; or None for the model's own preprocessing. A model that has none
+            gets ImageNet's mean and std and the image size of its input.
+        default_size: Image size for a model that has none and takes images of any size.
+
+    Raises:
+        InputError: If the image size is not known.
+    """
+    if isinstance(preprocessing, Preprocessing):
+        return preprocessing
+    own = getattr(model, "preprocessing", None)
+    if isinstance(own, Preprocessing):
+        return own if preprocessing is None else own.replace(image_size=preprocessing)
+    size = preprocessing or _input_size(network_of(model)) or default_size
+    if size is None:
+        raise InputError(
+            f"preprocessing is required, as {model.name} takes images of any size; give "
+            "Preprocessing(image_size, mean, std), or an image size for ImageNet's mean and std"
+        )
+    return Preprocessing(size)
+
+
+def _input_size(network: keras.Model) -> int | None:
+    """The side of the square images that a network takes; None if they may have any size."""
+    shape = getattr(network, "input_shape", None)  # a subclassed model may have none
+    return shape[1] if isinstance(shape, tuple) and len(shape) == 4 else None
+
+
+def _traced(network: keras.Model, preprocessing: Preprocessing) -> Callable[[tf.Tensor], tf.Tensor]:
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
+    def encode(images: tf.Tensor) -> tf.Tensor:
+        return tf.cast(network(preprocessing(images), training=False), tf.float32)
+
+    return encode
+
+
+def _flattened_pixels(images: tf.Tensor) -> tf.Tensor:
+    pixels = _RAW_PIXELS(images)
+    return tf.reshape(pixels, [tf.shape(pixels)[0], -1])
+
+
+_RAW_PIXELS = Preprocessing(32)
+
+raw_pixels = Encoder(_flattened_pixels, _RAW_PIXELS)
+"""The normalised pixels of 32×32 images as 3072 features: the baseline without a network."""
