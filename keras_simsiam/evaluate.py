@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     encoder = load_encoder(e.saved_model)
     train, test = (data.load(e.dataset, s, e.data_dir) for s in ("train", "validation"))
     if train.labels is None or test.labels is None:
-        raise InputError(f"dataset '{e.dataset}' must have labels, which the probes need")
+        raise InputError(f"dataset '{e.dataset}' must have labels, which probes need")
     print(
         f"{e.saved_model} on {e.dataset}, {len(train.images):,} training images, "
         f"{len(test.images):,} test images, seed {probes.seed}",

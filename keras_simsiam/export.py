@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -84,7 +85,7 @@ def load_encoder(path: str | pathlib.Path) -> Encoder:
         # Keeps the module, which owns the weights, as long as its signature.
         return module.signatures["serving_default"](images=tf.convert_to_tensor(images))["features"]
 
-    recorded = {
+    recorded: dict[str, Any] = {
         name: tuple(map(float, getattr(module, name).numpy()))
         for name in ("mean", "std")
         if hasattr(module, name)

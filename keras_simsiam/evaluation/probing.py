@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from keras_simsiam.data import Dataset
+from keras_simsiam.data import Dataset, ImagesLike
+from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation.encoder import Encoder
 from keras_simsiam.evaluation.features import augmented_features, extract
 from keras_simsiam.evaluation.knn import knn_predict
@@ -16,30 +18,58 @@ from keras_simsiam.fields import choices
 from keras_simsiam.probes import Probes
 
 
+class Labelled(NamedTuple):
+    """Labelled images with their features.
+
+    Attributes:
+        images: What `keras_simsiam.data.load` gives.
+        labels: int64 ``[N]``, indices into `class_names`.
+        class_names: Human-readable names.
+        features: float32 ``[N, D]``.
+    """
+
+    images: ImagesLike
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    features: np.ndarray
+
+    @classmethod
+    def of(cls, encoder: Encoder, dataset: Dataset) -> Labelled:
+        """Extracts the features of a dataset.
+
+        Raises:
+            InputError: If it has no labels.
+        """
+        images, labels, class_names = dataset
+        if labels is None:
+            raise InputError("the dataset must have labels, which probes need")
+        return cls(images, labels, class_names, extract(encoder, images))
+
+
 @dataclass(frozen=True)
-class Labelled:
-    """The features that a probe is fitted to.
+class Bank:
+    """What a probe is fitted to: features and labels of some of the training images.
 
     Attributes:
         features: float32 ``[N, D]``.
         labels: int64 ``[N]``.
+        share: Share of the training images that these are, in (0, 1].
         augmented: A function from an epoch's number to features of random crops, or None.
-        share: Share of the training labels that these are.
     """
 
     features: np.ndarray
     labels: np.ndarray
-    augmented: Callable[[int], np.ndarray] | None = None
     share: float = 1.0
+    augmented: Callable[[int], np.ndarray] | None = None
 
-    def part(self, share: float, seed: int) -> Labelled:
-        """A random share of each class, at least one example of each."""
+    def part(self, share: float, seed: int) -> Bank:
+        """A random share of each class, at least one image of each."""
         if share == 1:
             return self
         rows = part_of_each_class(self.labels, share, seed)
         whole = self.augmented
         augmented = None if whole is None else lambda epoch: whole(epoch)[rows]
-        return Labelled(self.features[rows], self.labels[rows], augmented, share)
+        return Bank(self.features[rows], self.labels[rows], share, augmented)
 
 
 @dataclass(frozen=True)
@@ -65,22 +95,17 @@ class Result:
     predicted: np.ndarray
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """An encoder's features of a labelled dataset, and the accuracy of probes.
+class Evaluation(NamedTuple):
+    """The features of a labelled dataset, and the accuracy of probes.
 
     Attributes:
-        train: The training images and labels.
-        test: The test images and labels.
-        bank: float32 ``[N, D]``, features of the training images.
-        queries: float32 ``[Q, D]``, features of the test images.
+        train: The training images.
+        test: The test images.
         results: By share of the labels, then by probe. The last is the best informed.
     """
 
-    train: Dataset
-    test: Dataset
-    bank: np.ndarray
-    queries: np.ndarray
+    train: Labelled
+    test: Labelled
     results: list[Result]
 
 
@@ -89,52 +114,55 @@ def evaluate(encoder: Encoder, train: Dataset, test: Dataset, probes: Probes) ->
 
     Args:
         encoder: See `Encoder`.
-        train: Training images and labels.
-        test: Test images and labels.
+        train: Training images, with labels.
+        test: Test images, with labels.
         probes: Which probes to run, and their options.
+
+    Raises:
+        InputError: If there are no labels, or too few classes.
     """
-    bank, queries = (extract(encoder, d.images) for d in (train, test))
+    known, asked = (Labelled.of(encoder, dataset) for dataset in (train, test))
     augmented = None
     if probes.linear.linear_augment:
         augmented = augmented_features(encoder, train.images, probes.seed)
-    labelled = Labelled(bank, train.labels, augmented)
+    whole = Bank(known.features, known.labels, augmented=augmented)
     results = []
     for share in sorted(set(probes.labels)):
-        part = labelled.part(share, probes.seed)
+        bank = whole.part(share, probes.seed)
         for name in choices(Probes, "probe"):
             if name in probes.probe:
-                predicted, details = PROBES[name](part, queries, probes)
-                hits = predicted == test.labels[:, None]
+                predicted, details = PROBES[name](bank, asked.features, probes)
+                hits = predicted == asked.labels[:, None]
                 top1, top5 = float(hits[:, 0].mean()), float(hits.any(axis=1).mean())
-                count = len(part.labels)
+                count = len(bank.labels)
                 results.append(Result(name, share, count, top1, top5, details, predicted))
-    return Evaluation(train, test, bank, queries, results)
+    return Evaluation(known, asked, results)
 
 
-def _knn(part: Labelled, queries: np.ndarray, probes: Probes) -> tuple[np.ndarray, dict]:
-    capped = min(probes.knn.knn_k, len(part.labels))
+def _knn(bank: Bank, queries: np.ndarray, probes: Probes) -> tuple[np.ndarray, dict]:
+    capped = min(probes.knn.knn_k, len(bank.labels))
     # With all labels, `knn_predict` warns of a bank smaller than k; with few, that is expected.
-    k = probes.knn.knn_k if part.share == 1 else capped
+    k = probes.knn.knn_k if bank.share == 1 else capped
     predicted = knn_predict(
-        part.features, part.labels, queries, k, temperature=probes.knn.knn_temperature
+        bank.features, bank.labels, queries, k, temperature=probes.knn.knn_temperature
     )
     return predicted, {"k": capped}
 
 
-def _linear(part: Labelled, queries: np.ndarray, probes: Probes) -> tuple[np.ndarray, dict]:
+def _linear(bank: Bank, queries: np.ndarray, probes: Probes) -> tuple[np.ndarray, dict]:
     predicted, rate = linear_predict(
-        part.features,
-        part.labels,
+        bank.features,
+        bank.labels,
         queries,
         epochs=probes.linear.linear_epochs,
         batch_size=probes.linear.linear_batch_size,
         seed=probes.seed,
         optimizer=probes.linear.linear_optimizer,
-        augmented=part.augmented,
+        augmented=bank.augmented,
     )
     return predicted, {"learning_rate": rate}
 
 
 PROBES = {"knn": _knn, "linear": _linear}
-"""By name: a function from labelled features, queries and options to predicted classes and what
-else `Result.details` says."""
+"""By name: a function from the bank, the queries and the options to the predicted classes, and
+`Result.details`."""

@@ -58,9 +58,9 @@ def write(evaluation: Evaluation, folder: str | pathlib.Path, seed: int, about: 
     ]
     written = {
         **about,
-        "train_images": len(evaluation.bank),
-        "test_images": len(evaluation.queries),
-        "features": evaluation.bank.shape[1],
+        "train_images": len(evaluation.train.features),
+        "test_images": len(evaluation.test.features),
+        "features": evaluation.test.features.shape[1],
         "seed": seed,
         "results": results,
         "per_class": {"probe": best.probe, "classes": per_class, "confusion": counts.tolist()},
@@ -76,9 +76,7 @@ def write(evaluation: Evaluation, folder: str | pathlib.Path, seed: int, about: 
 def _draw_neighbours(evaluation: Evaluation, seed: int, path: pathlib.Path) -> None:
     train, test = evaluation.train, evaluation.test
     rows = _chosen(len(test.labels), _QUERIES, seed)
-    bank, queries = (
-        tf.math.l2_normalize(v, axis=1) for v in (evaluation.bank, evaluation.queries[rows])
-    )
+    bank, queries = (tf.math.l2_normalize(v, axis=1) for v in (train.features, test.features[rows]))
     similarity = tf.matmul(queries, bank, transpose_b=True)
     found = tf.math.top_k(similarity, min(_NEIGHBOURS, len(bank))).indices.numpy()
     pictures = as_images(train.images).pick(found.ravel(), SHOWN_SIDE)
@@ -93,7 +91,7 @@ def _draw_neighbours(evaluation: Evaluation, seed: int, path: pathlib.Path) -> N
 def _draw_map(evaluation: Evaluation, seed: int, folder: pathlib.Path) -> None:
     test = evaluation.test
     rows = _chosen(len(test.labels), _MAPPED, seed)
-    features, labels = evaluation.queries[rows], test.labels[rows]
+    features, labels = test.features[rows], test.labels[rows]
     pictures = as_images(test.images).pick(rows, SHOWN_SIDE)
     projector.write(folder / "projector", features, labels, test.class_names, pictures)
     if len(rows) < 5:
