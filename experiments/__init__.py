@@ -1,1 +1,1 @@
-"""The report's and the paper's experiments: one file each, `python -m experiments.NAME`."""
+"""Ablations of the paper and the report, one command each: ``python -m experiments.NAME``."""

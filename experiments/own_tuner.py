@@ -1,4 +1,4 @@
-"""Keras Tuner over SimSiam in one's own script; the README shows it."""
+"""Keras Tuner with SimSiam in your own script, as keras_simsiam/tuning/README.md shows it."""
 
 import keras_tuner as kt
 

@@ -45,7 +45,7 @@ class Parser(_InputErrors, simple_parsing.ArgumentParser):
         """The help without the names of dataclasses and their attributes."""
         text = re.sub(r"Run \['run'\]:\n.*?\n\n", "", super().format_help(), flags=re.DOTALL)
         text = re.sub(r" \['[\w.]+'\]:", ":", text)
-        text = re.sub(r"\s\(default:\s+None\)", "", text)
+        text = re.sub(r"\s\(default:\s+(None|\[\])\)", "", text)
         return re.sub(r"(--[\w-]+) bool\b", r"\1", text)  # switches take no value
 
     def parse_args(self, args=None, namespace=None):

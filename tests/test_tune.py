@@ -396,7 +396,7 @@ def test_chief_and_workers_share_a_sweep_and_survive_kills(tmp_path):
         i: 2 if i == cut_off.number else 1 for i in range(12)
     }
     assert {e.tuner for e in found.values()} == {"a", "b"}
-    assert f"| {numbers[-1] - 100} | {numbers[-1]} | 11.2% |" in printed
+    assert f"| {numbers[-1] - 100} | {numbers[-1]} | -0.112 | 0.90 | 11.2% |" in printed
 
 
 def test_a_worker_without_its_chiefs_folder_says_what_to_do(sweep, capsys, monkeypatch):
@@ -424,6 +424,7 @@ def test_real_trainings_are_swept_and_shown_in_tensorboard(tmp_path, monkeypatch
     assert tune.main(["mine.yaml", "--name", "real", *quick]) == 0
     folder = tmp_path / "runs/sweeps/real"
     found = entries(folder)
+    assert len(found) == 2
     assert {e.status for e in found.values()} <= {"finished", "collapsed"}
     for e in found.values():
         assert e.metrics["knn_top1"] > 0

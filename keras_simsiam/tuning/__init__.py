@@ -1,1 +1,1 @@
-"""Searching for settings with Keras Tuner: sweeps, their trials and what they found."""
+"""Searching for settings with Keras Tuner: sweeps, their trials and their results."""

@@ -34,7 +34,7 @@ class Search(Settings):
     random."""
     max_trials: int | None = setting(None, at_least=1)
     """Trials at most; by default all of a grid or of Hyperband, else 20."""
-    seeds: list[int] = setting([], at_least=0, below=2**31)
+    seeds: list[int] = setting([], at_least=0, below=2**31, metavar="SEED")
     """Train every combination of a grid with each of these seeds; results are means over them."""
     name: str | None = None
     """Name of the sweep; by default SWEEP-DATASET."""
