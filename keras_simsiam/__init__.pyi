@@ -6,6 +6,7 @@ from .data import load as load
 from .data import views as views
 from .errors import InputError as InputError
 from .errors import TrainingDiverged as TrainingDiverged
+from .evaluation import Encoder as Encoder
 from .evaluation import knn_accuracy as knn_accuracy
 from .evaluation import linear_accuracy as linear_accuracy
 from .export import export_encoder as export_encoder
