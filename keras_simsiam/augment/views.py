@@ -33,27 +33,30 @@ _FIRST_BLOCK: tuple[Operation, ...] = (Crop(), ColorJitter(), Grayscale(), Blur(
 views of every seed change. Any other operation draws a block of its own, under its name."""
 
 
-def uniforms(seed: int, epochs: tf.Tensor, examples: tf.Tensor, views: int = 2) -> tf.Tensor:
+def uniforms(
+    seed: int, epochs: tf.Tensor, examples: tf.Tensor, augmentations: Sequence[Augmentation]
+) -> tf.Tensor:
     """Draws random numbers for the views of each example, a function of its arguments alone.
 
     Args:
         seed: The run's seed, 0 ≤ seed < 2**31.
         epochs: int64 ``[B]``.
         examples: int64 ``[B]``, which example of the dataset.
-        views: Views per example; the first ones do not depend on how many there are.
+        augmentations: One per view; the numbers of a view do not depend on those of later views.
 
     Returns:
-        float32 ``[views, B, n]`` in [0, 1): view, example, number.
+        float32 ``[views, B, n]`` in [0, 1): view, example, number. n depends on the operations
+        that can occur.
     """
+    views = len(augmentations)
 
     def of_example(key: tf.Tensor) -> tf.Tensor:
-        width = sum(map(_width, _FIRST_BLOCK))
-        blocks = [tf.random.stateless_uniform([views, width], key, alg="philox")]
-        for operation in _own_blocks():
+        blocks = [tf.random.stateless_uniform([views, _width(*_FIRST_BLOCK)], key, alg="philox")]
+        for operation in _own_blocks(augmentations):
             number = tf.constant(zlib.crc32(operation.name.encode()), tf.int64)
-            own = tf.random.experimental.stateless_fold_in(key, number, alg="philox")
+            own_key = tf.random.experimental.stateless_fold_in(key, number, alg="philox")
             shape = [views, _width(operation)]
-            blocks.append(tf.random.stateless_uniform(shape, own, alg="philox"))
+            blocks.append(tf.random.stateless_uniform(shape, own_key, alg="philox"))
         return tf.concat(blocks, axis=1)
 
     keys = tf.stack([epochs + (seed << 32), examples], axis=1)
@@ -62,29 +65,32 @@ def uniforms(seed: int, epochs: tf.Tensor, examples: tf.Tensor, views: int = 2) 
 
 
 def draw(
-    augmentation: Augmentation,
+    augmentations: Sequence[Augmentation],
     numbers: tf.Tensor,
     height: tf.Tensor | float | None = None,
     width: tf.Tensor | float | None = None,
-) -> Parameters:
-    """Turns uniform numbers into the parameters of one view of each image.
+) -> tuple[Parameters, ...]:
+    """Turns uniform numbers into the parameters of the views of each image.
 
     Args:
-        augmentation: The distributions.
-        numbers: float32 ``[B, n]``, one view's part of `uniforms`.
+        augmentations: The distributions, one per view.
+        numbers: float32 ``[views, B, n]``, from `uniforms` with the same augmentations.
         height: Height of the source images in pixels, a number or float32 ``[B]``; None if they
             are crops already.
         width: Their width.
 
     Returns:
-        ``{operation: {parameter: tensor [B, ...]}}`` for the operations that can occur.
+        For each view, ``{operation: {parameter: tensor [B, ...]}}`` of the operations that can
+        occur.
     """
-    split = _split(numbers)
-    return {
-        operation.name: operation.draw(augmentation, split[operation.name], height, width)
-        for operation in OPERATIONS
-        if operation.occurs(augmentation)
-    }
+    return tuple(
+        {
+            operation.name: operation.draw(a, split[operation.name], height, width)
+            for operation in OPERATIONS
+            if operation.occurs(a)
+        }
+        for a, split in zip(augmentations, _split(numbers, augmentations), strict=True)
+    )
 
 
 def apply(
@@ -169,9 +175,9 @@ def crops(
         For each view, uint8 ``[size, size, 3]``.
     """
     height, width = (tf.cast(v, tf.float32) for v in tf.unstack(tf.shape(image)[:2]))
-    split = _split(numbers)[Crop.name]
+    (split,) = _split(numbers[None], augmentations)
     boxes = {
-        a: tf.cast(Crop().draw(a, split, height, width)["box"], tf.int32)
+        a: tf.cast(Crop().draw(a, split[Crop.name], height, width)["box"], tf.int32)
         for a in dict.fromkeys(augmentations)
     }
     return tuple(crop_image(image, boxes[a][i], size) for i, a in enumerate(augmentations))
@@ -195,25 +201,33 @@ def per_view(
     return tuple(augmentation)
 
 
-def _own_blocks() -> list[Operation]:
-    """The operations that draw under a key of their own."""
+def _own_blocks(augmentations: Sequence[Augmentation]) -> list[Operation]:
+    """The operations that draw under a key of their own, of those that can occur in any view."""
     shared = {operation.name for operation in _FIRST_BLOCK}
-    return [operation for operation in OPERATIONS if operation.name not in shared]
+    return [
+        operation
+        for operation in OPERATIONS
+        if operation.name not in shared and any(map(operation.occurs, augmentations))
+    ]
 
 
-def _width(operation: Operation) -> int:
-    return sum(operation.numbers.values())
+def _width(*operations: Operation) -> int:
+    return sum(sum(operation.numbers.values()) for operation in operations)
 
 
-def _split(numbers: tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
-    """Numbers ``[B, n]`` by operation and name, ``[B, count]`` each."""
+def _split(
+    numbers: tf.Tensor, augmentations: Sequence[Augmentation]
+) -> list[dict[str, dict[str, tf.Tensor]]]:
+    """Numbers ``[views, B, n]`` by view, operation and name, ``[B, count]`` each."""
     layout = [
         (operation.name, name, count)
-        for operation in (*_FIRST_BLOCK, *_own_blocks())
+        for operation in (*_FIRST_BLOCK, *_own_blocks(augmentations))
         for name, count in operation.numbers.items()
     ]
-    parts = tf.split(numbers, [count for *_, count in layout], axis=1)
-    split: dict[str, dict[str, tf.Tensor]] = {}
-    for (operation, name, _), part in zip(layout, parts, strict=True):
-        split.setdefault(operation, {})[name] = part
-    return split
+    views = []
+    for of_view in tf.unstack(numbers):
+        parts = tf.split(of_view, [count for *_, count in layout], axis=1)
+        views.append(split := {})
+        for (operation, name, _), part in zip(layout, parts, strict=True):
+            split.setdefault(operation, {})[name] = part
+    return views

@@ -74,16 +74,13 @@ class Plan:
 
     def numbers(self, epochs: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
         """The random numbers of all views, float32 ``[views, B, n]``; see `augment.uniforms`."""
-        return augment.uniforms(self.seed, epochs, examples, self.views)
+        return augment.uniforms(self.seed, epochs, examples, self.augmentations)
 
     def image_batch(self, images: tf.Tensor, numbers: tf.Tensor) -> dict:
         """A batch of images of one size, ``[B, H, W, 3]``, with the parameters of their views."""
         height, width = images.shape[1:3]
-        drawn = (
-            augment.draw(a, n, height, width)
-            for a, n in zip(self.augmentations, tf.unstack(numbers), strict=True)
-        )
-        return {"images": images, "parameters": tuple(drawn)}
+        parameters = augment.draw(self.augmentations, numbers, height, width)
+        return {"images": images, "parameters": parameters}
 
     def crop(self, image: tf.Tensor, numbers: tf.Tensor) -> tuple[tuple, tf.Tensor]:
         """The crops of one image of any size, ``[H, W, 3]``, and its numbers ``[views, n]``."""
@@ -91,11 +88,8 @@ class Plan:
 
     def crop_batch(self, crops: tuple, numbers: tf.Tensor) -> dict:
         """A batch of what `crop` gave, with the parameters of what remains to be done to it."""
-        drawn = (
-            augment.draw(a, n)
-            for a, n in zip(self.augmentations, tf.unstack(numbers, axis=1), strict=True)
-        )
-        return {"crops": crops, "parameters": tuple(drawn)}
+        parameters = augment.draw(self.augmentations, tf.transpose(numbers, [1, 0, 2]))
+        return {"crops": crops, "parameters": parameters}
 
     def split(self, step: tf.Tensor, views: tuple) -> tuple:
         """Splits batches that were made together along a new first axis, each with its step."""

@@ -61,8 +61,9 @@ def augmented_features(
     @tf.function
     def crops(batch: tf.Tensor, first: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
         examples = first + tf.range(tf.shape(batch)[0], dtype=tf.int64)
-        numbers = augment.uniforms(seed, tf.fill(tf.shape(examples), epoch), examples, 1)[0]
-        drawn = augment.draw(crop_and_flip, numbers, source, source)
+        epochs = tf.fill(tf.shape(examples), epoch)
+        numbers = augment.uniforms(seed, epochs, examples, (crop_and_flip,))
+        (drawn,) = augment.draw((crop_and_flip,), numbers, source, source)
         pixels = 255.0 * augment.apply(crop_and_flip, batch, drawn, size)
         return tf.cast(tf.round(tf.clip_by_value(pixels, 0.0, 255.0)), tf.uint8)
 

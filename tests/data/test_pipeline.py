@@ -155,11 +155,9 @@ def test_images_that_are_not_uint8_are_refused_before_the_training():
         views(np.zeros((4, 8, 8, 3), np.float32), FULL, 2)
 
 
-@pytest.mark.parametrize("source", ["images", "files"])
-def test_each_view_can_have_an_augmentation_of_its_own(source, request):
-    source = request.getfixturevalue(source)
+def test_each_view_of_files_can_have_an_augmentation_of_its_own(files):
     other = Augmentation(crop_area=(0.6, 1.0), blur_probability=0.0)
     options = {"batch_size": 16, "seed": 2, "image_size": 8}
-    x1, x2 = arrays(views(source, (FULL, other), **options), 1)[0]
-    np.testing.assert_array_equal(x1, arrays(views(source, FULL, **options), 1)[0][0])
-    np.testing.assert_array_equal(x2, arrays(views(source, other, **options), 1)[0][1])
+    x1, x2 = arrays(views(files, (FULL, other), **options), 1)[0]
+    np.testing.assert_array_equal(x1, arrays(views(files, FULL, **options), 1)[0][0])
+    np.testing.assert_array_equal(x2, arrays(views(files, other, **options), 1)[0][1])

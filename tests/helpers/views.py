@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from keras_simsiam import augment
+from keras_simsiam import Augmentation, augment
 
 N = 20_000
 LEAST_P = 1e-3
@@ -12,13 +12,14 @@ LEAST_P = 1e-3
 
 
 @functools.cache
-def numbers(seed=0):
-    """Random numbers for N examples of the first epoch."""
+def numbers():
+    """Random numbers of two views of N examples in the first epoch."""
     examples = tf.range(N, dtype=tf.int64)
-    return tf.function(augment.uniforms)(seed, tf.zeros_like(examples), examples)
+    augmentations = (Augmentation(),) * 2
+    return tf.function(lambda: augment.uniforms(0, 0 * examples, examples, augmentations))()
 
 
 def drawn(augmentation, height=64, width=64):
-    """Parameters of the first view of each."""
-    parameters = augment.draw(augmentation, numbers()[0], height, width)
+    """Parameters of the first view of each, by operation."""
+    (parameters,) = augment.draw((augmentation,), numbers()[:1], height, width)
     return tf.nest.map_structure(lambda tensor: tensor.numpy(), parameters)
