@@ -11,8 +11,7 @@ from experiments import common
 from keras_simsiam import Run, data, load_encoder, metrics, options, plots
 from keras_simsiam.evaluation import Encoder, extract, linear_accuracy, raw_pixels
 from keras_simsiam.files import write_json
-from keras_simsiam.preprocessing import Preprocessing
-from keras_simsiam.training.setup import build_model, load_inputs
+from keras_simsiam.training.prepare import build_model, load_inputs
 from keras_simsiam.tuning.ledger import Entry
 from keras_simsiam.tuning.results import Found, baselines
 from keras_simsiam.tuning.space import SEED
@@ -61,8 +60,7 @@ def linear_baselines(base: Run, seed: int) -> dict[str, float]:
     """Linear accuracy of the weights drawn with a seed, and of the pixels."""
     run = base.replace(training={"seed": seed})
     inputs = load_inputs(run)
-    a = run.augmentation
-    encoder = Encoder.of(build_model(run, inputs), Preprocessing(inputs.size, a.mean, a.std))
+    encoder = Encoder.of(build_model(run, inputs))
     return {
         metrics.baseline_key("linear_top1", "random_weights"): _linear(encoder, run),
         metrics.baseline_key("linear_top1", "raw_pixels"): _raw_pixels(base),

@@ -26,8 +26,8 @@ from .optimizers import SGD as SGD
 from .optimizers import paper_optimizers as paper_optimizers
 from .preprocessing import Preprocessing as Preprocessing
 from .presets import preset as preset
-from .training.callbacks import KNNMonitor as KNNMonitor
 from .training.collapse import CollapseMonitor as CollapseMonitor
+from .training.monitors import KNNMonitor as KNNMonitor
 from .tuning.hypermodel import SimSiamHyperModel as SimSiamHyperModel
 
 __version__: str

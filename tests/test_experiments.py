@@ -20,7 +20,7 @@ from experiments.benchmarks import common as benchmarks
 from experiments.benchmarks import knn
 from keras_simsiam import InputError
 from keras_simsiam.environment import processor
-from keras_simsiam.training import setup
+from keras_simsiam.training import prepare
 from keras_simsiam.tuning import sweeps, tuner
 
 RESULTS = pathlib.Path(__file__).parents[1] / "experiments/results"
@@ -37,7 +37,7 @@ def trained(monkeypatch, tmp_path):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tuner, "train", train)
-    monkeypatch.setattr(setup, "load_inputs", lambda run: Mock(monitor=True))
+    monkeypatch.setattr(prepare, "load_inputs", lambda run: Mock(monitor=True))
     monkeypatch.setattr(sweeps, "count_images", lambda run: 5400)
     monkeypatch.setattr(common, "HERE", tmp_path)
     (tmp_path / "figures").mkdir()

@@ -18,7 +18,7 @@ from helpers import sweep as fake
 from helpers import write_image
 
 from keras_simsiam import Run, load_encoder, options, tune
-from keras_simsiam.training import setup
+from keras_simsiam.training import prepare
 from keras_simsiam.tuning import tuner
 from keras_simsiam.tuning.ledger import Ledger
 
@@ -32,13 +32,13 @@ def sweep(monkeypatch, tmp_path):
     """Runs the command on stand-ins for training; gives its exit code and its folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tuner, "train", fake.train)
-    load_inputs = setup.load_inputs
+    load_inputs = prepare.load_inputs
 
     def load_others(run):
         """Not the photos, which would take a second or two each time."""
         return Mock(monitor=True) if run.data.dataset == "photo_patches" else load_inputs(run)
 
-    monkeypatch.setattr(setup, "load_inputs", load_others)
+    monkeypatch.setattr(prepare, "load_inputs", load_others)
 
     def run(spec, *argv):
         (tmp_path / "mine.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
@@ -136,7 +136,7 @@ def test_started_again_it_runs_no_trial_twice_and_goes_on_with_more(sweep, capsy
     [
         (({"training.batch_size": [100]},), "its sweep was {"),
         ((BATCHES, "--tuner", "random"), "its tuner was auto, now random"),
-        ((BATCHES, "--epochs", "3"), "epochs is 20 there and 3 here"),
+        ((BATCHES, "--epochs", "3"), "epochs was 20, now 3"),
     ],
 )
 def test_another_sweep_of_the_same_name_is_refused_and_nothing_changes(

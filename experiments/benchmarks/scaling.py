@@ -51,7 +51,7 @@ def measure(count: int, args: argparse.Namespace) -> float:
 
     from keras_simsiam import data
     from keras_simsiam.training.devices import Devices, make_strategy, share_out
-    from keras_simsiam.training.setup import build_model, load_inputs
+    from keras_simsiam.training.prepare import build_model, load_inputs
 
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
@@ -70,7 +70,7 @@ def measure(count: int, args: argparse.Namespace) -> float:
         share_out(
             strategy,
             lambda part: data.views(
-                inputs.images, run.augmentation, args.batch_size, 0, inputs.size, part=part
+                inputs.images, run.augmentation, args.batch_size, 0, inputs.image_size, part=part
             ),
         ),
         steps_per_epoch=WARM_UP + args.steps,

@@ -1,1 +1,1 @@
-"""Training: optimisers, callbacks, and a run from its configuration to its results."""
+"""Training: a run from its configuration to its results, and callbacks for any `fit`."""

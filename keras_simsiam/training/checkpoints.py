@@ -1,4 +1,8 @@
-"""Checkpoints that a run goes on from, exactly, and that say so where they are damaged."""
+"""Checkpoints: when one is saved, which are kept, and how a run resumes from one.
+
+`Checkpoints` is the whole policy. It reads its options from `Output`, so that a new one is a field
+there and its use here.
+"""
 
 from __future__ import annotations
 
@@ -15,53 +19,52 @@ import keras
 
 from keras_simsiam import _compat
 from keras_simsiam.errors import InputError
-from keras_simsiam.training.output import write_json
+from keras_simsiam.files import write_json, written_atomically
+from keras_simsiam.models.base import JointEmbedding
+from keras_simsiam.training.output import Output
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Writes the whole model, optimisers included, after each epoch and every few minutes.
+    """Saves the whole model, optimizers included, after each epoch and every few minutes.
 
-    A checkpoint is ``step-00001234.keras``, which `keras.models.load_model` reads, and beside it
-    ``step-00001234.json`` with its checksum and what else a run needs to go on. ``best.keras`` is
-    that of the highest kNN accuracy.
+    A checkpoint is ``step-00001234.keras``, which `keras.models.load_model` reads, and
+    ``step-00001234.json`` with its checksum and whatever else is needed to resume. ``best.keras``
+    is the checkpoint with the highest kNN accuracy.
 
     Args:
-        folder: Where they go.
-        keep: How many are kept, the best not counted.
-        minutes: Minutes after which one is written within an epoch; 0 for never.
-        describe: Gives what else is to be remembered, as JSON has it.
-        metrics: Averages of the epoch in which the training goes on, as a checkpoint within it
-            remembers them.
+        folder: Folder of the checkpoints.
+        output: The options ``keep_checkpoints`` and ``checkpoint_every``.
+        remember: Returns what else to save, as values for JSON.
+        averages: Averages of the epoch in which the training resumes, from its checkpoint.
     """
 
     def __init__(
         self,
         folder: pathlib.Path,
-        keep: int = 3,
-        minutes: float = 0.0,
-        describe: Callable[[], dict] = dict,
-        metrics: list[float] | None = None,
+        output: Output | None = None,
+        remember: Callable[[], dict] = dict,
+        averages: dict[str, list[float]] | list[float] | None = None,
     ):
         super().__init__()
-        self.folder, self.keep, self.seconds = folder, keep, 60 * minutes
-        self.describe = describe
-        self._metrics = metrics
+        output = output or Output()
+        self.folder, self.remember = folder, remember
+        self.keep, self.seconds = output.keep_checkpoints, 60 * output.checkpoint_every
+        self._averages = averages
         self._saved_at = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Goes on with the averages of an epoch that was cut off, which Keras has reset."""
-        if self._metrics is not None:
-            for variable, value in zip(self._metric_variables(), self._metrics, strict=True):
-                variable.assign(value)
-            self._metrics = None
+        """Restores the averages of an interrupted epoch, which Keras has just reset."""
+        if self._averages is not None:
+            self._restore_averages(_by_name(self._averages))
+            self._averages = None
 
     def on_train_batch_end(self, batch, logs=None):
-        """Writes one where it is time to."""
+        """Saves a checkpoint if the last one is old enough."""
         if self.seconds and time.monotonic() - self._saved_at >= self.seconds:
             self.save_within_epoch()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes one, and keeps it as the best where it is."""
+        """Saves a checkpoint, also as ``best.keras`` if its accuracy is the highest so far."""
         path = self._save({})
         accuracy = (logs or {}).get("knn_top1")
         best = self.folder / "best.json"
@@ -71,50 +74,57 @@ class Checkpoints(keras.callbacks.Callback):
             self._keep_best(path, accuracy)
 
     def save_within_epoch(self) -> None:
-        """Writes one now, with the averages of the epoch so far."""
-        self._save({"metrics": [float(v.numpy()) for v in self._metric_variables()]})
+        """Saves a checkpoint now, with the averages of the epoch so far."""
+        averages = {
+            metric.name: [float(v.numpy()) for v in metric.variables]
+            for metric in self.model.metrics
+        }
+        self._save({"metrics": averages})
 
     def _save(self, remembered: dict) -> pathlib.Path:
-        """Writes aside first, then renames: the checksum before what it is of."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step-{self.model.steps_done:08d}.keras"
-        aside = self.folder / "partial.keras"
-        try:
-            self.model.save(aside)
-            info = {"sha256": _checksum(aside), **self.describe(), **remembered}
-            write_json(path.with_suffix(".json"), info)
-            os.replace(aside, path)
-        except Exception:
-            aside.unlink(missing_ok=True)
-            raise
+        with written_atomically(path) as partial:
+            self.model.save(partial)
+            info = {"sha256": _checksum(partial), **self.remember(), **remembered}
+            write_json(path.with_suffix(".json"), info)  # there before the checkpoint is
         for old in sorted(self.folder.glob("step-*.keras"))[: -self.keep]:
             old.unlink()
             old.with_suffix(".json").unlink(missing_ok=True)
+        for abandoned in self.folder.glob(".partial.*"):  # by a process that was killed
+            abandoned.unlink()
         self._saved_at = time.monotonic()
         return path
 
     def _keep_best(self, path: pathlib.Path, accuracy: float) -> None:
-        aside = self.folder / "best.partial"
-        aside.unlink(missing_ok=True)
-        try:
-            os.link(path, aside)  # the same bytes under two names
-        except OSError:  # a disk that cannot do that
-            shutil.copyfile(path, aside)
-        os.replace(aside, self.folder / "best.keras")
+        with written_atomically(self.folder / "best.keras") as partial:
+            try:
+                os.link(path, partial)  # takes no space
+            except OSError:  # not supported by the file system
+                shutil.copyfile(path, partial)
         info = json.loads(path.with_suffix(".json").read_text())
         write_json(self.folder / "best.json", {**info, "knn_top1": accuracy, "from": path.name})
 
-    def _metric_variables(self) -> list[keras.Variable]:
-        return [v for metric in self.model.metrics for v in metric.variables]
+    def _restore_averages(self, averages: dict[str, list[float]]) -> None:
+        for metric in self.model.metrics:
+            values = averages.get(metric.name, [])
+            if len(values) != len(metric.variables):
+                warnings.warn(
+                    f"the checkpoint has no average of '{metric.name}'; its average of this epoch "
+                    f"starts at step {self.model.steps_done + 1:,}",
+                    stacklevel=2,
+                )
+                continue
+            for variable, value in zip(metric.variables, values, strict=True):
+                variable.assign(value)
 
 
 def latest(folder: pathlib.Path) -> tuple[pathlib.Path, dict]:
-    """The whole checkpoint of the most steps, and what was remembered in it.
+    """The intact checkpoint of the most steps, and what was saved with it.
 
-    One that is damaged is named in a warning, and the one before it is taken.
+    Damaged checkpoints are named in warnings and skipped.
 
     Raises:
-        InputError: If there is none that is whole.
+        InputError: If there is no intact checkpoint.
     """
     paths = sorted(folder.glob("step-*.keras"), reverse=True)
     for path in paths:
@@ -126,41 +136,82 @@ def latest(folder: pathlib.Path) -> tuple[pathlib.Path, dict]:
         except (OSError, ValueError, KeyError):
             pass
         warnings.warn(
-            f"checkpoint '{path}' is damaged: its checksum is not that of its {with_checksum.name}",
+            f"checkpoint '{path}' is damaged: its checksum is not the one in {with_checksum.name}",
             stacklevel=2,
         )
-    raise InputError(
-        f"none of the {len(paths)} checkpoints in '{folder}' is whole"
-        if paths
-        else f"there is no checkpoint in '{folder}'"
-    )
+    if not paths:
+        raise InputError(f"there is no checkpoint in '{folder}'")
+    raise InputError(f"none of the {len(paths)} checkpoints in '{folder}' is intact")
 
 
-def check_fits(loaded: keras.Model, built: keras.Model, path: pathlib.Path) -> None:
-    """Raises InputError where a checkpoint holds another network than the run's."""
-    there, here = (
-        [(_compat.path_of(w), tuple(w.shape)) for part in _parts(model) for w in part.weights]
+def restore(
+    folder: pathlib.Path, built: JointEmbedding, dataset: str
+) -> tuple[pathlib.Path, JointEmbedding, dict]:
+    """Loads the latest checkpoint, if it belongs to this run.
+
+    Args:
+        folder: Folder of the checkpoints.
+        built: The run's model, whose networks the checkpoint must have.
+        dataset: Description of the run's images, which must be those of the checkpoint.
+
+    Returns:
+        The checkpoint's path, its model, and what was saved with it.
+
+    Raises:
+        InputError: If there is no intact checkpoint, or it belongs to another run.
+    """
+    path, info = latest(folder)
+    if info["dataset"] != dataset:
+        raise InputError(
+            f"cannot resume from '{path}': dataset was {info['dataset']}, now {dataset}"
+        )
+    written_by = info.get("keras", keras.__version__)
+    if written_by.split(".")[0] != keras.__version__.split(".")[0]:
+        raise InputError(
+            f"cannot resume from '{path}': Keras was {written_by}, now {keras.__version__}, which "
+            "cannot read the checkpoint"
+        )
+    model = load(path, built)
+    check_fits(model, built, path)
+    return path, model, info
+
+
+def load(path: pathlib.Path, built: JointEmbedding) -> JointEmbedding:
+    """Loads the model of a checkpoint.
+
+    Args:
+        path: The checkpoint.
+        built: The run's model, for the preprocessing, which checkpoints before 0.2 lack.
+    """
+    model = keras.models.load_model(path)
+    model.preprocessing = built.preprocessing
+    return model
+
+
+def check_fits(loaded: JointEmbedding, built: JointEmbedding, path: pathlib.Path) -> None:
+    """Raises InputError if the networks of a checkpoint are not those of the run."""
+    before, now = (
+        [
+            f"{_compat.path_of(w)} {list(w.shape)}"
+            for part in model.parts.values()
+            for w in part.weights
+        ]
         for model in (loaded, built)
     )
-    if there == here:
+    if before == now:
         return
-    differing = ((a, b) for a, b in zip(there, here, strict=False) if a != b)
-    what = next(differing, None)
-    said = (
-        f"{what[0][0]} {list(what[0][1])} there, {what[1][0]} {list(what[1][1])} here"
-        if what
-        else f"{len(there)} weights there, {len(here)} here"
-    )
-    raise InputError(f"checkpoint '{path}' is of another network: {said}")
+    differing = ((a, b) for a, b in zip(before, now, strict=False) if a != b)
+    was, is_ = next(differing, (f"{len(before)} weights", f"{len(now)} weights"))
+    raise InputError(f"cannot resume from '{path}': the network had {was}, now {is_}")
 
 
-def _parts(model: keras.Model) -> tuple[keras.Model, ...]:
-    return model.backbone, model.projector, model.predictor
+def _by_name(averages: dict[str, list[float]] | list[float]) -> dict[str, list[float]]:
+    """Averages by the metric's name; before version 0.2 they were one list."""
+    if isinstance(averages, dict):
+        return averages
+    return {"loss": averages[:2], "z_std": averages[2:]}
 
 
 def _checksum(path: pathlib.Path) -> str:
     with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

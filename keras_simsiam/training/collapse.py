@@ -1,50 +1,50 @@
-"""Watching for collapse while training (paper, Section 4.1; Garrido et al. 2023)."""
+"""Detecting collapse during training (paper, Section 4.1; Garrido et al. 2023)."""
 
 from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
 from keras_simsiam.data import ImagesLike, as_images
+from keras_simsiam.evaluation import preprocessing_of
 from keras_simsiam.evaluation.collapse import effective_rank, singular_values
 from keras_simsiam.models.objectives import z_std
 from keras_simsiam.preprocessing import Preprocessing
 
 
 class CollapseMonitor(keras.callbacks.Callback):
-    """Measures after each epoch how far a `SimSiam` is from collapse, and warns once.
+    """Measures after each epoch how close a `SimSiam`, or another method, is to collapse.
 
-    On whole images and in evaluation mode it logs::
+    It logs, for whole images and in inference mode::
 
-        backbone_std   projector_std    spread over the sphere: 1 is all of it, 0 is one point
-        backbone_rank  projector_rank   RankMe, over how many dimensions features really spread
+        backbone_std   projector_std    spread on the unit sphere: 1 is uniform, 0 is one point
+        backbone_rank  projector_rank   RankMe, the number of dimensions that features vary in
 
-    It warns when z gathers in one point (a full collapse), or in a few dimensions (a partial one,
-    which is what BatchNorm at the projector's end makes of it).
+    It warns once if all z are nearly the same (complete collapse) or vary in few dimensions
+    (dimensional collapse, the form that it takes if the projector ends in BatchNorm).
 
     Args:
-        images: To measure on, as `keras_simsiam.data.load` gives them.
-        samples: About how many of them; all where there are fewer.
-        stop: Whether to end the training when it collapses.
-        least_std: Less spread of z than this is a full collapse.
-        least_rank: Over fewer dimensions than this part of those that z could have is a partial
-            collapse; so is over fewer than three, where z has more than a few.
-        image_size: Side in pixels that the model is trained at; that of the images where None.
-        mean: Of each channel, in [0, 1], as in training.
-        std: Of each channel.
-        log_dir: Folder of TensorBoard logs, which gets the singular-value spectra as histograms of
-            their logarithms; none where None.
+        images: Images to measure on, see `keras_simsiam.data.load`.
+        samples: About how many of them to use.
+        stop: Whether to stop the training when it collapses.
+        least_std: A smaller ``projector_std`` is a complete collapse.
+        least_rank: A ``projector_rank`` below this fraction of the largest possible one, or below
+            3, is a dimensional collapse. If only a few dimensions are possible, half of them
+            suffice.
+        preprocessing: How images become the model's input; if None, the model's own.
+        log_dir: Folder of TensorBoard logs, to which the spectra of singular values are written as
+            histograms; if None, they are not.
 
     Attributes:
-        collapse: The warning, or None.
-        collapsed: Whether it would have been due after the last epoch, too: a run may recover.
-        spectra: Singular values of the features of "backbone" and "projector", largest first,
-            as measured last.
+        collapse: The warning; None if there was none.
+        collapsed: Whether it applied after the last epoch, too; a model may recover.
+        spectra: The latest singular values of the features of "backbone" and "projector", largest
+            first.
     """
 
     def __init__(
@@ -54,53 +54,56 @@ class CollapseMonitor(keras.callbacks.Callback):
         stop: bool = False,
         least_std: float = 0.1,
         least_rank: float = 0.01,
-        image_size: int | None = None,
-        mean: tuple[float, ...] = IMAGENET_MEAN,
-        std: tuple[float, ...] = IMAGENET_STD,
+        preprocessing: Preprocessing | None = None,
         log_dir: str | None = None,
     ):
         super().__init__()
+        self.images = as_images(images)
+        self.sample = self.images.sample(samples)
         self.stop = stop
-        self.log_dir = log_dir
         self.least_std, self.least_rank = least_std, least_rank
-        self.normalization = (mean, std)
+        self.preprocessing = preprocessing
+        self.log_dir = log_dir
         self.collapse: str | None = None
         self.collapsed = False
         self.spectra: dict[str, np.ndarray] = {}
-        images = as_images(images)
-        size = image_size or images.side()
-        # Small enough to keep, so that no epoch decodes them again.
-        self._images = np.concatenate([*images.sample(samples).whole(size)])
+        self._decoded: dict[int, np.ndarray] = {}
 
     def measure(self) -> dict[str, float]:
-        """What it logs, of the model as it is now."""
-        parts = {"backbone": [], "projector": []}
-        size = self._images.shape[1]
-        preprocessing = Preprocessing(size, *self.normalization)
-        for batch in as_images(self._images).whole(size):
-            x = preprocessing(batch)
-            h = self.model.backbone(x, training=False)
-            parts["backbone"].append(h)
-            parts["projector"].append(self.model.projector(h, training=False))
-        features = {part: tf.concat(rows, 0) for part, rows in parts.items()}
+        """The metrics of the model as it is now."""
+        preprocessing = preprocessing_of(
+            self.model, self.preprocessing, default_size=self.images.side()
+        )
+        batches = [
+            self.model.representations(preprocessing(batch))
+            for batch in self._whole(preprocessing.image_size)
+        ]
+        features = {part: tf.concat([b[part] for b in batches], 0) for part in batches[0]}
         self.spectra = {part: singular_values(f) for part, f in features.items()}
         stds = {f"{part}_std": float(z_std(f)) for part, f in features.items()}
         ranks = {f"{part}_rank": effective_rank(s) for part, s in self.spectra.items()}
         return {**stds, **ranks}
 
     def on_epoch_end(self, epoch, logs=None):
-        """Measures, and warns or stops where it has collapsed."""
+        """Measures, and warns or stops the training if it has collapsed."""
         measured = self.measure()
         if logs is not None:
             logs.update(measured)
         if self.log_dir is not None:
             self._log_spectra(epoch)
-        judgement = self._judge(measured["projector_std"], measured["projector_rank"])
-        self.collapsed = judgement is not None
-        if self.collapsed and self.collapse is None:
-            self.collapse = judgement
-            warnings.warn(f"epoch {epoch + 1}: {self.collapse}", stacklevel=2)
-            self.model.stop_training = self.stop
+        warning = self._warning(measured["projector_std"], measured["projector_rank"])
+        self.collapsed = warning is not None
+        if warning is not None and self.collapse is None:
+            self.collapse = warning
+            warnings.warn(f"epoch {epoch + 1}: {warning}", stacklevel=2)
+            if self.stop:
+                self.model.stop_training = True
+
+    def _whole(self, size: int) -> Iterator[tf.Tensor]:
+        """Batches of the sample, which is small enough to keep in memory once decoded."""
+        if size not in self._decoded:
+            self._decoded = {size: np.concatenate([*self.sample.whole(size)])}
+        return as_images(self._decoded[size]).whole(size)
 
     def _log_spectra(self, epoch: int) -> None:
         with self._writer.as_default(step=epoch):
@@ -114,17 +117,16 @@ class CollapseMonitor(keras.callbacks.Callback):
     def _writer(self) -> tf.summary.SummaryWriter:
         return tf.summary.create_file_writer(self.log_dir)
 
-    def _judge(self, std: float, rank: float) -> str | None:
-        """The warning that is due, or None."""
+    def _warning(self, std: float, rank: float) -> str | None:
+        """The warning for these values of z, if any."""
         possible = len(self.spectra["projector"])
-        what = None
         if std < self.least_std:
-            what = f"all images get nearly the same z (z_std {std:.3f}, where 1 is spread out)"
+            found = f"all images have nearly the same z (z_std {std:.3f}; 1 is spread out)"
         elif rank < min(max(3.0, self.least_rank * possible), possible / 2):
-            what = f"z varies in only {rank:.1f} of {possible} dimensions"
-        if what is None:
+            found = f"z varies in only {rank:.1f} of {possible} dimensions"
+        else:
             return None
         return (
-            f"the representations are collapsing: {what}. Its features will be of little use; "
-            "look at the stop-gradient, the predictor, BatchNorm and the learning rate"
+            f"the representations are collapsing: {found}; check the stop-gradient, the predictor, "
+            "BatchNorm and the learning rate"
         )

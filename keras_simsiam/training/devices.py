@@ -1,42 +1,37 @@
-"""On which devices a run trains: one, all of this machine, or those of several."""
+"""The devices that a run trains on: one, all of this machine, or those of several machines."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.errors import InputError
+from keras_simsiam.fields import Settings, setting
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
 
+@dataclass(frozen=True)
+class Devices(Settings):
+    """Where a run is computed, which affects its speed only."""
 
-@dataclass
-class Devices:
-    """On what to train; it changes how fast a run is, and not what comes out."""
-
-    strategy: str = "auto"
-    """auto (mirrored where there are several GPUs or logical devices), none, mirrored (all GPUs of
-    this machine, or all its logical devices) or multi_worker (the machines in TF_CONFIG, or of a
-    Slurm job)."""
-    logical_devices: int = 1
-    """Split the CPU into so many devices, to try mirrored without GPUs."""
+    strategy: Literal["auto", "none", "mirrored", "multi_worker"] = "auto"
+    """none for one device, mirrored for all GPUs of this machine (or all its logical devices),
+    multi_worker for the machines in TF_CONFIG or of a Slurm job; auto is mirrored if there are
+    several GPUs or logical devices, else none."""
+    logical_devices: int = setting(1, at_least=1)
+    """Split the CPU into this many devices, to try mirrored without GPUs."""
     data_service: str | None = None
     """Address of a tf.data service that makes the views on other machines, grpc://HOST:PORT."""
 
-    def __post_init__(self):
-        check_choice("strategy", self.strategy, STRATEGIES)
-        if self.logical_devices < 1:
-            raise InputError(f"logical_devices {self.logical_devices} is too small; the least is 1")
-
     def check_data_service(self) -> None:
-        """Raises InputError where there is to be a tf.data service, and none answers."""
+        """Raises InputError if a tf.data service was asked for and does not answer."""
         from keras_simsiam.data import service
 
         if self.data_service is not None:
@@ -44,10 +39,10 @@ class Devices:
 
 
 def make_strategy(devices: Devices) -> tf.distribute.Strategy:
-    """The strategy; must be called before TensorFlow has done anything.
+    """The strategy. Logical devices must be created before TensorFlow has computed anything.
 
     Raises:
-        InputError: If it cannot be had.
+        InputError: If the devices are not available.
     """
     import tensorflow as tf
 
@@ -59,8 +54,8 @@ def make_strategy(devices: Devices) -> tf.distribute.Strategy:
                 tf.config.set_logical_device_configuration(cpu, configuration)
             except RuntimeError as e:
                 raise InputError(
-                    f"logical_devices {devices.logical_devices} comes too late: TensorFlow is in "
-                    "use already; ask for them first"
+                    f"logical_devices must be set before TensorFlow is used; got "
+                    f"{devices.logical_devices} afterwards"
                 ) from e
     if devices.strategy == "multi_worker":
         return _multi_worker()
@@ -74,37 +69,52 @@ def make_strategy(devices: Devices) -> tf.distribute.Strategy:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes the run's files: the first of several, or the only one."""
+    """Whether this process writes the run's files: it is the first of several, or the only one."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.cluster_spec().as_dict():
         return True
-    # Without a task called "chief" the first worker is.
+    # If no task is called "chief", the first worker is the chief.
     return resolver.task_type == "chief" or (
         "chief" not in resolver.cluster_spec().as_dict() and not resolver.task_id
     )
 
 
+@contextlib.contextmanager
+def op_determinism(enabled: bool) -> Iterator[None]:
+    """Makes TensorFlow's operations deterministic within the block, if `enabled`."""
+    # The public API can only enable it.
+    from tensorflow.python.framework import config
+
+    if not enabled or config.is_op_determinism_enabled():
+        yield
+        return
+    config.enable_op_determinism()
+    try:
+        yield
+    finally:
+        config.disable_op_determinism()
+
+
 def share_out(
     strategy: tf.distribute.Strategy, views: Callable[[tuple[int, int]], tf.data.Dataset]
 ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
-    """The batches for `fit`, so that all devices together get those that one would.
+    """The batches for `fit`, such that all devices together see the batches of one device.
 
     Args:
-        strategy: On what to train.
-        views: Makes the batches, or one part of each of several equal ones, given which and of how
-            many.
+        strategy: The devices.
+        views: Makes the batches, given which of how many equal parts of each to make.
     """
     import tensorflow as tf
 
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return views((0, 1))  # Keras cuts each batch into as many pieces as there are devices
+        return views((0, 1))  # Keras splits each batch over the devices
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         batches = views((context.input_pipeline_id, context.num_input_pipelines))
         replicas = context.num_replicas_in_sync // context.num_input_pipelines
         if replicas == 1:
             return batches
-        # Each element is for one device.
+        # Each element goes to one device.
         size = tf.nest.flatten(batches.element_spec)[0].shape[0] // replicas
         return batches.rebatch(size, drop_remainder=True)
 
@@ -122,10 +132,10 @@ def _multi_worker() -> tf.distribute.Strategy:
         elif "SLURM_JOB_ID" in os.environ:
             resolver = _slurm_resolver()
     except (ValueError, KeyError, RuntimeError, OSError) as e:
-        raise InputError(f"the cluster in TF_CONFIG or of Slurm cannot be read: {e!r}") from e
+        raise InputError(f"cannot read the cluster from TF_CONFIG or Slurm: {e!r}") from e
     if resolver is None:
         raise InputError(
-            "strategy multi_worker needs TF_CONFIG, or a Slurm job: "
+            "strategy multi_worker needs a Slurm job or TF_CONFIG, such as "
             'TF_CONFIG=\'{"cluster": {"worker": ["HOST:PORT", …]}, "task": {"type": "worker", '
             '"index": 0}}\''
         )
@@ -140,17 +150,17 @@ def _multi_worker() -> tf.distribute.Strategy:
 
 
 def _slurm_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
-    """The tasks of a Slurm job, with the GPUs of each where there are any."""
+    """The tasks of a Slurm job, with the GPUs of each, if any."""
     import tensorflow as tf
 
-    # Jobs that share a machine must not share ports.
+    # Jobs on the same machine must use different ports.
     port_base = 10_000 + int(os.environ["SLURM_JOB_ID"]) % 20_000
     slurm = tf.distribute.cluster_resolver.SlurmClusterResolver
     if shutil.which("nvidia-smi"):
         return slurm(port_base=port_base)
-    # TensorFlow's gives each task at least one GPU; here only its addresses are taken.
+    # TensorFlow's resolver gives each task at least one GPU; only its addresses are used here.
     tasks = slurm(port_base=port_base, gpus_per_node=1024, gpus_per_task=1, auto_set_gpu=False)
-    cluster = tasks.cluster_spec()  # only then are the tasks known
+    cluster = tasks.cluster_spec()  # must precede get_task_info
     task_type, task_id = tasks.get_task_info()
     return tf.distribute.cluster_resolver.SimpleClusterResolver(
         cluster,

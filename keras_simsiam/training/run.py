@@ -1,118 +1,48 @@
-"""One training run, from its configuration to its folder of results."""
+"""One training run, from its configuration to its results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import keras
-import tensorflow as tf
-
 from keras_simsiam.config import Run
-from keras_simsiam.errors import InputError
-from keras_simsiam.models.simsiam import SimSiam
-from keras_simsiam.training import checkpoints
-from keras_simsiam.training.devices import Devices, is_chief, make_strategy
-from keras_simsiam.training.output import Output, RunFolder
-from keras_simsiam.training.session import Session
-from keras_simsiam.training.setup import (
-    Inputs,
-    build_model,
-    describe,
-    load_inputs,
-    load_weights,
-    measure_baselines,
-)
+from keras_simsiam.training.describe import describe
+from keras_simsiam.training.devices import Devices, op_determinism
+from keras_simsiam.training.fit import Callbacks, fit
+from keras_simsiam.training.interrupts import interrupts
+from keras_simsiam.training.outcome import Outcome
+from keras_simsiam.training.output import Output
+from keras_simsiam.training.prepare import prepare
+from keras_simsiam.training.record import record
 
 
-def train(
-    run: Run,
-    output: Output,
-    prepare: Callable[[SimSiam], None] | None = None,
-    devices: Devices | None = None,
-) -> dict:
+def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
     """Trains, and writes ``run_dir/name`` and ``saved_model_dir/name``.
 
-    Ctrl-C ends it early: the checkpoint, figures and summary so far are written all the same.
-    SIGTERM, which comes before a machine is taken away, ends it after the step under way with a
-    checkpoint and nothing else.
+    Ctrl-C ends the training; a checkpoint, the figures and the summary so far are written all the
+    same. SIGTERM, which precedes the loss of a preemptible machine, ends it after the current step
+    with a checkpoint and nothing else.
 
     Args:
-        run: The configuration.
+        run: What to train.
         output: Where to write.
-        prepare: Called with the compiled model before its first step, for experiments that
-            change what no setting does.
-        devices: On what to train; of several processes, the chief alone writes files.
+        devices: Where to compute. Of several workers, only the chief writes files.
 
     Returns:
-        The summary, as in ``summary.json``; after SIGTERM its ``status``, "preempted", and
-        ``steps``.
+        The outcome, which summary.json contains.
 
     Raises:
-        InputError: If something does not fit; nothing has been written then.
-        TrainingDiverged: If the loss is not finite; the run's folder then holds the last good
-            checkpoint, and figures and summary up to there.
-        CannotWrite: If the disk is full, or the like; the checkpoints so far are whole.
+        InputError: If anything is invalid or unavailable; nothing has been written.
+        TrainingDiverged: If the loss, a gradient or a weight is not finite. The run's folder has
+            the last checkpoint before that, and figures and summary up to there.
+        CannotWrite: If the disk is full or read-only; earlier checkpoints are intact.
+        LostWorker: If another worker is gone.
     """
-    if output.overwrite and output.resume:
-        raise InputError("--overwrite and --resume exclude each other; give one of them")
-    folder = RunFolder(output, run.data.dataset)
-    devices = devices or Devices()
-    strategy = make_strategy(devices)
-    devices.check_data_service()
-    if output.resume:
-        folder.check_resumable(run)
-    elif is_chief(strategy):
-        folder.check_free(output.overwrite)
-    if run.training.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    inputs = load_inputs(run)
-    if run.training.batch_size % strategy.num_replicas_in_sync:
-        raise InputError(
-            f"batch_size {run.training.batch_size} cannot be shared out evenly over "
-            f"{strategy.num_replicas_in_sync} devices"
-        )
-    with strategy.scope():
-        model = build_model(run, inputs)
-        if prepare is not None:
-            prepare(model)
-    chief = is_chief(strategy)
-    if not chief:
-        inputs.monitor = None  # who writes no files needs no accuracy
-    baselines = folder.baselines() if output.resume else measure_baselines(model, inputs.monitor)
-    loaded = None if output.resume else load_weights(run, model)
-    if chief:
-        print(describe(run, inputs, model, baselines))
-        if loaded is not None:
-            print(f"begins with {loaded}")
-    resumed = {}
-    if output.resume:
-        with strategy.scope():
-            model, resumed = _load(folder, model, inputs)
-    elif chief:
-        folder.create(run, baselines)
-    if chief:
-        print(f"writing to {folder.path} and {folder.saved_model}\n", flush=True)
-    training = Session(
-        run, output, folder, inputs, model, baselines, resumed, strategy, devices.data_service
-    )
-    return training.run_to_the_end()
-
-
-def _load(folder: RunFolder, built: SimSiam, inputs: Inputs) -> tuple[SimSiam, dict]:
-    """The model of the last checkpoint, and what was remembered in it."""
-    path, resumed = checkpoints.latest(folder.checkpoints)
-    if resumed["dataset"] != inputs.description:
-        raise InputError(
-            f"checkpoint '{path}' is of other images: {resumed['dataset']}; here are "
-            f"{inputs.description}"
-        )
-    written_by = resumed.get("keras", keras.__version__)
-    if written_by.split(".")[0] != keras.__version__.split(".")[0]:
-        raise InputError(
-            f"checkpoint '{path}' was written by Keras {written_by}; this is Keras "
-            f"{keras.__version__}, which cannot read it"
-        )
-    model = keras.models.load_model(path)
-    checkpoints.check_fits(model, built, path)
-    print(f"going on from {path}, step {model.steps_done:,}")
-    return model, resumed
+    with op_determinism(run.training.deterministic):
+        prepared = prepare(run, output, devices or Devices())
+        if prepared.chief:
+            print(f"{describe(prepared)}\n", flush=True)
+        callbacks = Callbacks.of(prepared)
+        with interrupts(prepared, callbacks.checkpoints, callbacks.preemption) as ending:
+            fit(prepared, callbacks)
+        outcome = record(prepared, callbacks, ending)
+    if ending.error is not None:
+        raise ending.error
+    return outcome

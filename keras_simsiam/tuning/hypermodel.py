@@ -8,7 +8,7 @@ from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError
 from keras_simsiam.models.simsiam import SimSiam
 from keras_simsiam.training.collapse import CollapseMonitor
-from keras_simsiam.training.setup import build_model, load_inputs, load_weights, views_of
+from keras_simsiam.training.prepare import Inputs, build_model, load_inputs, load_weights, views_of
 from keras_simsiam.tuning.space import Space
 
 
@@ -31,7 +31,7 @@ class SimSiamHyperModel(kt.HyperModel):
     def __init__(self, run: Run, sweep: dict):
         super().__init__()
         self.space = Space(sweep, run)
-        self.inputs = None
+        self.inputs: Inputs  # from `build`
 
     def build(self, hp: kt.HyperParameters) -> SimSiam:
         """The compiled model of a trial."""
@@ -55,10 +55,10 @@ class SimSiamHyperModel(kt.HyperModel):
             ``projector_rank`` and the like.
         """
         run = self.space.run(self.space.declare(hp))
-        inputs, a = self.inputs, run.augmentation
+        inputs = self.inputs
         if inputs.monitor is None:
             raise InputError(f"dataset '{run.data.dataset}' has no labels, which kNN needs")
-        watch = CollapseMonitor(inputs.images, image_size=inputs.size, mean=a.mean, std=a.std)
+        watch = CollapseMonitor(inputs.images)
         first_epoch = kwargs.pop("initial_epoch", 0)
         inputs.monitor.epochs = kwargs.pop("epochs", run.training.epochs)
         history = model.fit(
@@ -71,5 +71,5 @@ class SimSiamHyperModel(kt.HyperModel):
             **kwargs,
         )
         last = {name: values[-1] for name, values in history.history.items()}
-        accuracy = inputs.monitor.latest
+        accuracy = inputs.monitor.latest or inputs.monitor.evaluate()
         return {**last, "knn_top1": accuracy.top1, "knn_top5": accuracy.top5}

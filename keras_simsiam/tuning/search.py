@@ -18,7 +18,8 @@ from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, setting, switch
 from keras_simsiam.files import write_text
 from keras_simsiam.training.devices import Devices
-from keras_simsiam.training.output import Output, RunFolder
+from keras_simsiam.training.folder import RunFolder
+from keras_simsiam.training.output import Output
 from keras_simsiam.tuning.space import Space
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _locked(path: pathlib.Path) -> Iterator[None]:
 
 def _prepare(folder: RunFolder, run: Run, about: dict, overwrite: bool) -> None:
     """Creates the sweep's folder, or checks that it holds the same sweep."""
-    from keras_simsiam.training.setup import load_inputs
+    from keras_simsiam.training.prepare import load_inputs
 
     there = folder.path / "sweep.yaml"
     if there.exists() and not overwrite:

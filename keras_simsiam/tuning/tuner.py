@@ -142,14 +142,14 @@ class SweepTuner(kt.Tuner):
             try:
                 run = self.space.run(entry.values, epochs)
                 with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-                    summary = train(run, output, devices=self.devices)
+                    outcome = train(run, output, devices=self.devices)
             except Exception as e:
                 traceback.print_exc(file=log)
                 entry.status = "diverged" if isinstance(e, TrainingDiverged) else "failed"
                 entry.cause = _cause(e)
                 entry.metrics = {"seconds": time.perf_counter() - started}
                 return
-        summary = summary if isinstance(summary, dict) else summary.to_dict()
+        summary = outcome if isinstance(outcome, dict) else outcome.to_dict()
         if summary["status"] in ("interrupted", "preempted"):
             entry.attempts -= 1
             self.ledger.write(entry)

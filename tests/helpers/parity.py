@@ -1,7 +1,7 @@
-"""Fifty steps on one device, on two, or by two processes: ``python parity.py MODE DTYPE OUT``.
+"""Fifty steps on one device, on two, or in two processes: ``python parity.py MODE DTYPE OUT``.
 
-MODE is none, mirrored or multi_worker (by TF_CONFIG); DTYPE is float32 or float64. OUT gets the
-loss and z_std of each step and the weights.
+MODE is none, mirrored or multi_worker (from TF_CONFIG); DTYPE is float32 or float64. The loss and
+z_std of each step and the final weights are written to OUT.
 """
 
 import sys
@@ -11,11 +11,11 @@ import numpy as np
 
 from keras_simsiam import _compat, data, presets
 from keras_simsiam.training.devices import Devices, make_strategy, share_out
-from keras_simsiam.training.setup import build_model, load_inputs
+from keras_simsiam.training.prepare import build_model, load_inputs
 
 mode, dtype, out = sys.argv[1:]
-# Rounding grows with every step at the rates one trains at, so that float32 is compared at a lower
-# one, and float64 at the real one.
+# Rounding grows with every step at usual learning rates, so that float32 is compared at a lower
+# rate, and float64 at the usual one.
 rate = 0.5 if dtype == "float64" else 0.002
 keras.backend.set_floatx(dtype)
 strategy = make_strategy(Devices(mode, 2 if mode == "mirrored" else 1))
@@ -43,12 +43,11 @@ model.fit(
     callbacks=[epoch],
     verbose=0,
 )
-parts = (model.backbone, model.projector, model.predictor)
 kept = [
     w
-    for part in parts
+    for part in model.parts.values()
     for w in part.weights
-    # Of one device, Keras 2 keeps the unbiased variance of images, of several the biased one.
+    # Keras 2 keeps the unbiased variance of images on one device, the biased one on several.
     if _compat.KERAS_3 or "moving_variance" not in w.name
 ]
 weights = np.concatenate([w.numpy().ravel() for w in kept])

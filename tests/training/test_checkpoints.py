@@ -1,4 +1,4 @@
-"""Checkpoints: which are kept, and what is done about those that are damaged or another's."""
+"""Checkpoints: which are kept, and which are refused because they are damaged or do not fit."""
 
 import json
 import os
@@ -21,6 +21,9 @@ from keras_simsiam import (
 )
 from keras_simsiam.training import checkpoints
 from keras_simsiam.training.checkpoints import Checkpoints
+from keras_simsiam.training.output import Output
+
+EACH_STEP = Output(keep_checkpoints=9, checkpoint_every=1e-9)
 
 
 def make(width=2, dim=16):
@@ -49,7 +52,7 @@ def trained(tmp_path_factory):
     log = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: logs.update(knn_top1=next(accuracies))
     )
-    fit(make(), [log, Checkpoints(folder, describe=lambda: {"dataset": "noise"})], epochs=4)
+    fit(make(), [log, Checkpoints(folder, remember=lambda: {"dataset": "noise"})], epochs=4)
     return folder
 
 
@@ -60,7 +63,7 @@ def folder(trained, tmp_path):
     return tmp_path / "copy"
 
 
-def test_the_last_few_and_the_first_best_are_kept_and_no_parts(trained):
+def test_the_last_three_and_the_first_best_are_kept_and_no_partial_files(trained):
     steps = [f"step-{step:08d}" for step in (4, 6, 8)]
     expected = {f"{name}.{kind}" for name in (*steps, "best") for kind in ("keras", "json")}
     assert {p.name for p in trained.iterdir()} == expected
@@ -69,7 +72,7 @@ def test_the_last_few_and_the_first_best_are_kept_and_no_parts(trained):
     assert (trained / "best.keras").read_bytes() == (trained / best["from"]).read_bytes()
 
 
-def test_the_latest_is_given_with_what_was_remembered(trained):
+def test_the_latest_checkpoint_comes_with_what_was_saved_with_it(trained):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         path, info = checkpoints.latest(trained)
@@ -89,25 +92,25 @@ def flip(path):
 
 
 @pytest.mark.parametrize("damage", [truncate, flip])
-def test_a_damaged_one_is_named_and_the_one_before_it_is_taken(damage, folder):
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_is_used(damage, folder):
     damage(folder / "step-00000008.keras")
     with pytest.warns(UserWarning, match=r"step-00000008\.keras' is damaged"):
         path, _ = checkpoints.latest(folder)
     assert path.name == "step-00000006.keras"
 
 
-def test_one_without_its_checksum_is_not_trusted(folder):
+def test_a_checkpoint_without_its_checksum_is_damaged(folder):
     (folder / "step-00000008.json").unlink()
     with pytest.warns(UserWarning, match="damaged"):
         assert checkpoints.latest(folder)[0].name == "step-00000006.keras"
 
 
-def test_where_none_is_whole_it_says_so(folder):
+def test_no_intact_checkpoint_is_an_error(folder):
     for path in folder.glob("step-*.keras"):
         flip(path)
     with (
         pytest.warns(UserWarning, match="damaged"),
-        pytest.raises(InputError, match="none of the 3 checkpoints"),
+        pytest.raises(InputError, match=r"none of the 3 checkpoints in .* is intact"),
     ):
         checkpoints.latest(folder)
 
@@ -115,11 +118,11 @@ def test_where_none_is_whole_it_says_so(folder):
 @pytest.mark.parametrize(
     ("other", "named"),
     [
-        ({"width": 4}, r"conv1/kernel \[3, 3, 3, 2\] there, conv1/kernel \[3, 3, 3, 4\] here"),
-        ({"dim": 24}, r"there, .* here"),
+        ({"width": 4}, r"had conv1/kernel \[3, 3, 3, 2\], now conv1/kernel \[3, 3, 3, 4\]"),
+        ({"dim": 24}, r"had fc2/kernel \[16, 16\], now fc2/kernel \[16, 24\]"),
     ],
 )
-def test_another_network_is_refused_and_the_difference_named(other, named, trained):
+def test_a_checkpoint_of_another_network_is_refused_naming_the_difference(other, named, trained):
     path, _ = checkpoints.latest(trained)
     loaded = keras.models.load_model(path)
     checkpoints.check_fits(loaded, make(), path)
@@ -127,29 +130,65 @@ def test_another_network_is_refused_and_the_difference_named(other, named, train
         checkpoints.check_fits(loaded, make(**other), path)
 
 
-def test_within_an_epoch_one_is_written_every_few_minutes(tmp_path):
-    fit(make(), [Checkpoints(tmp_path, keep=9, minutes=1e-9)], steps=3)
+def test_a_checkpoint_is_saved_within_an_epoch_once_the_last_is_old_enough(tmp_path):
+    fit(make(), [Checkpoints(tmp_path, EACH_STEP)], steps=3)
     infos = {p.stem[-1]: json.loads(p.read_text()) for p in tmp_path.glob("step-*.json")}
     assert sorted(infos) == ["1", "2", "3"]
     assert "metrics" in infos["2"]
-    assert "metrics" not in infos["3"]  # written at the end of the epoch
+    assert "metrics" not in infos["3"]  # saved at the end of the epoch
 
 
-def test_averages_of_an_epoch_go_on_where_it_was_cut_off(tmp_path):
-    model = make()
-    whole = fit(model, [Checkpoints(tmp_path, keep=9, minutes=1e-9)], steps=4).history
-    info = json.loads((tmp_path / "step-00000003.json").read_text())
-    resumed = keras.models.load_model(tmp_path / "step-00000003.keras")
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A checkpoint of three steps of an epoch of four, its averages, and those of the epoch."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    whole = fit(make(), [Checkpoints(folder, EACH_STEP)], steps=4).history
+    averages = json.loads((folder / "step-00000003.json").read_text())["metrics"]
+    return folder / "step-00000003.keras", averages, whole
+
+
+def resume(checkpoint, averages, folder):
+    """Completes the epoch; returns what it logs."""
     images = np.random.RandomState(0).randint(0, 256, (32, 8, 8, 3), np.uint8)
-    history = resumed.fit(
+    model = keras.models.load_model(checkpoint)
+    return model.fit(
         views(images, Augmentation.preset("cifar"), 8, start_step=3),
         steps_per_epoch=1,
         shuffle=False,
         verbose=0,
-        callbacks=[Checkpoints(tmp_path, metrics=info["metrics"])],
+        callbacks=[Checkpoints(folder, averages=averages)],
     ).history
+
+
+def in_a_list(averages):
+    """The format before version 0.2."""
+    return [value for values in averages.values() for value in values]
+
+
+@pytest.mark.parametrize("written_as", [dict, in_a_list])
+def test_averages_of_an_interrupted_epoch_continue(written_as, interrupted, tmp_path):
+    checkpoint, averages, whole = interrupted
+    history = resume(checkpoint, written_as(averages), tmp_path)
     for name in ("loss", "z_std"):
         assert history[name][0] == pytest.approx(whole[name][0], abs=1e-5)
+
+
+def test_a_metric_that_the_checkpoint_lacks_is_reported_and_the_others_continue(
+    interrupted, tmp_path
+):
+    checkpoint, averages, whole = interrupted
+    averages = {"loss": averages["loss"], "gone": [1.0, 2.0]}
+    with pytest.warns(UserWarning, match="no average of 'z_std'; .* starts at step 4"):
+        history = resume(checkpoint, averages, tmp_path)
+    assert history["loss"][0] == pytest.approx(whole["loss"][0], abs=1e-5)
+    assert history["z_std"][0] != pytest.approx(whole["z_std"][0], abs=1e-5)
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    abandoned = tmp_path / ".partial.step-00000001.keras"
+    abandoned.write_bytes(b"half")
+    fit(make(), [Checkpoints(tmp_path)])
+    assert not abandoned.exists()
 
 
 def can_mount(folder):
@@ -157,7 +196,7 @@ def can_mount(folder):
     return os.name == "posix" and subprocess.run(mount, capture_output=True).returncode == 0
 
 
-def test_a_full_disk_leaves_the_earlier_checkpoints_whole_and_no_part(tmp_path):
+def test_a_full_disk_leaves_earlier_checkpoints_intact_and_no_partial_files(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if not can_mount(disk):

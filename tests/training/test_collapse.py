@@ -1,4 +1,4 @@
-"""The watch for collapse, on models made to collapse and models made not to."""
+"""`CollapseMonitor` on models that collapse and models that do not."""
 
 import warnings
 
@@ -39,7 +39,7 @@ def train(images, monitor, stop_gradient, epochs=4):
     ).history
 
 
-def test_it_is_silent_while_simsiam_is_healthy(images):
+def test_it_does_not_warn_of_a_healthy_simsiam(images):
     monitor = CollapseMonitor(images)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*collapsing")
@@ -51,7 +51,7 @@ def test_it_is_silent_while_simsiam_is_healthy(images):
     assert (np.diff(monitor.spectra["backbone"]) <= 0).all()
 
 
-def test_it_speaks_once_and_stops_where_asked_to_without_the_stop_gradient(images):
+def test_without_the_stop_gradient_it_warns_once_and_stops_the_training_if_asked_to(images):
     monitor = CollapseMonitor(images, stop=True)
     with pytest.warns(
         UserWarning, match=r"collapsing: z varies in only .* of 32 dimensions"
@@ -62,7 +62,7 @@ def test_it_speaks_once_and_stops_where_asked_to_without_the_stop_gradient(image
     assert len(history["loss"]) < 8
 
 
-def test_one_point_for_all_images_is_a_full_collapse(images):
+def test_one_point_for_all_images_is_a_complete_collapse(images):
     backbone = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
     one_point = keras.Sequential(
         [
@@ -73,11 +73,11 @@ def test_one_point_for_all_images_is_a_full_collapse(images):
     model = SimSiam(backbone, one_point, predictor(16))
     monitor = CollapseMonitor(images)
     monitor.set_model(model)
-    with pytest.warns(UserWarning, match="all images get nearly the same z"):
+    with pytest.warns(UserWarning, match="all images have nearly the same z"):
         monitor.on_epoch_end(0, {})
 
 
-def test_spectra_are_logged_for_tensorboard_each_epoch(images, tmp_path):
+def test_spectra_are_logged_to_tensorboard_each_epoch(images, tmp_path):
     monitor = CollapseMonitor(images, log_dir=str(tmp_path))
     train(images, monitor, stop_gradient=True, epochs=2)
     logged = EventAccumulator(str(tmp_path)).Reload()

@@ -1,5 +1,6 @@
-"""Several devices and several processes train as one does."""
+"""Several devices and several processes train as one device does."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -11,9 +12,10 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_simsiam import InputError, _compat
-from keras_simsiam.training.devices import Devices, is_chief, make_strategy
+from keras_simsiam.training.devices import Devices, is_chief, make_strategy, op_determinism
 
 PARITY = pathlib.Path(__file__).parents[1] / "helpers/parity.py"
 PLAIN_KERAS = """
@@ -28,7 +30,7 @@ model.fit(data.repeat(), steps_per_epoch=1, verbose=0)
 
 
 def cluster(count):
-    """The environments of so many processes."""
+    """The environments of the processes of a cluster."""
     sockets = [socket.socket() for _ in range(count)]
     for s in sockets:
         s.bind(("127.0.0.1", 0))
@@ -41,7 +43,7 @@ def cluster(count):
 
 
 def slurm_job(count):
-    """The same as `srun` sets them."""
+    """The same, as `srun` sets them."""
     for i in range(count):
         job = {"JOB_ID": 30_000 + os.getpid(), "PROCID": i, "STEP_NUM_TASKS": count}
         job |= {"STEP_NODELIST": "localhost", "STEP_TASKS_PER_NODE": count}
@@ -49,7 +51,7 @@ def slurm_job(count):
 
 
 def run_all(commands, environments, cwd, timeout=280):
-    """Runs processes side by side; gives their exit codes and what they printed."""
+    """Runs processes in parallel; returns their exit codes and what they printed."""
     processes = [
         subprocess.Popen(
             c, cwd=cwd, env=e, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -104,7 +106,7 @@ def test_keras_own_fit_still_fails_with_several_workers(tmp_path):
 
 
 @pytest.mark.slow
-def test_of_two_workers_the_chief_writes_and_where_one_is_killed_both_go_on_later(tmp_path):
+def test_the_chief_of_two_workers_writes_and_both_resume_after_one_is_killed(tmp_path):
     command = [sys.executable, "-m", "keras_simsiam.train", "--strategy", "multi_worker"]
     command += ["--width", "2", "--projector-dim", "16", "--batch-size", "300", "--epochs", "3"]
     command += ["--knn-every", "0", "--checkpoint-every", "0.001", "--name", "run"]
@@ -131,37 +133,43 @@ def test_of_two_workers_the_chief_writes_and_where_one_is_killed_both_go_on_late
     printed, _ = processes[0].communicate(timeout=120)
     assert processes[0].returncode == 1
     assert "Traceback" not in printed
-    assert "error: another worker of this training is gone" in printed
+    assert (
+        "error: another worker of this training is gone; restart all workers with --resume"
+        in printed
+    )
     codes, printed = run_all([[*command, "--resume"]] * 2, list(cluster(2)), tmp_path)
     assert codes == [0, 0], printed
     summary = json.loads((tmp_path / "runs/run/summary.json").read_text())
     assert (summary["status"], summary["steps"]) == ("finished", 54)
-    # What the other worker prints is not the run's.
-    assert "kNN top-1, SimSiam" in printed[0]
+    assert "kNN top-1, random weights" in printed[0]
     assert "kNN top-1" not in printed[1]
     events = (tmp_path / "runs/run/tensorboard").rglob("events.*")
     assert len({path.name.split(".")[5] for path in events}) == 2  # the chief's, before and after
 
 
-def test_a_batch_that_cannot_be_shared_out_is_named(tmp_path):
+def test_a_batch_size_that_the_devices_cannot_share_is_refused(tmp_path):
     command = [sys.executable, "-m", "keras_simsiam.train", "--batch-size", "63"]
     command += ["--strategy", "mirrored", "--logical-devices", "2"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 2
-    assert "error: batch_size 63 cannot be shared out evenly over 2 devices" in run.stderr
+    assert "error: batch_size must be a multiple of 2, the number of devices; got 63" in run.stderr
     assert not any(tmp_path.iterdir())
 
 
-def test_on_one_device_there_is_no_strategy_and_this_process_is_the_chief():
+def test_one_device_has_the_default_strategy_and_its_process_is_the_chief():
     assert make_strategy(Devices()).num_replicas_in_sync == 1
     assert is_chief(make_strategy(Devices("none")))
 
 
 @pytest.mark.parametrize(
     ("config", "named"),
-    [(None, "needs TF_CONFIG"), ("{", "cannot be read"), ('{"cluster": {}}', "cannot be read")],
+    [
+        (None, "needs a Slurm job or TF_CONFIG"),
+        ("{", "cannot read"),
+        ('{"cluster": {}}', "cannot read"),
+    ],
 )
-def test_a_cluster_that_is_none_is_named(config, named, monkeypatch):
+def test_a_missing_or_invalid_cluster_is_an_error(config, named, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     if config is None:
         monkeypatch.delenv("TF_CONFIG", raising=False)
@@ -171,14 +179,31 @@ def test_a_cluster_that_is_none_is_named(config, named, monkeypatch):
         make_strategy(Devices("multi_worker"))
 
 
-def test_unknown_strategies_and_too_late_devices_are_named():
-    with pytest.raises(InputError, match="unknown strategy 'ddp'; it can be auto"):
+def test_unknown_strategies_and_late_logical_devices_are_errors():
+    with pytest.raises(
+        InputError, match="strategy must be one of auto, none, mirrored, multi_worker; got 'ddp'"
+    ):
         Devices("ddp")
-    with pytest.raises(InputError, match="logical_devices 0"):
+    with pytest.raises(InputError, match="logical_devices must be at least 1; got 0"):
         Devices(logical_devices=0)
     make_strategy(Devices())
-    import tensorflow as tf
-
     tf.config.list_logical_devices()
-    with pytest.raises(InputError, match="comes too late"):
+    with pytest.raises(InputError, match="must be set before TensorFlow is used; got 3"):
         make_strategy(Devices(logical_devices=3))
+
+
+def test_op_determinism_ends_with_its_block_unless_it_was_enabled_before():
+    config = pytest.importorskip("tensorflow.python.framework.config")
+    with op_determinism(False):
+        assert not config.is_op_determinism_enabled()
+    with contextlib.suppress(KeyboardInterrupt), op_determinism(True):
+        assert config.is_op_determinism_enabled()
+        raise KeyboardInterrupt
+    assert not config.is_op_determinism_enabled()
+    tf.config.experimental.enable_op_determinism()
+    try:
+        with op_determinism(True):
+            pass
+        assert config.is_op_determinism_enabled()
+    finally:
+        config.disable_op_determinism()

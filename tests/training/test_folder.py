@@ -1,4 +1,4 @@
-"""The folder of a run: never over something else, never another run under its name."""
+"""The folder of a run never replaces anything but an earlier run, and only if asked to."""
 
 import json
 
@@ -6,7 +6,8 @@ import pytest
 
 from keras_simsiam import InputError
 from keras_simsiam.presets import preset
-from keras_simsiam.training.output import Output, RunFolder
+from keras_simsiam.training.folder import RunFolder
+from keras_simsiam.training.output import Output
 
 
 @pytest.fixture
@@ -41,18 +42,18 @@ def written(output, run):
         ("first.try", "cifar10", "first.try"),
     ],
 )
-def test_name_is_the_datasets_where_none_is_given(name, dataset, expected, output):
+def test_default_name_is_that_of_the_dataset(name, dataset, expected, output):
     assert RunFolder(output(name), dataset).path.name == expected
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "-x", "a b"])
-def test_names_that_are_no_folders_are_refused(name, output):
-    with pytest.raises(InputError, match=f"'{name}'"):
+def test_invalid_names_are_refused(name, output):
+    with pytest.raises(InputError, match=f"--name must consist of .*; got '{name}'"):
         RunFolder(output(name), "cifar10")
 
 
-def test_a_run_that_is_there_is_only_replaced_where_asked_to(written):
-    with pytest.raises(InputError, match=r"here' exists already; .*--resume.*--overwrite"):
+def test_an_existing_run_is_replaced_only_with_overwrite(written):
+    with pytest.raises(InputError, match=r"here' exists; .*--resume.*--overwrite"):
         written.check_free(overwrite=False)
     written.check_free(overwrite=True)
     assert written.has_checkpoint()  # checking deletes nothing
@@ -60,7 +61,7 @@ def test_a_run_that_is_there_is_only_replaced_where_asked_to(written):
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("where", ["path", "saved_model"])
-def test_a_folder_that_no_run_wrote_is_never_replaced(where, overwrite, output):
+def test_a_folder_not_written_by_a_run_is_never_replaced(where, overwrite, output):
     folder = RunFolder(output(), "photo_patches")
     place = getattr(folder, where)
     place.mkdir(parents=True)
@@ -70,24 +71,41 @@ def test_a_folder_that_no_run_wrote_is_never_replaced(where, overwrite, output):
         folder.check_free(overwrite)
 
 
-def test_a_file_in_place_of_the_folder_of_runs_is_named(output, tmp_path):
+def test_a_file_in_place_of_the_folder_of_runs_is_reported(output, tmp_path):
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(InputError, match="runs' is a file"):
+    with pytest.raises(InputError, match="runs' must be a folder; it is a file"):
         RunFolder(output(), "photo_patches").check_free(False)
 
 
-def test_a_run_goes_on_only_as_it_was(written, run):
+def test_a_run_resumes_only_with_the_same_settings(written, run):
     written.check_resumable(run)
     run = run.replace(data={"data_dir": "elsewhere"})
     written.check_resumable(run)
     run = run.replace(training={"learning_rate": 0.25})
-    with pytest.raises(InputError, match=r"learning_rate is 0\.5 there and 0\.25 here"):
+    with pytest.raises(InputError, match=r"cannot resume: learning_rate was 0\.5, now 0\.25"):
         written.check_resumable(run)
 
 
-def test_what_cannot_go_on_says_why(output, written, run):
-    with pytest.raises(InputError, match="no checkpoint"):
+def test_settings_that_an_older_run_lacks_have_their_defaults(written, run):
+    """A run of before there was a choice of schedule resumes with the schedule it had."""
+    config = written.path / "config.yaml"
+    lines = config.read_text().splitlines(keepends=True)
+    old = [line for line in lines if not line.strip().startswith(("schedule:", "method:"))]
+    assert len(old) == len(lines) - 2
+    config.write_text("".join(old))
+    written.check_resumable(run)
+    with pytest.raises(InputError, match="schedule was cosine, now constant"):
+        written.check_resumable(run.replace(training={"schedule": "constant"}))
+
+
+def test_a_run_without_checkpoint_and_a_finished_one_cannot_be_resumed(output, written, run):
+    with pytest.raises(InputError, match=r"cannot resume: .*other' has no checkpoint"):
         RunFolder(output("other"), "photo_patches").check_resumable(run)
     (written.path / "summary.json").write_text(json.dumps({"status": "finished"}))
-    with pytest.raises(InputError, match="has finished already"):
+    with pytest.raises(InputError, match=r"cannot resume: .*here' is finished"):
         written.check_resumable(run)
+
+
+def test_overwrite_and_resume_exclude_each_other(output):
+    with pytest.raises(InputError, match="--overwrite and --resume exclude each other"):
+        output(overwrite=True, resume=True)

@@ -1,0 +1,82 @@
+"""What a run is about to do, in a few lines."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from keras_simsiam import config, metrics
+from keras_simsiam.training.prepare import Prepared
+
+_SHOWN = ("method", "backbone", "width", "stem", "pytorch_weights")
+"""Settings of the model that have a place of their own; others are listed if changed."""
+
+
+def describe(prepared: Prepared) -> str:
+    """The description of a run that is ready to train."""
+    run, inputs, folder = prepared.run, prepared.inputs, prepared.folder
+    size = inputs.image_size
+    lines = {
+        "dataset": inputs.description,
+        "views": f"{size}×{size} pixels, made on the {run.data.augment_on}, "
+        f"{'blurred' if run.augmentation.blur_probability else 'not blurred'}",
+        "model": _model(prepared),
+        "settings": _changed(run.model) or "the paper's",
+        "weights": f"{prepared.start}, step {prepared.model.steps_done:,}",
+        "training": _training(prepared),
+        "device": _devices(),
+        "kNN baselines": _baselines(prepared),
+        "output": f"{folder.path} and {folder.saved_model}",
+    }
+    width = max(map(len, lines))
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())
+
+
+def _model(prepared: Prepared) -> str:
+    m = prepared.run.model
+    counts = [
+        f"{name} {sum(int(np.prod(v.shape)) for v in part.trainable_variables):,}"
+        for name, part in prepared.model.parts.items()
+    ]
+    return (
+        f"{m.method}, {m.backbone}, width {m.width}, {m.stem} stem; "
+        f"trainable parameters: {', '.join(counts)}"
+    )
+
+
+def _changed(model: config.Model) -> str:
+    """The settings of a model that are not the defaults."""
+    names = [f.name for f in dataclasses.fields(model) if f.name not in _SHOWN]
+    return ", ".join(
+        f"{name} {getattr(model, name)}"
+        for name in names
+        if getattr(model, name) != getattr(config.Model(), name)
+    )
+
+
+def _training(prepared: Prepared) -> str:
+    t, inputs = prepared.run.training, prepared.inputs
+    return (
+        f"{t.epochs} epochs of {inputs.steps_per_epoch:,} steps of {t.batch_size} images, "
+        f"{inputs.steps:,} steps in all; {t.optimizer}, learning rate "
+        f"{t.learning_rate * t.batch_size / 256:.4g} ({t.learning_rate:g} × {t.batch_size} / 256), "
+        f"weight decay {t.weight_decay:g}; seed {t.seed}; {t.precision}"
+        f"{', deterministic' if t.deterministic else ''}"
+    )
+
+
+def _devices() -> str:
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return ", ".join(d.name.removeprefix("/device:") for d in devices)
+
+
+def _baselines(prepared: Prepared) -> str:
+    monitor = prepared.inputs.monitor
+    if monitor is None:
+        return "none, as there are no labelled training and test images"
+    measured = metrics.baselines(prepared.baselines, "knn_top1")
+    chance = 1 / (1 + int(monitor.bank_labels.max()))
+    cells = [f"{label} {value:.1%}" for label, value in {**measured, "chance": chance}.items()]
+    return f"{', '.join(cells)} (top-1, k = {monitor.k})"

@@ -1,0 +1,55 @@
+"""The outcome of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["finished", "collapsed", "interrupted", "preempted", "diverged"]
+"""How a run ended: "collapsed" if it was stopped because of that, "interrupted" by Ctrl-C,
+"preempted" by SIGTERM."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of a run, which summary.json contains.
+
+    Attributes:
+        status: How the run ended.
+        dataset: Name of the dataset.
+        metrics: Metrics of the last epoch, final accuracies and baselines by key, see
+            `keras_simsiam.metrics`; None for those that were not measured. Empty for a preempted
+            run, and for a worker that is not the chief.
+        collapse: The warning of `CollapseMonitor`; None if there was none.
+        collapsed: Whether the representations were collapsed after the last epoch.
+        images_per_second: Training throughput; None if no step was timed.
+        epochs: Complete epochs.
+        steps: Training steps, those before a resumption included.
+        seconds: Duration of the training with its evaluations, without the final one.
+        seed: Seed of the run.
+        saved_model: Folder of the exported encoder; None if none was exported.
+        versions: Versions of this package, TensorFlow and Keras.
+        processor: The processor's model and its number of cores.
+    """
+
+    status: Status
+    dataset: str
+    metrics: dict[str, float | None]
+    collapse: str | None
+    collapsed: bool
+    images_per_second: float | None
+    epochs: int
+    steps: int
+    seconds: float
+    seed: int
+    saved_model: str | None
+    versions: dict[str, str]
+    processor: str
+
+    def to_dict(self) -> dict:
+        """The content of summary.json: the fields, with a key for each metric."""
+        flat: dict = {}
+        for name, value in dataclasses.asdict(self).items():
+            flat |= value if name == "metrics" else {name: value}
+        return flat

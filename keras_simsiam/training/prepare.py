@@ -1,0 +1,253 @@
+"""What a run needs before its first step: images, model, baselines and folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import keras
+import tensorflow as tf
+
+from keras_simsiam import data, datasets
+from keras_simsiam.config import Run
+from keras_simsiam.errors import InputError, NoSuchSplit
+from keras_simsiam.evaluation import raw_pixels
+from keras_simsiam.metrics import baseline_key
+from keras_simsiam.models import pytorch
+from keras_simsiam.models.base import JointEmbedding
+from keras_simsiam.models.methods import method
+from keras_simsiam.models.resnet import BACKBONES
+from keras_simsiam.optimizers import paper_optimizers
+from keras_simsiam.preprocessing import Preprocessing
+from keras_simsiam.training import checkpoints
+from keras_simsiam.training.devices import Devices, is_chief, make_strategy
+from keras_simsiam.training.folder import RunFolder
+from keras_simsiam.training.monitors import KNNMonitor
+from keras_simsiam.training.output import Output
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The images of a run, and how long it trains on them.
+
+    Attributes:
+        images: Images to train on.
+        monitor: Evaluates by kNN; None if there are no labels or no test images.
+        preprocessing: Size and normalisation of views, and of whole images in evaluation.
+        batch_size: Images per step, over all devices.
+        epochs: Epochs of the whole training.
+        description: The dataset and its sizes, by which a checkpoint knows its images.
+    """
+
+    images: data.ImagesLike
+    monitor: KNNMonitor | None
+    preprocessing: Preprocessing
+    batch_size: int
+    epochs: int
+    description: str
+
+    @property
+    def image_size(self) -> int:
+        """Side of the views in pixels."""
+        return self.preprocessing.image_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch: the number of whole batches in the dataset."""
+        return len(self.images) // self.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.epochs * self.steps_per_epoch
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to train.
+
+    Attributes:
+        run: Its settings.
+        output: Where it writes.
+        devices: Where it is computed.
+        folder: Its files.
+        strategy: TensorFlow's strategy for the devices.
+        inputs: Its images.
+        model: Its compiled model, at the step from which it trains.
+        baselines: Accuracies without training, by key.
+        start: Where the model's weights come from.
+        resumed: What was saved with the checkpoint; empty for a new run.
+    """
+
+    run: Run
+    output: Output
+    devices: Devices
+    folder: RunFolder
+    strategy: tf.distribute.Strategy
+    inputs: Inputs
+    model: JointEmbedding
+    baselines: dict[str, float | None]
+    start: str
+    resumed: dict = field(default_factory=dict)
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process writes the run's files, and prints."""
+        return is_chief(self.strategy)
+
+
+def prepare(run: Run, output: Output, devices: Devices) -> Prepared:
+    """Loads the images, builds or restores the model, and creates the folder of a new run.
+
+    Raises:
+        InputError: If anything is invalid or unavailable. Nothing has been written.
+    """
+    folder = RunFolder(output, run.data.dataset)
+    strategy = make_strategy(devices)
+    chief = is_chief(strategy)
+    devices.check_data_service()
+    if output.resume:
+        folder.check_resumable(run)
+    elif chief:
+        folder.check_free(output.overwrite)
+    inputs = load_inputs(run)
+    if not chief:
+        inputs = dataclasses.replace(inputs, monitor=None)  # the chief evaluates
+    if run.training.batch_size % strategy.num_replicas_in_sync:
+        raise InputError(
+            f"batch_size must be a multiple of {strategy.num_replicas_in_sync}, the number of "
+            f"devices; got {run.training.batch_size}"
+        )
+    with strategy.scope():
+        model = build_model(run, inputs)
+    common = (run, output, devices, folder, strategy, inputs)
+    if output.resume:
+        baselines = folder.baselines()
+        with strategy.scope():
+            path, model, resumed = checkpoints.restore(
+                folder.checkpoints, model, inputs.description
+            )
+        return Prepared(*common, model, baselines, f"resumed from {path}", resumed)
+    baselines = measure_baselines(model, inputs.monitor)
+    start = load_weights(run, model) or "random"
+    if chief:
+        folder.create(run, baselines)
+    return Prepared(*common, model, baselines, start)
+
+
+def load_inputs(run: Run) -> Inputs:
+    """Loads the images, and the labelled images for kNN if there are any.
+
+    Raises:
+        InputError: If they are not available, or there are fewer than a batch.
+    """
+    d, e, t = run.data, run.evaluation, run.training
+    pretraining = datasets.find(d.dataset)[0].pretraining
+    train = data.load(d.dataset, pretraining, d.data_dir)
+    if t.batch_size > len(train.images):
+        raise InputError(
+            f"batch_size must be at most {len(train.images):,}, the number of training images; "
+            f"got {t.batch_size}"
+        )
+    size = d.image_size or data.as_images(train.images).side()
+    bank = train if pretraining == "train" else data.load(d.dataset, "train", d.data_dir)
+    description = f"{d.dataset}, {len(train.images):,} training images"
+    monitor = None
+    if bank.labels is not None:
+        queries = _test_images(d.dataset, d.data_dir)
+        if queries is not None and queries.labels is not None:
+            description += f", {len(queries.images):,} test images, {len(bank.class_names)} classes"
+            labelled = (bank.images, bank.labels, queries.images, queries.labels)
+            monitor = KNNMonitor(*labelled, e.knn_every, e.knn_k, e.knn_temperature)
+            monitor.epochs = t.epochs
+    preprocessing = Preprocessing(size, run.augmentation.mean, run.augmentation.std)
+    return Inputs(train.images, monitor, preprocessing, t.batch_size, t.epochs, description)
+
+
+def _test_images(dataset: str, data_dir: str | None) -> data.Dataset | None:
+    """The test images; None if a folder of the user's has none."""
+    try:
+        return data.load(dataset, "validation", data_dir)
+    except NoSuchSplit:
+        return None
+
+
+def build_model(run: Run, inputs: Inputs) -> JointEmbedding:
+    """The compiled model of a run, with random weights from the run's seed."""
+    policy = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(run.training.precision)
+    try:
+        return _build_model(run, inputs)
+    finally:
+        keras.mixed_precision.set_global_policy(policy)
+
+
+def _build_model(run: Run, inputs: Inputs) -> JointEmbedding:
+    m, t = run.model, run.training
+    keras.utils.set_random_seed(t.seed)
+    on_device = run.data.augment_on == "device"
+    model = method(m.method).from_settings(
+        m,
+        BACKBONES[m.backbone](width=m.width, stem=m.stem),
+        augmentation=run.augmentation if on_device else None,
+        image_size=inputs.image_size if on_device else None,
+    )
+    model.preprocessing = inputs.preprocessing
+    optimizers = paper_optimizers(
+        t.batch_size,
+        inputs.steps,
+        t.learning_rate,
+        t.momentum,
+        t.weight_decay,
+        t.warmup_epochs * inputs.steps_per_epoch,
+        t.predictor_decay,
+        t.optimizer,
+        t.schedule,
+        t.zero_gradients,
+    )
+    model.compile(**optimizers, jit_compile=t.jit_compile)
+    return model
+
+
+def load_weights(run: Run, model: JointEmbedding) -> str | None:
+    """Loads the PyTorch weights that a run starts from, if any, and says what they are."""
+    path = run.model.pytorch_weights
+    if path is None:
+        return None
+    weights = pytorch.read_pytorch(path)
+    whole = pytorch.is_whole(weights, model)
+    pytorch.assign(model if whole else model.backbone, weights, path)
+    return f"{'all parts' if whole else 'backbone'} from {path}"
+
+
+def views_of(
+    run: Run,
+    inputs: Inputs,
+    start_step: int = 0,
+    data_service: str | None = None,
+    part: tuple[int, int] = (0, 1),
+) -> tf.data.Dataset:
+    """The batches of a run from a step on; see `keras_simsiam.data.views`."""
+    return data.views(
+        inputs.images,
+        run.augmentation,
+        inputs.batch_size,
+        run.training.seed,
+        inputs.image_size,
+        start_step,
+        run.data.augment_on,
+        pairs=2 if run.model.symmetry == "two_pairs" else 1,
+        part=part,
+        data_service=data_service,
+    )
+
+
+def measure_baselines(model: JointEmbedding, monitor: KNNMonitor | None) -> dict[str, float | None]:
+    """The kNN accuracies of raw pixels and of the model's random weights; None if unlabelled."""
+    encoders = {"raw_pixels": raw_pixels, "random_weights": None}
+    measured: dict[str, float | None] = {}
+    for name, encoder in encoders.items():
+        if monitor is not None:
+            monitor.set_model(model)
+        measured[baseline_key("knn_top1", name)] = monitor and monitor.evaluate(encoder).top1
+    return measured

@@ -1,0 +1,111 @@
+"""What remains of a run: its accuracy, exported encoder, figures and summary."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import itertools
+
+from keras_simsiam import plots
+from keras_simsiam.environment import processor, versions
+from keras_simsiam.export import export_encoder
+from keras_simsiam.files import write_json, written_atomically
+from keras_simsiam.metrics import SUMMARY
+from keras_simsiam.models.base import JointEmbedding
+from keras_simsiam.training import checkpoints
+from keras_simsiam.training.fit import Callbacks
+from keras_simsiam.training.interrupts import Ending
+from keras_simsiam.training.outcome import Outcome
+from keras_simsiam.training.prepare import Prepared
+
+
+def record(prepared: Prepared, callbacks: Callbacks, ending: Ending) -> Outcome:
+    """Writes what came of a run, and returns it.
+
+    A preempted run writes nothing but its checkpoint, and of several workers only the chief does.
+    """
+    if ending.status == "preempted" or not prepared.chief:
+        return _outcome(prepared, callbacks, ending, prepared.model, {}, None)
+    model = _usable_model(prepared, ending)
+    if model is not None:
+        export_encoder(model, prepared.folder.saved_model)
+    _draw(prepared, callbacks)
+    last_epoch = callbacks.history.rows[-1] if callbacks.history.rows else {}
+    measured = {**last_epoch, **_final_accuracy(callbacks, ending, model)}
+    own = {field.name for field in dataclasses.fields(Outcome)}
+    metrics = {key: measured.get(key) for key in SUMMARY if key not in own}
+    metrics |= prepared.baselines
+    saved_model = str(prepared.folder.saved_model) if model is not None else None
+    outcome = _outcome(prepared, callbacks, ending, model or prepared.model, metrics, saved_model)
+    write_json(prepared.folder.path / "summary.json", outcome.to_dict())
+    return outcome
+
+
+def _outcome(
+    prepared: Prepared,
+    callbacks: Callbacks,
+    ending: Ending,
+    model: JointEmbedding,
+    metrics: dict[str, float | None],
+    saved_model: str | None,
+) -> Outcome:
+    return Outcome(
+        status=ending.status,
+        dataset=prepared.run.data.dataset,
+        metrics=metrics,
+        collapse=callbacks.collapse.collapse,
+        collapsed=callbacks.collapse.collapsed,
+        images_per_second=callbacks.throughput.images_per_second,
+        epochs=model.steps_done // prepared.inputs.steps_per_epoch,
+        steps=model.steps_done,
+        seconds=ending.seconds,
+        seed=prepared.run.training.seed,
+        saved_model=saved_model,
+        versions=versions(),
+        processor=processor(),
+    )
+
+
+def _usable_model(prepared: Prepared, ending: Ending) -> JointEmbedding | None:
+    """The model, or its last checkpoint if it diverged; None if there is no checkpoint."""
+    if ending.status != "diverged":
+        return prepared.model
+    if not prepared.folder.has_checkpoint():
+        return None
+    path, _ = checkpoints.latest(prepared.folder.checkpoints)
+    return checkpoints.load(path, prepared.model)
+
+
+def _final_accuracy(
+    callbacks: Callbacks, ending: Ending, model: JointEmbedding | None
+) -> dict[str, float | None]:
+    """The kNN accuracies of a model: those of the last epoch, if they are of these weights."""
+    monitor = callbacks.knn
+    if monitor is None or model is None:
+        return {"knn_top1": None, "knn_top5": None}
+    monitor.set_model(model)
+    last = monitor.latest if ending.status == "finished" else None
+    accuracy = last or monitor.evaluate()
+    return {"knn_top1": accuracy.top1, "knn_top5": accuracy.top5}
+
+
+def _draw(prepared: Prepared, callbacks: Callbacks) -> None:
+    """Draws the curves and the spectra, and writes the spectra as a table."""
+    folder, spectra = prepared.folder.path, callbacks.collapse.spectra
+    plots.curves(
+        callbacks.history.rows,
+        folder / "curves.png",
+        f"{type(prepared.model).__name__} on {prepared.run.data.dataset}",
+        prepared.baselines,
+    )
+    if not spectra:
+        return
+    plots.spectrum(spectra, folder / "spectrum.png")
+    with (
+        written_atomically(folder / "spectrum.csv") as partial,
+        partial.open("w", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["index", *spectra])
+        rows = itertools.zip_longest(*spectra.values(), fillvalue="")
+        writer.writerows([i, *row] for i, row in enumerate(rows, start=1))
