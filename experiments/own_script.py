@@ -17,6 +17,7 @@ model.compile(**ks.paper_optimizers(BATCH, steps=EPOCHS * steps, base_learning_r
 
 knn = ks.KNNMonitor(train.images, train.labels, test.images, test.labels, every=1)
 model.fit(pairs, epochs=EPOCHS, steps_per_epoch=steps, callbacks=[knn], shuffle=False)
-print(f"kNN top-1 {knn.latest.top1:.1%}, top-5 {knn.latest.top5:.1%}")
+top1, top5 = knn.evaluate()
+print(f"kNN top-1 {top1:.1%}, top-5 {top5:.1%}")
 
 ks.export_encoder(model, "saved_models/own_script")

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_simsiam.data import ImagesLike, as_images
+from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation import (
     Encoder,
     KNNAccuracy,
@@ -42,20 +43,25 @@ class KNNMonitor(keras.callbacks.Callback):
     Attributes:
         latest: The last `KNNAccuracy`; None if the weights have changed since.
         epochs: Epochs of the whole training, if `fit` is called for parts of it.
+
+    Raises:
+        InputError: If there are no labels.
     """
 
     def __init__(
         self,
         bank: ImagesLike,
-        bank_labels: np.ndarray,
+        bank_labels: np.ndarray | None,
         queries: ImagesLike,
-        query_labels: np.ndarray,
+        query_labels: np.ndarray | None,
         every: int = 1,
         k: int = 200,
         temperature: float = 0.1,
         preprocessing: Preprocessing | None = None,
     ):
         super().__init__()
+        if bank_labels is None or query_labels is None:
+            raise InputError("labels of bank and queries are required; got None")
         self.bank, self.bank_labels = as_images(bank), bank_labels
         self.queries, self.query_labels = as_images(queries), query_labels
         self.every = every

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_simsiam import KNNMonitor
+from keras_simsiam import InputError, KNNMonitor
 
 
 class Means(keras.Model):
@@ -65,6 +65,12 @@ def test_epochs_say_which_is_the_last_if_fit_is_called_for_parts(two_colors, mod
     assert "knn_top1" not in fit(model, monitor, epochs=1)
     assert monitor.latest is None
     assert len(fit(model, monitor, epochs=3)["knn_top1"]) == 1
+
+
+def test_labels_are_required(two_colors):
+    images, labels = two_colors
+    with pytest.raises(InputError, match="labels of bank and queries are required"):
+        KNNMonitor(images, labels, images, None)
 
 
 def test_evaluations_share_one_trace_and_use_the_latest_weights(two_colors, model):
