@@ -2,17 +2,24 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import write_image
+from sklearn.metrics import confusion_matrix
 
-from keras_simsiam import evaluate, export_encoder, knn_accuracy, load, options, resnet18
-from keras_simsiam.evaluation import Encoder, extract
+from keras_simsiam import data, evaluate, export_encoder, knn_accuracy, load, options, resnet18
+from keras_simsiam.evaluation import Encoder, augmented_features, extract, linear_predict
+from keras_simsiam.evaluation.linear import part_of_each_class
+from keras_simsiam.evaluation.probing import PROBES
+from keras_simsiam.fields import choices
+from keras_simsiam.probes import Probes
 
 
 @pytest.fixture(scope="module")
 def backbone():
+    keras.utils.set_random_seed(0)
     return resnet18(width=2)
 
 
@@ -67,10 +74,38 @@ def test_probes_are_written_with_what_they_mistake(exported, tmp_path, capsys):
     assert "features.tsv" in (out / "projector/projector_config.pbtxt").read_text()
 
 
-def test_linear_probe_trains_on_random_crops_and_flips(exported, capsys):
-    argv = ["--saved-model", str(exported), "--probe", "linear", "--labels", "0.02"]
-    assert command(*argv, "--linear-epochs", "2", "--linear-augment") == 0
-    assert "| linear | 108 (0.02) |" in capsys.readouterr().out
+def test_linear_probe_trains_on_random_crops_and_flips(
+    backbone, exported, tmp_path, monkeypatch, capsys
+):
+    def few(name, split, data_dir=None):
+        images, labels, names = load(name, split)
+        return data.Dataset(images[::10], labels[::10], names)
+
+    monkeypatch.setattr(data, "load", few)
+    argv = ["--saved-model", str(exported), "--output", str(tmp_path), "--seed", "3"]
+    argv += ["--probe", "linear", "--labels", "0.5", "--linear-epochs", "5"]
+    assert command(*argv, "--linear-batch-size", "64", "--linear-augment") == 0
+    assert "| linear | 270 (0.5) |" in capsys.readouterr().out
+    written = json.loads((tmp_path / "evaluation.json").read_text())
+    # The same by hand.
+    encoder = Encoder.of(backbone, 32)
+    train, test = few("photo_patches", "train"), few("photo_patches", "test")
+    rows = part_of_each_class(train.labels, 0.5, seed=3)
+    bank, queries = extract(encoder, train.images), extract(encoder, test.images)
+    crops = augmented_features(encoder, train.images, seed=3)
+
+    def confusion(**augmented):
+        arguments = (bank[rows], train.labels[rows], queries)
+        predicted, _ = linear_predict(*arguments, epochs=5, batch_size=64, seed=3, **augmented)
+        return confusion_matrix(test.labels, predicted[:, 0], labels=range(18)).tolist()
+
+    expected = confusion(augmented=lambda epoch: crops(epoch)[rows])
+    assert written["per_class"]["confusion"] == expected
+    assert expected != confusion()
+
+
+def test_every_probe_that_can_be_named_can_be_run():
+    assert tuple(PROBES) == choices(Probes, "probe")
 
 
 def test_k_is_capped_with_a_warning_where_the_bank_is_smaller(exported, tmp_path, capsys):

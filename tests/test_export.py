@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_simsiam import (
     InputError,
+    Preprocessing,
     SimSiam,
     export,
     export_encoder,
@@ -44,15 +45,51 @@ def images():
 
 
 def test_features_equal_those_of_keras(model, exported, images):
-    encode = load_encoder(exported)
-    assert encode.image_size == 32
+    encoder = load_encoder(exported)
     expected = model(
         (images / 255.0 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
     )
+    assert np.std(expected, axis=0).max() > 0.01  # so that they tell the images apart
     for batch in (images, images[:1]):
-        found = encode(batch)
+        found = encoder(batch)
         assert found.dtype == tf.float32
         np.testing.assert_allclose(found, expected[: len(batch)], atol=1e-5)
+        np.testing.assert_array_equal(load_encoder(exported)[0](batch), found)
+
+
+def test_preprocessing_is_exported_with_the_weights(model, exported, images, tmp_path):
+    assert load_encoder(exported).preprocessing == Preprocessing(32)
+    preprocessing = Preprocessing(24, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    export_encoder(model, tmp_path / "encoder", preprocessing)
+    encoder = load_encoder(tmp_path / "encoder")
+    assert encoder.preprocessing == preprocessing
+    np.testing.assert_allclose(encoder(images), model(preprocessing(images)), atol=1e-5)
+
+
+def test_a_model_is_exported_with_its_own_preprocessing(tmp_path, images):
+    model = SimSiam(resnet18(width=2), projector(16, 8), predictor(8))
+    model.preprocessing = Preprocessing(24, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    export_encoder(model, tmp_path / "encoder")
+    assert load_encoder(tmp_path / "encoder").preprocessing == model.preprocessing
+    export_encoder(model, tmp_path / "encoder", 16)
+    expected = model.preprocessing.replace(image_size=16)
+    assert load_encoder(tmp_path / "encoder").preprocessing == expected
+
+
+def test_saved_models_of_earlier_versions_load(tmp_path, images):
+    """They record the image size alone."""
+    module = tf.Module()
+    module.image_size = tf.Variable(24, trainable=False)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
+    def serve(images):
+        return {"features": tf.reduce_mean(tf.cast(images, tf.float32), [1, 2])}
+
+    module.serve = serve
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": serve})
+    encoder = load_encoder(tmp_path)
+    assert encoder.preprocessing == Preprocessing(24)
+    np.testing.assert_allclose(encoder[0](images), images.mean(axis=(1, 2)), rtol=1e-5)
 
 
 def test_images_of_other_sizes_are_resized_inside(model, exported):
