@@ -1,4 +1,4 @@
-"""SimSiam in a script of one's own: load, two views, model, compile, fit, kNN, export."""
+"""SimSiam in your own script: load, two views, model, compile, fit, kNN, export."""
 
 import keras
 

@@ -23,14 +23,14 @@ def export_encoder(
     """Writes a model's encoder as a SavedModel, atomically.
 
     Its ``serving_default`` takes ``images``, uint8 ``[B, H, W, 3]`` of any batch and image size,
-    resizes and normalises them, and gives ``features``, float32 ``[B, D]``. `tf.saved_model.load`
+    resizes and normalizes them, and gives ``features``, float32 ``[B, D]``. `tf.saved_model.load`
     loads it without this package.
 
     Args:
         model: A `SimSiam` or another method's model, whose backbone is exported, or any model from
-            normalised images to vectors.
+            normalized images to vectors.
         path: The folder. An existing SavedModel is replaced.
-        preprocessing: How to resize and normalise images; an image size keeps the model's own mean
+        preprocessing: How to resize and normalize images; an image size keeps the model's own mean
             and std. If None, the model's own preprocessing. A model that has none gets ImageNet's
             mean and std, and the image size of its input.
 

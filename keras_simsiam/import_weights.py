@@ -25,7 +25,7 @@ class Import(Settings):
     image_size: int = setting(224, at_least=1)
     """Side in pixels of the images that the network was trained on."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
-    """Mean of each channel, in [0, 1], with which they were normalised."""
+    """Mean of each channel, in [0, 1], with which they were normalized."""
     std: tuple[float, float, float] = setting(IMAGENET_STD, above=0)
     """Standard deviation of each channel."""
 

@@ -24,7 +24,7 @@ def effective_rank(singular_values: np.ndarray) -> float:
         singular_values: Singular values of the feature matrix; see `singular_values`.
 
     Returns:
-        The exponential of the entropy of the normalised singular values: 1 if all features lie on
+        The exponential of the entropy of the normalized singular values: 1 if all features lie on
         one line through the origin, min(N, D) if all singular values are equal.
     """
     total = singular_values.sum()

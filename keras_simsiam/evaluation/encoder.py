@@ -24,7 +24,7 @@ class Encoder(NamedTuple):
 
     Attributes:
         function: From uint8 images ``[B, H, W, 3]`` of any size to float32 features ``[B, D]``.
-        preprocessing: How the function resizes and normalises the images.
+        preprocessing: How the function resizes and normalizes the images.
     """
 
     function: Callable[[tf.Tensor], tf.Tensor]
@@ -48,7 +48,7 @@ class Encoder(NamedTuple):
 
         Args:
             model: A `SimSiam` or another method's model, whose backbone is used, or any model from
-                normalised images to vectors.
+                normalized images to vectors.
             preprocessing: See `preprocessing_of`.
 
         Raises:
@@ -123,4 +123,4 @@ def _flattened_pixels(images: tf.Tensor) -> tf.Tensor:
 _RAW_PIXELS = Preprocessing(32)
 
 raw_pixels = Encoder(_flattened_pixels, _RAW_PIXELS)
-"""The normalised pixels of 32×32 images as 3072 features: the baseline without a network."""
+"""The normalized pixels of 32×32 images as 3072 features: the baseline without a network."""

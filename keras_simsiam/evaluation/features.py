@@ -35,7 +35,7 @@ def augmented_features(
     """Features of random crops and flips, as in the paper's linear evaluation.
 
     A crop has 8% to 100% of the area, as in torchvision's RandomResizedCrop. Of images that are
-    not square, only the square in the centre is cropped.
+    not square, only the square in the center is cropped.
 
     Args:
         encoder: See `Encoder`.

@@ -57,7 +57,7 @@ def load_pytorch_weights(model: keras.Model, path: str | pathlib.Path) -> None:
     """Loads the weights of a PyTorch checkpoint into a model.
 
     Checkpoints of torchvision's ResNets and of SimSiam models by its authors, lightly and
-    solo-learn are recognised by their names. Loading is strict: missing, unexpected and mismatched
+    solo-learn are recognized by their names. Loading is strict: missing, unexpected and mismatched
     tensors are listed, and the model is left as it was. Classifiers are ignored.
 
     Args:
