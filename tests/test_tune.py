@@ -1,6 +1,7 @@
 """Sweeps: what is searched, what is written, and what survives failures and kills."""
 
 import csv
+import dataclasses
 import json
 import os
 import pathlib
@@ -109,7 +110,9 @@ def test_the_best_is_of_the_best_mean_and_not_the_luckiest_seed(sweep, monkeypat
 
     def train(run, output, devices=None):
         t = run.training
-        return {**fake.train(run, output), "knn_top1": accuracies[t.batch_size, t.seed]}
+        outcome = fake.train(run, output)
+        measured = {**outcome.metrics, "knn_top1": accuracies[t.batch_size, t.seed]}
+        return dataclasses.replace(outcome, metrics=measured)
 
     monkeypatch.setattr(tuner, "train", train)
     _, folder = sweep({"training.batch_size": [100, 300]}, "--seeds", "0", "1")

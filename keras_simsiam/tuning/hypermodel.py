@@ -1,31 +1,34 @@
-"""SimSiam for people's own Keras Tuner."""
+"""SimSiam for your own Keras Tuner."""
 
 from __future__ import annotations
+
+import sys
+from typing import Any
 
 import keras_tuner as kt
 
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError
-from keras_simsiam.models.simsiam import SimSiam
+from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.training.collapse import CollapseMonitor
 from keras_simsiam.training.prepare import Inputs, build_model, load_inputs, load_weights, views_of
 from keras_simsiam.tuning.space import Space
 
 
 class SimSiamHyperModel(kt.HyperModel):
-    """Builds and trains a `SimSiam` from hyperparameters, batch size and optimiser included::
+    """Builds and trains a model from hyperparameters, among them batch size and optimizer::
 
         hypermodel = SimSiamHyperModel(run, {"training.batch_size": [32, 64, 128]})
         tuner = kt.RandomSearch(hypermodel, kt.Objective("knn_top1", "max"), max_trials=3)
         tuner.search()
 
     Args:
-        run: The configuration whose settings the sweep changes; its dataset must have labelled
-            training and test images.
-        sweep: What varies, as `keras_simsiam.tuning.space` describes.
+        run: The run whose settings the sweep changes. Its dataset must have labelled training and
+            test images.
+        sweep: What varies; see `keras_simsiam.tuning.space`.
 
     Raises:
-        InputError: If the sweep does not fit.
+        InputError: If the sweep is invalid.
     """
 
     def __init__(self, run: Run, sweep: dict):
@@ -33,7 +36,7 @@ class SimSiamHyperModel(kt.HyperModel):
         self.space = Space(sweep, run)
         self.inputs: Inputs  # from `build`
 
-    def build(self, hp: kt.HyperParameters) -> SimSiam:
+    def build(self, hp: kt.HyperParameters) -> JointEmbedding:
         """The compiled model of a trial."""
         run = self.space.run(self.space.declare(hp))
         self.inputs = load_inputs(run)
@@ -41,32 +44,37 @@ class SimSiamHyperModel(kt.HyperModel):
         load_weights(run, model)
         return model
 
-    def fit(self, hp: kt.HyperParameters, model: SimSiam, *args, **kwargs) -> dict[str, float]:
-        """Trains a trial's model.
+    def fit(
+        self, hp: kt.HyperParameters, model: JointEmbedding, *args: Any, **kwargs: Any
+    ) -> dict[str, float]:
+        """Trains the model of a trial.
 
         Args:
-            hp: Its hyperparameters.
+            hp: The hyperparameters.
             model: From `build`.
-            *args: None; the images are the run's.
-            **kwargs: As for `keras.Model.fit`; ``epochs`` where not the run's.
+            *args: Unused; the run has the images.
+            **kwargs: See `keras.Model.fit`; ``epochs`` replaces the run's.
 
         Returns:
-            ``knn_top1`` and ``knn_top5``, and what the last epoch logged: ``loss``, ``z_std``,
-            ``projector_rank`` and the like.
+            ``knn_top1`` and ``knn_top5`` at the end, and the other metrics of the last epoch, such
+            as ``loss``, ``z_std`` and ``projector_rank``.
         """
-        run = self.space.run(self.space.declare(hp))
-        inputs = self.inputs
+        run, inputs = self.space.run(self.space.declare(hp)), self.inputs
         if inputs.monitor is None:
-            raise InputError(f"dataset '{run.data.dataset}' has no labels, which kNN needs")
-        watch = CollapseMonitor(inputs.images)
+            raise InputError(
+                f"dataset must have labelled training and test images; got '{run.data.dataset}'"
+            )
         first_epoch = kwargs.pop("initial_epoch", 0)
         inputs.monitor.epochs = kwargs.pop("epochs", run.training.epochs)
+        given = kwargs.pop("callbacks", [])
+        # A line per epoch, unless a terminal can redraw it.
+        kwargs.setdefault("verbose", "auto" if sys.stdout.isatty() else 2)
         history = model.fit(
             views_of(run, inputs, first_epoch * inputs.steps_per_epoch),
             epochs=inputs.monitor.epochs,
             initial_epoch=first_epoch,
             steps_per_epoch=inputs.steps_per_epoch,
-            callbacks=[watch, inputs.monitor, *kwargs.pop("callbacks", [])],
+            callbacks=[CollapseMonitor(inputs.images), inputs.monitor, *given],
             shuffle=False,
             **kwargs,
         )

@@ -149,14 +149,13 @@ class SweepTuner(kt.Tuner):
                 entry.cause = _cause(e)
                 entry.metrics = {"seconds": time.perf_counter() - started}
                 return
-        summary = outcome if isinstance(outcome, dict) else outcome.to_dict()
-        if summary["status"] in ("interrupted", "preempted"):
+        if outcome.status in ("interrupted", "preempted"):
             entry.attempts -= 1
             self.ledger.write(entry)
             raise KeyboardInterrupt
-        entry.metrics = {k: v for k, v in summary.items() if k in MEASURED}
-        entry.status = "collapsed" if summary["collapsed"] else "finished"
-        entry.cause = summary["collapse"] or ""
+        entry.metrics = {k: v for k, v in outcome.to_dict().items() if k in MEASURED}
+        entry.status = "collapsed" if outcome.collapsed else "finished"
+        entry.cause = outcome.collapse or ""
         self._log_hparams(entry, run)
         # Only the exported encoder is kept.
         shutil.rmtree(self.folder / "runs" / name / "checkpoints", ignore_errors=True)

@@ -13,6 +13,7 @@ import time
 import tensorflow as tf
 
 from keras_simsiam import TrainingDiverged, metrics, options, tune
+from keras_simsiam.training.outcome import Outcome
 from keras_simsiam.tuning import tuner
 
 SLEEP = float(os.environ.get("SWEEP_SECONDS", "0"))
@@ -42,25 +43,28 @@ def train(run, output, devices=None):
     (exported / "saved_model.pb").write_text(output.name)
     trained = run.model.predictor == "mlp" and run.model.stop_gradient
     accuracy = batch / 1000 + run.training.seed / 100 if trained else 0.01
-    summary = {
-        "status": "finished",
-        "knn_top1": accuracy,
-        "knn_top5": accuracy,
-        "loss": -accuracy,
-        "z_std": 0.9,
-        "projector_rank": 20.0,
-        "backbone_rank": 30.0,
-        "seconds": SECONDS,
-        metrics.baseline_key("knn_top1", "random_weights"): 0.05,
-        metrics.baseline_key("knn_top1", "raw_pixels"): 0.04,
-        "collapse": None if trained else "z is collapsing",
-        "collapsed": not trained,
-        "steps": 7,
-        "versions": {"keras": "3"},
-        "processor": "a processor, 2 cores",
-    }
-    (folder / "summary.json").write_text(json.dumps(summary))
-    return summary
+    outcome = Outcome(
+        status="finished",
+        dataset=run.data.dataset,
+        metrics={
+            **{"knn_top1": accuracy, "knn_top5": accuracy, "loss": -accuracy, "z_std": 0.9},
+            **{"backbone_rank": 30.0, "projector_rank": 20.0},
+            metrics.baseline_key("knn_top1", "random_weights"): 0.05,
+            metrics.baseline_key("knn_top1", "raw_pixels"): 0.04,
+        },
+        collapse=None if trained else "z is collapsing",
+        collapsed=not trained,
+        images_per_second=1000.0,
+        epochs=run.training.epochs,
+        steps=7,
+        seconds=SECONDS,
+        seed=run.training.seed,
+        saved_model=str(exported),
+        versions={"keras": "3"},
+        processor="a processor, 2 cores",
+    )
+    (folder / "summary.json").write_text(json.dumps(outcome.to_dict()))
+    return outcome
 
 
 if __name__ == "__main__":
