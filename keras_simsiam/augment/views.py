@@ -227,7 +227,8 @@ def _split(
     views = []
     for of_view in tf.unstack(numbers):
         parts = tf.split(of_view, [count for *_, count in layout], axis=1)
-        views.append(split := {})
+        split: dict[str, dict[str, tf.Tensor]] = {}  # no walrus, which AutoGraph warns about
         for (operation, name, _), part in zip(layout, parts, strict=True):
             split.setdefault(operation, {})[name] = part
+        views.append(split)
     return views
