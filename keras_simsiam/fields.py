@@ -78,6 +78,7 @@ def switch(default: bool, **kwargs: Any) -> Any:
     return simple_parsing.flag(default, negative_prefix="--no-", **kwargs)
 
 
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """Base of frozen dataclasses whose fields are checked when an instance is made.
 
@@ -90,7 +91,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
+        for field in dataclasses.fields(self):
             value = _converted(field.name, getattr(self, field.name), hints[field.name])
             object.__setattr__(self, field.name, value)
             bounds = field.metadata.get("bounds")
@@ -103,12 +104,12 @@ class Settings:
         Raises:
             InputError: If there is no such field, or a value does not fit.
         """
-        known = [f.name for f in dataclasses.fields(self)]  # type: ignore[arg-type]
+        known = [f.name for f in dataclasses.fields(self)]
         for name in map(str, changes):
             if name not in known:
                 kind = type(self).__name__.lower()
                 raise InputError(f"unknown setting '{name}' of {kind}; it has {', '.join(known)}")
-        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+        return dataclasses.replace(self, **changes)
 
 
 def choices(settings: type[Settings], field: str) -> tuple[str, ...]:
