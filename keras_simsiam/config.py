@@ -18,6 +18,7 @@ from keras_simsiam import datasets
 from keras_simsiam.errors import InputError, check_choice
 from keras_simsiam.fields import Settings, setting, switch
 from keras_simsiam.files import write_text
+from keras_simsiam.probes import Knn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -179,15 +180,11 @@ class Training(Settings):
 
 
 @dataclass(frozen=True)
-class Evaluation(Settings):
+class Evaluation(Knn):
     """kNN evaluation during training and at its end (paper, Section 4.1)."""
 
     knn_every: int = setting(5, at_least=0)
     """Epochs between kNN evaluations; 0 to evaluate at the end only."""
-    knn_k: int = setting(200, at_least=1)
-    """Number of neighbours that vote."""
-    knn_temperature: float = setting(0.1, above=0)
-    """Temperature of the vote: a neighbour weighs exp(cosine / temperature)."""
 
 
 @dataclass(frozen=True)
