@@ -46,7 +46,7 @@ def test_each_format_becomes_pillows_rgb(name, mode, tmp_path):
     found = decoded(path)
     assert found.dtype == np.uint8
     assert found.shape == (30, 40, 3)
-    # Builds of the JPEG library may round differently, and again from CMYK.
+    # Builds of the JPEG library may round differently, and more so from CMYK.
     assert np.abs(found - expected).max() <= {"a.jpg": 2 if mode == "CMYK" else 1}.get(name, 0)
 
 
@@ -57,13 +57,13 @@ def test_sixteen_bits_become_eight(tmp_path):
     assert np.abs(decoded(tmp_path / "a.png").astype(int) - expected).max() <= 1
 
 
-def test_of_an_animation_the_first_frame_is_taken(tmp_path):
+def test_an_animation_becomes_its_first_frame(tmp_path):
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert (decoded(tmp_path / "a.gif") == [255, 0, 0]).all()
 
 
-def test_text_is_no_image(tmp_path):
+def test_text_is_not_an_image(tmp_path):
     (tmp_path / "a.jpg").write_text("not an image, but long enough to be taken for one")
     with pytest.raises(tf.errors.InvalidArgumentError):
         decoded(tmp_path / "a.jpg")

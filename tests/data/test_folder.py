@@ -45,7 +45,7 @@ def test_images_of_many_sizes_stay_files(tmp_path):
 def test_nested_folder_without_classes_is_unlabelled(tmp_path):
     for i, place in enumerate(("a.png", "deep/b.PNG", "deep/er/c.jpeg", "._a.png", "notes.txt")):
         if place in ("notes.txt", "._a.png"):
-            (tmp_path / place).write_text("no image")
+            (tmp_path / place).write_text("not an image")
         else:
             write_image(tmp_path / place, i)
     train = load(f"folder:{tmp_path}", "train")
@@ -64,7 +64,7 @@ def test_train_folder_without_class_folders_is_unlabelled(tmp_path):
     assert train.labels is None
 
 
-def test_class_of_the_test_images_that_was_not_trained_on_is_named(tmp_path):
+def test_a_class_without_training_images_is_named(tmp_path):
     name = class_folders(tmp_path)
     write_image(tmp_path / "val/cow/0.png", 0)
     with pytest.raises(InputError, match=r"must have the classes of .*; got class 'cow'"):
@@ -77,7 +77,7 @@ def test_folders_without_images_are_refused_by_name(case, tmp_path):
     if case != "missing":
         root.mkdir()
     if case == "only text":
-        (root / "a.txt").write_text("no image")
+        (root / "a.txt").write_text("not an image")
         named = "must contain images"
     if case == "no train folder":
         write_image(root / "val/cat/0.png", 0)

@@ -60,7 +60,7 @@ def test_images_of_one_size_are_arrays_with_labels(data_dir):
     assert train.class_names == ("even", "odd")
 
 
-def test_validation_is_the_test_split_where_there_is_no_other(data_dir):
+def test_validation_is_the_test_split_if_there_is_no_other(data_dir):
     assert len(load("tfds:local_one_size", "validation", data_dir).images) == 4
 
 
@@ -109,7 +109,7 @@ def test_a_stream_gives_each_image_once_an_epoch_in_another_order(stream):
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-def test_order_of_a_stream_hangs_on_its_own_seed_alone(stream):
+def test_the_order_of_a_stream_depends_on_its_own_seed_alone(stream):
     found = []
     for global_seed in (0, 1):
         keras.utils.set_random_seed(global_seed)
