@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from keras_simsiam import metrics
-from keras_simsiam.plots.style import BLUE, ORANGE, axis_label, draw_levels, panel, save
+from keras_simsiam.plots import style
+from keras_simsiam.plots.style import BLUE, ORANGE, axis_label
 
 
 def compared_bars(
@@ -30,23 +30,16 @@ def compared_bars(
         baselines: To draw as lines; see `curves`.
         metric: Key of the metric.
     """
-    known = {
-        name: [panel(metric).scale * v for v in found if v is not None]
-        for name, found in values.items()
-    }
-    figure = Figure(figsize=(6.4, _height(len(values)) + 0.2), layout="constrained")
-    axis = _bars(figure, known, np.mean, title, "one seed")
-    levels = metrics.baselines(baselines or {}, metric)
-    levels = {name: panel(metric).scale * value for name, value in levels.items()}
-    draw_levels(axis, levels, ORANGE, vertical=True)
-    for i, (found, measured) in enumerate(zip(values.values(), known.values(), strict=True)):
-        diverged = len(found) - len(measured)
-        if diverged:
-            many = "" if diverged == len(found) else f"{diverged} of {len(found)} "
+    known = {name: style.scaled(metric, found) for name, found in values.items()}
+    figure, axis = _bars(known, np.mean, title, axis_label(metric), "one seed")
+    measured = [v for found in values.values() for v in found if v is not None]
+    style.draw_levels(axis, style.levels(metric, measured, baselines), ORANGE, vertical=True)
+    for i, (name, found) in enumerate(values.items()):
+        if diverged := found.count(None):
+            many = f"{diverged} of {len(found)} " if known[name] else ""
             axis.text(0, i, f"  {many}diverged", fontsize=8, va="center")
-    axis.set_xlabel(axis_label(metric))
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
-    save(figure, path)
+    style.save(figure, path)
 
 
 def measured(
@@ -60,33 +53,22 @@ def measured(
         title: Of the figure.
         unit: Of the measurements.
     """
-    figure = Figure(figsize=(6.4, _height(len(values))), layout="constrained")
-    axis = _bars(figure, values, np.median, title, "one measurement")
-    axis.set_xlabel(unit)
+    figure, _ = _bars(values, np.median, title, unit, "one measurement")
     figure.legend(loc="outside lower center", fontsize=8)
-    save(figure, path)
-
-
-def _height(count: int) -> float:
-    """Of a figure with so many bars, in inches."""
-    return (0.6 if count <= 8 else 0.35) * count + 1.4
+    style.save(figure, path)
 
 
 def _bars(
-    figure: Figure,
-    values: Mapping[str, Sequence[float]],
-    center: Callable[[Sequence[float]], float],
-    title: str,
-    label: str,
-) -> Axes:
+    values: Mapping[str, Sequence[float]], center: Callable, title: str, unit: str, dot: str
+) -> tuple[Figure, Axes]:
     """Draws horizontal bars, the first on top; none for a name without values."""
-    axis = figure.subplots()
-    axis.set_title(title, fontsize=10)
+    height = (0.6 if len(values) <= 8 else 0.35) * len(values) + 1.5
+    figure, axis = style.one_panel(6.4, height, title)
     for i, found in enumerate(values.values()):
         if found:
             axis.barh(i, center(found), color=BLUE, alpha=0.6)
     points = [(v, i) for i, found in enumerate(values.values()) for v in found]
-    axis.plot(*np.reshape(points, (-1, 2)).T, "o", color="black", markersize=4, label=label)
+    axis.plot(*np.reshape(points, (-1, 2)).T, "o", color="black", markersize=4, label=dot)
     axis.set_yticks(range(len(values)), values)
-    axis.set_ylim(len(values) - 0.5, -0.5)
-    return axis
+    axis.set(xlabel=unit, ylim=(len(values) - 0.5, -0.5))
+    return figure, axis

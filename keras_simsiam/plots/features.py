@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
-from keras_simsiam.plots.style import finish, save, series_styles
+from keras_simsiam.plots.style import finish, one_panel, save, series_styles
 
 _NAMED = 40
 """Classes that the sides of a confusion matrix name, at most."""
@@ -22,16 +21,13 @@ def spectrum(spectra: Mapping[str, np.ndarray], path: str | os.PathLike) -> None
         spectra: Singular values, largest first, by name.
         path: The PNG to write.
     """
-    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
-    axis = figure.subplots()
+    figure, axis = one_panel(5.2, 3.6)
     for (name, values), style in zip(spectra.items(), series_styles(len(spectra)), strict=True):
-        share = values / max(values[0], np.finfo(float).tiny)
-        shown = np.maximum(share, 1e-8)
-        style["marker"] = "" if len(share) > 1 else style["marker"]
-        axis.plot(np.arange(1, len(share) + 1), shown, **style, label=name)
-    axis.set(
-        xscale="log", yscale="log", xlabel="dimension, by size", ylabel="singular value / largest"
-    )
+        shares = np.maximum(values / max(values[0], np.finfo(float).tiny), 1e-8)
+        if len(shares) > 1:
+            style["marker"] = ""
+        axis.loglog(np.arange(1, len(shares) + 1), shares, **style, label=name)
+    axis.set(xlabel="dimension, by size", ylabel="singular value / largest")
     finish(axis)
     save(figure, path)
 
@@ -50,9 +46,7 @@ def confusion(
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     named = len(names) <= _NAMED
     side = 2.4 + (0.24 * len(names) if named else 6)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    axis = figure.subplots()
-    axis.set_title(title, fontsize=10)
+    figure, axis = one_panel(side + 1, side, title)
     image = axis.imshow(100 * shares, cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
     if named:
         axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
@@ -78,9 +72,7 @@ def scatter(
         path: The PNG to write.
         title: Of the figure.
     """
-    figure = Figure(figsize=(7.2, 5.2), layout="constrained")
-    axis = figure.subplots()
-    axis.set_title(title, fontsize=10)
+    figure, axis = one_panel(7.2, 5.2, title)
     axis.set(xticks=[], yticks=[])
     few = len(names) <= 20
     colors = matplotlib.colormaps["tab20" if few else "turbo"]

@@ -35,11 +35,7 @@ def views(
     columns = min(_COLUMNS, images)
     blocks = -(-images // columns)
     rows = len(batch) * blocks
-    figure = Figure(figsize=(1.05 * columns + 0.5, 1.15 * rows + 0.4), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.set_frame_on(False)
+    figure, axes = _grid(rows, columns, (1.05 * columns + 0.5, 1.15 * rows + 0.4))
     for i in range(images):
         block, column = divmod(i, columns)
         for j, view in enumerate(batch):
@@ -52,10 +48,7 @@ def views(
 
 
 def neighbours(
-    queries: np.ndarray,
-    found: np.ndarray,
-    same_class: np.ndarray | None,
-    path: str | os.PathLike,
+    queries: np.ndarray, found: np.ndarray, same_class: np.ndarray | None, path: str | os.PathLike
 ) -> None:
     """Draws queries, each followed by its nearest neighbours.
 
@@ -66,15 +59,10 @@ def neighbours(
         path: The PNG to write.
     """
     rows, columns = found.shape[:2]
-    figure = Figure(figsize=(0.8 * columns + 1.2, 0.8 * rows + 0.5), layout="constrained")
-    axes = figure.subplots(rows, columns + 1, squeeze=False)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
+    figure, axes = _grid(rows, columns + 1, (0.8 * columns + 1.2, 0.8 * rows + 0.5))
     for row in range(rows):
         axes[row, 0].imshow(queries[row])
-        for column in range(columns):
-            axis = axes[row, column + 1]
+        for column, axis in enumerate(axes[row, 1:]):
             axis.imshow(found[row, column])
             if same_class is not None:
                 color = GREEN if same_class[row, column] else ORANGE
@@ -83,3 +71,13 @@ def neighbours(
     frames = "" if same_class is None else " (green: same class)"
     figure.suptitle(f"Nearest training images by cosine similarity{frames}", fontsize=10)
     save(figure, path)
+
+
+def _grid(rows: int, columns: int, inches: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+    """A figure, and its axes for an image each ``[rows, columns]``, without ticks and frames."""
+    figure = Figure(figsize=inches, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    return figure, axes

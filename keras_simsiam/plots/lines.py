@@ -11,17 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from keras_simsiam import metrics
 from keras_simsiam.metrics import METRICS, describe
-from keras_simsiam.plots.style import (
-    GRAY,
-    axis_label,
-    draw_levels,
-    finish,
-    panel,
-    save,
-    series_styles,
-)
+from keras_simsiam.plots import style
+from keras_simsiam.plots.style import GRAY, axis_label, draw_levels, panel, scaled, series_styles
 
 History = Sequence[Mapping[str, float]]
 """A row an epoch: ``epoch``, and what was measured in it. Epoch 0 is the untrained network."""
@@ -76,13 +68,13 @@ def compared_curves(
     figure.suptitle(title)
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for axis, key in zip(axes, keys, strict=False):
-        lines = _draw_panel(axis, key, runs, baselines or {})
+        lines = _draw_panel(axis, key, runs, baselines)
     for axis in axes[len(keys) :]:
         axis.set_visible(False)
     if len(runs) > 1:
         columns = min(4, len(runs))
         figure.legend(lines, list(runs), loc="outside lower center", ncols=columns, fontsize=8)
-    save(figure, path)
+    style.save(figure, path)
 
 
 def metric_over(
@@ -104,22 +96,21 @@ def metric_over(
         baselines: To draw as lines; in the metric's colour if there are several metrics.
         references: Other values of the metric to draw as lines, by label.
     """
-    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
-    axis = figure.subplots()
-    axis.set_title(title, fontsize=10)
+    figure, axis = style.one_panel(6.4, 4.6, title)
     several = len(series) > 1
-    for (key, values), style in zip(series.items(), series_styles(len(series)), strict=True):
+    for (key, values), look in zip(series.items(), series_styles(len(series)), strict=True):
         heading = describe(key).heading
-        known = {x: [v for v in found if v is not None] for x, found in values.items()}
-        _mean_and_range(axis, key, known, {**style, "marker": ""}).set_label(f"{heading}, mean")
-        points = [(x, panel(key).scale * v) for x, found in known.items() for v in found]
-        dots = {**style, "linestyle": "", "markersize": 4, "label": f"{heading}, one seed"}
-        axis.plot(*_columns(points), **dots)
-        levels = _levels(key, [v for found in known.values() for v in found], baselines or {})
+        known = {x: scaled(key, found) for x, found in values.items()}
+        _mean_and_range(axis, known, {**look, "marker": "", "label": f"{heading}, mean"})
+        points = [(x, v) for x, found in known.items() for v in found]
+        dots = {**look, "linestyle": "", "markersize": 4, "label": f"{heading}, one seed"}
+        axis.plot(*np.reshape(points, (-1, 2)).T, **dots)
+        measured = [v for found in values.values() for v in found if v is not None]
+        levels = style.levels(key, measured, baselines)
         levels |= {name: panel(key).scale * value for name, value in (references or {}).items()}
         if several:
             levels = {f"{heading}, {name}": value for name, value in levels.items()}
-        draw_levels(axis, levels, style["color"] if several else GRAY)
+        draw_levels(axis, levels, look["color"] if several else GRAY)
     names = [panel(key).unit if several else axis_label(key) for key in series]
     axis.set(xlabel=label, ylabel=", ".join(dict.fromkeys(names)))
     ticks = sorted({x for values in series.values() for x in values})
@@ -129,25 +120,25 @@ def metric_over(
     axis.minorticks_off()
     axis.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-    save(figure, path)
+    style.save(figure, path)
 
 
 def _draw_panel(
-    axis: Axes, key: str, runs: Mapping[str, Sequence[History]], baselines: Baselines
+    axis: Axes, key: str, runs: Mapping[str, Sequence[History]], baselines: Baselines | None
 ) -> list[Line2D]:
     """Draws one metric of all variants; gives their lines."""
     lines: list[Line2D] = []
     values: list[float] = []
-    for histories, style in zip(runs.values(), series_styles(len(runs)), strict=True):
-        by_epoch: dict[float, list[float]] = {}
-        for row in (row for history in histories for row in history if key in row):
-            by_epoch.setdefault(row["epoch"], []).append(row[key])
-            values.append(row[key])
-        style["markevery"] = max(1, -(-len(by_epoch) // _MARKERS))
-        if len(runs) == 1 and style["markevery"] > 1:
-            style["marker"] = ""
-        lines.append(_mean_and_range(axis, key, dict(sorted(by_epoch.items())), style))
-    draw_levels(axis, _levels(key, values, baselines))
+    for histories, look in zip(runs.values(), series_styles(len(runs)), strict=True):
+        rows = [row for history in histories for row in history if key in row]
+        values += [row[key] for row in rows]
+        epochs = sorted({row["epoch"] for row in rows})
+        by_epoch = {e: scaled(key, [r[key] for r in rows if r["epoch"] == e]) for e in epochs}
+        look["markevery"] = max(1, -(-len(epochs) // _MARKERS))
+        if len(runs) == 1 and look["markevery"] > 1:
+            look["marker"] = ""
+        lines.append(_mean_and_range(axis, by_epoch, look))
+    draw_levels(axis, style.levels(key, values, baselines))
     limits, scale = panel(key).limits, panel(key).scale
     if limits is not None and panel(key).fits(values):
         low, high = scale * min([*limits, *values]), scale * max([*limits, *values])
@@ -156,29 +147,14 @@ def _draw_panel(
         axis.set_xlim(0, 1)
     axis.set(xlabel="epoch", ylabel=axis_label(key))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    finish(axis)
+    style.finish(axis)
     return lines
 
 
-def _mean_and_range(
-    axis: Axes, key: str, values: Mapping[float, Sequence[float]], style: dict
-) -> Line2D:
+def _mean_and_range(axis: Axes, values: Mapping[float, Sequence[float]], look: dict) -> Line2D:
     """Draws the mean of the values at each x as a line, and their range as a band."""
-    found = {x: panel(key).scale * np.array(v) for x, v in values.items() if len(v)}
-    [line] = axis.plot(list(found), [v.mean() for v in found.values()], **style)
-    low, high = ([edge(v) for v in found.values()] for edge in (np.min, np.max))
-    axis.fill_between(list(found), low, high, color=style["color"], alpha=0.2, linewidth=0)
+    found = {x: v for x, v in values.items() if v}
+    mean, low, high = (list(map(edge, found.values())) for edge in (np.mean, np.min, np.max))
+    [line] = axis.plot(list(found), mean, **look)
+    axis.fill_between(list(found), low, high, color=look["color"], alpha=0.2, linewidth=0)
     return line
-
-
-def _levels(key: str, values: Sequence[float], baselines: Baselines) -> dict[str, float]:
-    """The references and baselines of a metric in units of its axis, by label."""
-    levels = metrics.baselines(baselines, key)
-    if panel(key).fits(values):
-        levels = {**{name: value for value, name in panel(key).references}, **levels}
-    return {name: panel(key).scale * value for name, value in levels.items()}
-
-
-def _columns(points: Sequence[tuple[float, float]]) -> tuple:
-    """The x of all points, and the y of all."""
-    return tuple(zip(*points, strict=True)) or ((), ())

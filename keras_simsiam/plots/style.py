@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from keras_simsiam import metrics
 from keras_simsiam.files import written_atomically
 from keras_simsiam.metrics import Panel, describe
 
 # Okabe and Ito's palette, which people with colour blindness can tell apart, without its yellow.
-BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY = (
-    *("#0072B2", "#D55E00", "#009E73"),
-    *("#CC79A7", "#E69F00", "#56B4E9"),
-)
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+BLUE, ORANGE, GREEN = PALETTE[:3]
 GRAY = "#666666"
-PALETTE = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY)
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _SERIES_LINES = ("-", "--", "-.", ":")
@@ -29,11 +27,18 @@ _LEVEL_LINES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
 def series_styles(count: int) -> list[dict[str, Any]]:
     """Line properties for `count` series: any two differ in colour, line style or marker."""
     lines = itertools.cycle(itertools.product(_SERIES_LINES, PALETTE))
-    markers = itertools.cycle(_MARKERS)
     return [
         {"linestyle": line, "color": color, "marker": marker}
-        for (line, color), marker in itertools.islice(zip(lines, markers, strict=True), count)
+        for _, (line, color), marker in zip(range(count), lines, itertools.cycle(_MARKERS))
     ]
+
+
+def one_panel(width: float, height: float, title: str = "") -> tuple[Figure, Axes]:
+    """A figure of so many inches with one pair of axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axis = figure.subplots()
+    axis.set_title(title, fontsize=10)
+    return figure, axis
 
 
 def draw_levels(
@@ -57,6 +62,24 @@ def draw_levels(
 def panel(metric: str) -> Panel:
     """How a metric is drawn; as it is if the table does not say."""
     return describe(metric).panel or Panel()
+
+
+def scaled(metric: str, values: Collection[float | None]) -> list[float]:
+    """Values of a metric in units of its axis, without the None of trainings that diverged."""
+    return [panel(metric).scale * value for value in values if value is not None]
+
+
+def levels(
+    metric: str, values: Collection[float], baselines: Mapping[str, float | None] | None
+) -> dict[str, float]:
+    """The references and baselines of a metric in units of its axis, by label.
+
+    References are left out if `values`, what is drawn of the metric, has other limits.
+    """
+    references = panel(metric).references if panel(metric).fits(values) else ()
+    found = {label: value for value, label in references}
+    found |= metrics.baselines(baselines or {}, metric)
+    return {label: panel(metric).scale * value for label, value in found.items()}
 
 
 def axis_label(metric: str) -> str:

@@ -9,9 +9,8 @@ import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
-from keras_simsiam.plots.style import GRAY, axis_label, panel, save
+from keras_simsiam.plots.style import GRAY, axis_label, one_panel, save, scaled
 
 _ABSENT = -0.15
 """Height of the trials that lack a setting; the others are between 0 and 1."""
@@ -36,9 +35,7 @@ def parallel_coordinates(
         logarithmic: Settings whose axis is logarithmic.
         metric: Key of the metric.
     """
-    figure = Figure(figsize=(1.7 * len(settings) + 3.2, 4.4), layout="constrained")
-    axis = figure.subplots()
-    axis.set_title(title, fontsize=10)
+    figure, axis = one_panel(1.7 * len(settings) + 3.2, 4.4, title)
     heights = []
     for x, (name, column) in enumerate(settings.items()):
         height, ticks = _heights(column, name in logarithmic)
@@ -47,11 +44,11 @@ def parallel_coordinates(
         for label, y in ticks.items():
             text = axis.text(x - 0.04, y, label, fontsize=8, ha="right", va="center", zorder=3)
             text.set_bbox({"facecolor": "white", "alpha": 0.7, "pad": 1, "linewidth": 0})
-    shown = panel(metric).scale * np.asarray(values, float)
+    shown = np.array(scaled(metric, values))
     colors = ScalarMappable(Normalize(shown.min(), shown.max()), matplotlib.colormaps["cividis"])
+    rgba = colors.to_rgba(shown)
     for i in np.argsort(shown, kind="stable"):  # the best on top
-        [line] = axis.plot(range(len(heights)), [height[i] for height in heights])
-        line.set(color=colors.to_rgba(shown[i]), marker="o", markersize=4, alpha=0.9)
+        axis.plot([height[i] for height in heights], "o-", color=rgba[i], markersize=4, alpha=0.9)
     axis.set_xticks(range(len(settings)), [n.split(".")[-1].replace("_", " ") for n in settings])
     axis.tick_params(axis="x", labelrotation=20, labelsize=8)
     axis.set(yticks=[], xlim=(-0.6, len(settings) - 0.8))
