@@ -13,10 +13,8 @@ To add an operation, say the solarization of BYOL's second view, add
 
     class Solarize(Operation):
         name = "solarize"
+        probability = "solarize_probability"
         numbers: ClassVar = {"solarize": 1}
-
-        def occurs(self, augmentation):
-            return augmentation.solarize_probability > 0
 
         def draw(self, augmentation, numbers, height, width):
             return {"where": numbers["solarize"][:, 0] < augmentation.solarize_probability}

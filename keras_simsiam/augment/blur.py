@@ -18,11 +18,8 @@ class Blur(Operation):
     """
 
     name = "blur"
+    probability = "blur_probability"
     numbers: ClassVar = {"blur": 1, "sigma": 1}
-
-    def occurs(self, augmentation):
-        """With a probability above 0."""
-        return augmentation.blur_probability > 0
 
     def draw(self, augmentation, numbers, height, width):
         """Draws which images are blurred, and how strongly."""

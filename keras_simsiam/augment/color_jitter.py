@@ -22,11 +22,8 @@ class ColorJitter(Operation):
     """
 
     name = "color_jitter"
+    probability = "jitter_probability"
     numbers: ClassVar = {"jitter": 1, "factors": 4, "order": 4}
-
-    def occurs(self, augmentation):
-        """With a probability above 0."""
-        return augmentation.jitter_probability > 0
 
     def draw(self, augmentation, numbers, height, width):
         """Draws factors from [max(0, 1 - s), 1 + s] and the hue shift from [-s, s]."""

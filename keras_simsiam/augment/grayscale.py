@@ -18,11 +18,8 @@ class Grayscale(Operation):
     """
 
     name = "grayscale"
+    probability = "grayscale_probability"
     numbers: ClassVar = {"grayscale": 1}
-
-    def occurs(self, augmentation):
-        """With a probability above 0."""
-        return augmentation.grayscale_probability > 0
 
     def draw(self, augmentation, numbers, height, width):
         """Draws which images become gray."""

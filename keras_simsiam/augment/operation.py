@@ -19,15 +19,17 @@ class Operation(abc.ABC):
 
     Attributes:
         name: Key of its parameters and of its random numbers; renaming it changes its draws.
+        probability: The setting of `Augmentation` that says how often it occurs.
         numbers: How many uniform numbers it needs for a view, by name.
     """
 
     name: ClassVar[str]
+    probability: ClassVar[str]
     numbers: ClassVar[Mapping[str, int]]
 
-    @abc.abstractmethod
     def occurs(self, augmentation: Augmentation) -> bool:
         """Whether it can occur at all; if not, it is neither drawn nor applied."""
+        return getattr(augmentation, self.probability) > 0
 
     @abc.abstractmethod
     def draw(

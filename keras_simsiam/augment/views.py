@@ -20,17 +20,13 @@ from keras_simsiam.augment.planes import normalize, to_images, to_planes
 from keras_simsiam.config import Augmentation
 from keras_simsiam.errors import InputError
 
-OPERATIONS: tuple[Operation, ...] = (
-    Crop(),  # stays first: images of many sizes are cropped before they are batched
-    ColorJitter(),
-    Grayscale(),
-    Blur(),
-)
-"""What is done to an image, in this order."""
-
 _FIRST_BLOCK: tuple[Operation, ...] = (Crop(), ColorJitter(), Grayscale(), Blur())
 """The operations that share one block of random numbers, in this order: never change it, or all
 views of every seed change. Any other operation draws a block of its own, under its name."""
+
+OPERATIONS = (*_FIRST_BLOCK,)
+"""What is done to an image, in this order. The crop stays first, because images of many sizes are
+cropped before they are batched."""
 
 
 def uniforms(
@@ -48,15 +44,17 @@ def uniforms(
         float32 ``[views, B, n]`` in [0, 1): view, example, number. n depends on the operations
         that can occur.
     """
-    views = len(augmentations)
+
+    def block(key: tf.Tensor, *operations: Operation) -> tf.Tensor:
+        width = sum(sum(operation.numbers.values()) for operation in operations)
+        return tf.random.stateless_uniform([len(augmentations), width], key, alg="philox")
 
     def of_example(key: tf.Tensor) -> tf.Tensor:
-        blocks = [tf.random.stateless_uniform([views, _width(*_FIRST_BLOCK)], key, alg="philox")]
+        blocks = [block(key, *_FIRST_BLOCK)]
         for operation in _own_blocks(augmentations):
             number = tf.constant(zlib.crc32(operation.name.encode()), tf.int64)
             own_key = tf.random.experimental.stateless_fold_in(key, number, alg="philox")
-            shape = [views, _width(operation)]
-            blocks.append(tf.random.stateless_uniform(shape, own_key, alg="philox"))
+            blocks.append(block(own_key, operation))
         return tf.concat(blocks, axis=1)
 
     keys = tf.stack([epochs + (seed << 32), examples], axis=1)
@@ -150,13 +148,10 @@ def make_views(
 
     if parts == 1:
         return make((sources, parameters))
-    made = tf.map_fn(
-        make,
-        tf.nest.map_structure(
-            lambda t: tf.reshape(t, [parts, count // parts, *t.shape[1:]]), (sources, parameters)
-        ),
-        fn_output_signature=(tf.float32,) * len(parameters),
+    split = tf.nest.map_structure(
+        lambda t: tf.reshape(t, [parts, count // parts, *t.shape[1:]]), (sources, parameters)
     )
+    made = tf.map_fn(make, split, fn_output_signature=(tf.float32,) * len(parameters))
     return tuple(tf.reshape(view, [count, size, size, 3]) for view in made)
 
 
@@ -203,32 +198,19 @@ def per_view(
 
 def _own_blocks(augmentations: Sequence[Augmentation]) -> list[Operation]:
     """The operations that draw under a key of their own, of those that can occur in any view."""
-    shared = {operation.name for operation in _FIRST_BLOCK}
-    return [
-        operation
-        for operation in OPERATIONS
-        if operation.name not in shared and any(map(operation.occurs, augmentations))
-    ]
-
-
-def _width(*operations: Operation) -> int:
-    return sum(sum(operation.numbers.values()) for operation in operations)
+    own = (o for o in OPERATIONS if o not in _FIRST_BLOCK)
+    return [operation for operation in own if any(map(operation.occurs, augmentations))]
 
 
 def _split(
     numbers: tf.Tensor, augmentations: Sequence[Augmentation]
 ) -> list[dict[str, dict[str, tf.Tensor]]]:
     """Numbers ``[views, B, n]`` by view, operation and name, ``[B, count]`` each."""
-    layout = [
-        (operation.name, name, count)
-        for operation in (*_FIRST_BLOCK, *_own_blocks(augmentations))
-        for name, count in operation.numbers.items()
-    ]
-    views = []
-    for of_view in tf.unstack(numbers):
-        parts = tf.split(of_view, [count for *_, count in layout], axis=1)
-        split: dict[str, dict[str, tf.Tensor]] = {}  # no walrus, which AutoGraph warns about
-        for (operation, name, _), part in zip(layout, parts, strict=True):
-            split.setdefault(operation, {})[name] = part
-        views.append(split)
-    return views
+    operations = (*_FIRST_BLOCK, *_own_blocks(augmentations))
+    counts = [count for operation in operations for count in operation.numbers.values()]
+
+    def of_view(numbers: tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
+        parts = iter(tf.split(numbers, counts, axis=1))
+        return {o.name: {name: next(parts) for name in o.numbers} for o in operations}
+
+    return [of_view(view) for view in tf.unstack(numbers)]
