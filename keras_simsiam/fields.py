@@ -6,71 +6,43 @@ their errors. Nothing here imports TensorFlow.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+import operator
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import simple_parsing
 
 from keras_simsiam.errors import InputError, check_choice
 
-
-@dataclasses.dataclass(frozen=True)
-class Bounds:
-    """What a number must satisfy, or each number of a tuple or list."""
-
-    at_least: float | None = None
-    above: float | None = None
-    at_most: float | None = None
-    below: float | None = None
-    ascending: bool = False
-
-    def check(self, name: str, value: Any) -> None:
-        """Raises InputError if the value is out of bounds, naming it and the bound."""
-        numbers = value if isinstance(value, tuple | list) else (value,)
-        for words, bound, holds in (
-            ("at least", self.at_least, lambda v, b: v >= b),
-            ("above", self.above, lambda v, b: v > b),
-            ("at most", self.at_most, lambda v, b: v <= b),
-            ("below", self.below, lambda v, b: v < b),
-        ):
-            if bound is not None and not all(holds(v, bound) for v in numbers):
-                raise InputError(f"{name} must be {words} {bound:g}; got {_shown(value)}")
-        if self.ascending and not (list(numbers) == sorted(numbers) and numbers[-1] > 0):
-            raise InputError(
-                f"{name} must be two numbers, the smaller first and the larger above 0; "
-                f"got {_shown(value)}"
-            )
+_BOUNDS = {
+    "at_least": operator.ge,
+    "above": operator.gt,
+    "at_most": operator.le,
+    "below": operator.lt,
+}
 
 
-def setting(
-    default: Any = dataclasses.MISSING,
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    at_most: float | None = None,
-    below: float | None = None,
-    ascending: bool = False,
-    **kwargs: Any,
-) -> Any:
+def setting(default: Any = dataclasses.MISSING, *, ascending: bool = False, **kwargs: Any) -> Any:
     """A field of `Settings` with bounds.
 
     Args:
         default: Its default; none if the option is required. A list is copied for each instance.
-        at_least: The smallest value.
-        above: What the value must exceed.
-        at_most: The largest value.
-        below: What the value must stay under.
-        ascending: Whether a pair must have the smaller number first.
-        **kwargs: See `simple_parsing.field`, such as ``alias`` or ``help``.
+        ascending: Whether a pair must have the smaller number first, and the larger above 0.
+        **kwargs: Bounds that a number must satisfy, or each number of a tuple or list: ``at_least``
+            and ``at_most``, ``above`` and ``below``. For others, such as ``alias`` or ``help``, see
+            `simple_parsing.field`.
     """
-    bounds = Bounds(at_least, above, at_most, below, ascending)
+    bounds = {name: kwargs.pop(name) for name in _BOUNDS if name in kwargs}
     if isinstance(default, list):
         kwargs["default_factory"] = default.copy
         default = dataclasses.MISSING
-    return simple_parsing.field(default, metadata={"bounds": bounds}, **kwargs)
+    metadata = {"bounds": bounds, "ascending": ascending}
+    return simple_parsing.field(default, metadata=metadata, **kwargs)
 
 
 def switch(default: bool, **kwargs: Any) -> Any:
@@ -94,9 +66,8 @@ class Settings:
         for field in dataclasses.fields(self):
             value = _converted(field.name, getattr(self, field.name), hints[field.name])
             object.__setattr__(self, field.name, value)
-            bounds = field.metadata.get("bounds")
-            if bounds is not None and value is not None:
-                bounds.check(field.name, value)
+            if value is not None:
+                _check(field.name, value, field.metadata)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, and checked.
@@ -136,33 +107,36 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
     if origin is tuple and isinstance(value, list | tuple) and len(value) == len(inner):
         return tuple(_converted(name, v, k) for v, k in zip(value, inner, strict=True))
     if kind in (int, float):
-        number = _number(value, kind)
-        if number is not None and abs(number) < math.inf and (kind is float or number % 1 == 0):
-            return kind(number)
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            given = float(value) if isinstance(value, str) else value
+            number = kind(given)
+            exact = kind is float or number == given
+            if exact and abs(number) < math.inf and not isinstance(given, bool):
+                return number
     elif isinstance(kind, type) and isinstance(value, kind):
         return value
     raise InputError(f"{name} must be {_described(kind)}; got {_shown(value)}")
 
 
-def _number(value: Any, kind: type) -> float | None:
-    """The number that a value is, or that a text such as "1e-4" says; None if it is neither."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value) if kind is float or isinstance(value, str) else value
-    except (ValueError, OverflowError):
-        return None
+def _check(name: str, value: Any, declared: Mapping[str, Any]) -> None:
+    """Raises InputError if the value is out of the bounds declared by `setting`, naming both."""
+    numbers = value if isinstance(value, tuple | list) else (value,)
+    for rule, bound in declared.get("bounds", {}).items():
+        if not all(_BOUNDS[rule](v, bound) for v in numbers):
+            words = rule.replace("_", " ")
+            raise InputError(f"{name} must be {words} {bound:g}; got {_shown(value)}")
+    if declared.get("ascending") and not (list(numbers) == sorted(numbers) and numbers[-1] > 0):
+        raise InputError(
+            f"{name} must be two numbers, the smaller first and the larger above 0; "
+            f"got {_shown(value)}"
+        )
 
 
 def _described(kind: Any) -> str:
     if typing.get_origin(kind) is tuple:
         return f"{len(typing.get_args(kind))} numbers"
-    if typing.get_origin(kind) is list:
-        return "a list"
-    if dataclasses.is_dataclass(kind):
-        return "a mapping"
     names = {int: "an integer", float: "a finite number", bool: "true or false", str: "text"}
-    return names[kind]
+    return names.get(kind, "a list" if typing.get_origin(kind) is list else "a mapping")
 
 
 def _shown(value: Any) -> str:
