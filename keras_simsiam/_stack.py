@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import warnings
@@ -35,9 +36,7 @@ def problem() -> str | None:
 def _version(*distributions: str) -> tuple[str, tuple[int, ...]] | None:
     """Returns the first that is installed as "name version", and the version as numbers."""
     for distribution in distributions:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             version = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        return f"{distribution} {version}", tuple(int(part) for part in version.split(".")[:2])
+            return f"{distribution} {version}", tuple(map(int, version.split(".")[:2]))
     return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pathlib
 import platform
+import re
 from importlib import metadata
 
 import keras_simsiam
@@ -14,14 +16,10 @@ import keras_simsiam
 @functools.cache
 def processor() -> str:
     """The processor's model as ``lscpu`` names it, and how many of its cores may be used."""
-    model = platform.processor() or platform.machine()
     cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name" and value.strip():
-                model = value.strip()
-                break
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    named = re.search(r"^model name\s*:\s*(.*\S)", text, re.MULTILINE)
+    model = named[1] if named else platform.processor() or platform.machine()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{model}, {cores} {'core' if cores == 1 else 'cores'}"
 
@@ -35,9 +33,6 @@ def versions(*more: str) -> dict[str, str]:
     for package in ("tensorflow", "keras", *more):
         # tensorflow-cpu installs the module tensorflow as well.
         for distribution in (package, f"{package}-cpu"):
-            try:
-                found[package] = metadata.version(distribution)
-                break
-            except metadata.PackageNotFoundError:
-                continue
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                found.setdefault(package, metadata.version(distribution))
     return found

@@ -57,8 +57,8 @@ class SGD(_compat.SGD):
         if self.momentum:
             velocity = self.momentums[self._get_variable_index(variable)]
             gradient = self.momentum * velocity + gradient
-            self.assign(velocity, gradient)
-        self.assign_sub(variable, rate * gradient)
+            velocity.assign(gradient)
+        variable.assign_sub(rate * gradient)
 
     def _decayed(self, gradient, variable):
         return gradient + self.coupled_weight_decay * variable
@@ -86,7 +86,6 @@ def trust_ratio(
     gradient: tf.Tensor,
     weight_decay: float = 0.0,
     axes: list[int] | None = None,
-    coefficient: float = 0.001,
 ) -> tf.Tensor:
     """LARS's factor of a gradient: ``0.001 |w| / (|g| + λ |w|)``, or 1 if either norm is 0.
 
@@ -95,13 +94,12 @@ def trust_ratio(
         gradient: g, of the same shape.
         weight_decay: λ.
         axes: Axes of the norms, kept with length 1; if None, all axes, giving a scalar.
-        coefficient: The trust coefficient.
     """
     variable_norm, gradient_norm = (
         tf.sqrt(tf.reduce_sum(tf.square(v), axes, keepdims=axes is not None))
         for v in (variable, gradient)
     )
-    ratio = coefficient * variable_norm / (gradient_norm + weight_decay * variable_norm + 1e-8)
+    ratio = 0.001 * variable_norm / (gradient_norm + weight_decay * variable_norm + 1e-8)
     return tf.where((variable_norm > 0) & (gradient_norm > 0), ratio, tf.ones_like(ratio))
 
 
@@ -136,12 +134,10 @@ class SummingAdam(_SummingGradients, keras.optimizers.Adam):
     """Adam that applies the sum of all gradients so far."""
 
 
-def _adam(learning_rate, momentum: float, weight_decay: float, name: str, make=None):
-    make = make or keras.optimizers.Adam
+def _adam(make, rate, momentum: float, weight_decay: float, name: str):
+    decay = weight_decay or None
     # PyTorch's epsilon.
-    return make(
-        learning_rate, beta_1=momentum, epsilon=1e-8, weight_decay=weight_decay or None, name=name
-    )
+    return make(rate, beta_1=momentum, epsilon=1e-8, weight_decay=decay, name=name)
 
 
 _OPTIMIZERS: dict[str, Callable] = {
@@ -149,12 +145,9 @@ _OPTIMIZERS: dict[str, Callable] = {
     "sgdw": _compat.sgdw,
     "lamb": _compat.lamb,
     "lars": LARS,
-    "adam": _adam,
+    "adam": functools.partial(_adam, keras.optimizers.Adam),
 }
-_SUMMING: dict[str, Callable] = {
-    "sgd": SummingSGD,
-    "adam": functools.partial(_adam, make=SummingAdam),
-}
+_SUMMING: dict[str, Callable] = {"sgd": SummingSGD, "adam": functools.partial(_adam, SummingAdam)}
 
 
 def paper_optimizers(
@@ -205,11 +198,11 @@ def paper_optimizers(
     rate = base_learning_rate * batch_size / 256
     decaying = _schedule(schedule, rate, steps, warmup_steps)
     make = (_OPTIMIZERS if zero_gradients else _SUMMING)[optimizer]
-    shared = {"momentum": momentum, "weight_decay": weight_decay}
+    predictor_rate = decaying if predictor_decay else rate
     return {
-        "optimizer": make(decaying, name=f"encoder_{optimizer}", **shared),
+        "optimizer": make(decaying, momentum, weight_decay, f"encoder_{optimizer}"),
         "predictor_optimizer": make(
-            decaying if predictor_decay else rate, name=f"predictor_{optimizer}", **shared
+            predictor_rate, momentum, weight_decay, f"predictor_{optimizer}"
         ),
     }
 
@@ -218,10 +211,10 @@ def _schedule(kind: str, rate: float, steps: int, warmup_steps: int):
     """A learning rate or schedule that starts at, or warms up to, `rate`."""
     if kind == "constant" and not warmup_steps:
         return rate
-    decay_steps = max(1, steps - warmup_steps)
-    final = {"alpha": 1.0 if kind == "constant" else 0.0}
-    if not warmup_steps:
-        return keras.optimizers.schedules.CosineDecay(rate, decay_steps, **final)
+    warmup = {"warmup_target": rate, "warmup_steps": warmup_steps} if warmup_steps else {}
     return keras.optimizers.schedules.CosineDecay(
-        0.0, decay_steps, warmup_target=rate, warmup_steps=warmup_steps, **final
+        0.0 if warmup else rate,
+        decay_steps=max(1, steps - warmup_steps),
+        alpha=1.0 if kind == "constant" else 0.0,
+        **warmup,
     )

@@ -83,9 +83,7 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
             help="start from these settings; by default, those for the dataset",
         )
         target.add_argument(
-            "--config",
-            metavar="FILE",
-            help="read settings from YAML, such as a run's config.yaml",
+            "--config", metavar="FILE", help="read settings from YAML, such as a run's config.yaml"
         )
     chooser.add_argument("--dataset")
     chosen, _ = chooser.parse_known_args(argv)

@@ -121,18 +121,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 class SGD(keras.optimizers.SGD):
-    """SGD with the methods that Keras 3's has for subclasses."""
+    """SGD with the method that Keras 3's has for subclasses."""
 
     def _get_variable_index(self, variable) -> int:
         return self._index_dict[self._var_key(variable)]
-
-    def assign(self, variable, value) -> None:
-        """Sets a variable."""
-        variable.assign(value)
-
-    def assign_sub(self, variable, value) -> None:
-        """Subtracts from a variable."""
-        variable.assign_sub(value)
 
 
 @keras.saving.register_keras_serializable("keras_simsiam")

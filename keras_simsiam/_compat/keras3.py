@@ -93,9 +93,7 @@ class Model(keras.Model):
 
 def sgdw(learning_rate, momentum: float, weight_decay: float, name: str):
     """SGD with a weight decay of rate × λ w, decoupled from the momentum."""
-    return keras.optimizers.SGD(
-        learning_rate, momentum, weight_decay=weight_decay or None, name=name
-    )
+    return SGD(learning_rate, momentum, weight_decay=weight_decay or None, name=name)
 
 
 @keras.saving.register_keras_serializable("keras_simsiam")
