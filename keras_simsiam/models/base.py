@@ -83,12 +83,7 @@ class JointEmbedding(_compat.Model):
         self.z_std_tracker = _compat.Mean(name="z_std")
         # The optimizers do not count steps that loss scaling skips.
         self.step_counter = self.add_weight(
-            shape=(),
-            dtype="int64",
-            initializer="zeros",
-            trainable=False,
-            aggregation=_compat.ONLY_FIRST_REPLICA,
-            name="steps",
+            dtype="int64", trainable=False, aggregation=_compat.ONLY_FIRST_REPLICA, name="steps"
         )
         # The parts are built, and `fit` must not try to build by calling the model on a batch.
         self.built = True
@@ -156,11 +151,7 @@ class JointEmbedding(_compat.Model):
     # Keras's interface.
 
     def compile(
-        self,
-        optimizer="rmsprop",
-        predictor_optimizer=None,
-        jit_compile: bool = False,
-        **kwargs,
+        self, optimizer="rmsprop", predictor_optimizer=None, jit_compile: bool = False, **kwargs
     ) -> None:
         """Sets the optimizers.
 
@@ -227,9 +218,8 @@ class JointEmbedding(_compat.Model):
     @classmethod
     def from_config(cls, config: dict) -> Self:
         """Makes the model again from `get_config`."""
-        # Older files lack it.
-        preprocessing = config.get("preprocessing")
-        config = {k: v for k, v in config.items() if k != "preprocessing"}
+        config = dict(config)
+        preprocessing = config.pop("preprocessing", None)  # older files lack it
         for name, value in config.items():
             if isinstance(value, dict) and "class_name" in value:
                 config[name] = keras.saving.deserialize_keras_object(value)
@@ -266,12 +256,8 @@ class JointEmbedding(_compat.Model):
     def _optimizer_groups(self) -> list[tuple[keras.optimizers.Optimizer, list]]:
         """Each optimizer with the variables that it trains."""
         predictor = self.predictor_variables()
-        encoder = [
-            v
-            for name, part in self.parts.items()
-            if name != "predictor"
-            for v in part.trainable_variables
-        ]
+        others = [part for name, part in self.parts.items() if name != "predictor"]
+        encoder = [variable for part in others for variable in part.trainable_variables]
         if self.predictor_optimizer is None or not predictor:
             return [(self.optimizer, encoder + predictor)]
         return [(self.optimizer, encoder), (self.predictor_optimizer, predictor)]

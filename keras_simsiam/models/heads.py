@@ -18,8 +18,6 @@ BATCH_NORM = {
 """Where projector and predictor have BatchNorm, by the names of `config.Model.batch_norm` (the rows
 of the paper's Table 3)."""
 
-_PLACES = ("all", "hidden", "none")
-
 
 def projector(
     input_dim: int,
@@ -49,15 +47,10 @@ def projector(
     Raises:
         InputError: If `batch_norm` is none of these.
     """
-    check_choice("batch_norm", batch_norm, _PLACES)
-    x = inputs = keras.Input((input_dim,), name="features")
-    for i in range(1, layers):
-        x = _hidden(x, hidden_dim or input_dim, i, batch_norm != "none")
-    last = batch_norm == "all"
-    z = _dense(x, output_dim, f"fc{layers}", use_bias=not last)
-    if last:
-        z = new_batch_norm(f"bn{layers}", center=False, scale=False)(z)
-    return keras.Model(inputs, z, name=name)
+    features = keras.Input((input_dim,), name="features")
+    hidden = [hidden_dim or input_dim] * (layers - 1)
+    z = _mlp(features, [*hidden, output_dim], batch_norm, center=False, scale=False)
+    return keras.Model(features, z, name=name)
 
 
 def predictor(
@@ -83,14 +76,9 @@ def predictor(
     Raises:
         InputError: If `batch_norm` is none of these.
     """
-    check_choice("batch_norm", batch_norm, _PLACES)
-    x = z = keras.Input((dim,), name="z")
-    for i in range(1, layers):
-        x = _hidden(x, hidden_dim or max(1, dim // 4), i, batch_norm != "none")
-    p = _dense(x, dim, f"fc{layers}", use_bias=batch_norm != "all")
-    if batch_norm == "all":
-        p = new_batch_norm(f"bn{layers}")(p)
-    return keras.Model(z, p, name=name)
+    z = keras.Input((dim,), name="z")
+    hidden = [hidden_dim or max(1, dim // 4)] * (layers - 1)
+    return keras.Model(z, _mlp(z, [*hidden, dim], batch_norm), name=name)
 
 
 def no_predictor(dim: int = 2048, name: str = "predictor") -> keras.Model:
@@ -99,12 +87,18 @@ def no_predictor(dim: int = 2048, name: str = "predictor") -> keras.Model:
     return keras.Model(z, keras.layers.Identity(name="identity")(z), name=name)
 
 
-def _hidden(x, units: int, number: int, batch_norm: bool):
-    """A fully connected layer, BatchNorm if wanted, and a ReLU."""
-    x = _dense(x, units, f"fc{number}", use_bias=not batch_norm)
-    if batch_norm:
-        x = new_batch_norm(f"bn{number}")(x)
-    return keras.layers.ReLU(name=f"relu{number}")(x)
+def _mlp(x, dims: list[int], batch_norm: str, **last_norm):
+    """Fully connected layers with ReLUs between them; `last_norm` is for the last BatchNorm."""
+    check_choice("batch_norm", batch_norm, ("all", "hidden", "none"))
+    for i, dim in enumerate(dims, start=1):
+        last = i == len(dims)
+        normalised = batch_norm == "all" if last else batch_norm != "none"
+        x = _dense(x, dim, f"fc{i}", use_bias=not normalised)
+        if normalised:
+            x = new_batch_norm(f"bn{i}", **(last_norm if last else {}))(x)
+        if not last:
+            x = keras.layers.ReLU(name=f"relu{i}")(x)
+    return x
 
 
 def _dense(x, units: int, name: str, use_bias: bool):

@@ -21,11 +21,7 @@ def method(name: str) -> type[JointEmbedding]:
     """
     check_choice("method", name, choices(Model, "method"))
     module = importlib.import_module(f"keras_simsiam.models.{name}")
-    (found,) = (
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, JointEmbedding)
-        and value.__module__ == module.__name__
-    )
+    classes = (value for value in vars(module).values() if isinstance(value, type))
+    own = (c for c in classes if c.__module__ == module.__name__)
+    (found,) = (c for c in own if issubclass(c, JointEmbedding))
     return found

@@ -38,8 +38,6 @@ _RENAMED = (
 )
 """Beginnings of names in files, and what replaces them; all are tried, in this order."""
 
-_AUTHORS = {"projector.": "encoder.fc.", "backbone.": "encoder."}
-
 _CLASSIFIERS = ("backbone.fc.", "classifier.", "online_classifier.")
 """Names to leave out: the classes of a supervised network, or of a monitor of training."""
 
@@ -141,14 +139,12 @@ def assign(model: keras.Model, weights: dict[str, np.ndarray], source: str | pat
     names = tuple(parts(model))
     variables = dict(named_variables(model))
     given = {n: to_keras(v) for n, v in weights.items() if n.split(".")[0] in names}
+    both = variables.keys() & given.keys()
+    shapes = {name: (list(given[name].shape), list(variables[name].shape)) for name in both}
     wrong = {
         "missing": variables.keys() - given.keys(),
         "unexpected": given.keys() - variables.keys(),
-        "mismatched": {
-            f"{name} has shape {list(given[name].shape)}, not {list(variable.shape)}"
-            for name, variable in variables.items()
-            if name in given and given[name].shape != tuple(variable.shape)
-        },
+        "mismatched": {f"{n} has shape {a}, not {b}" for n, (a, b) in shapes.items() if a != b},
     }
     if any(wrong.values()):
         found = "; ".join(f"{what}: {_some(found)}" for what, found in wrong.items() if found)
@@ -179,18 +175,16 @@ def export_pytorch(
     check_choice("layout", layout, LAYOUTS)
     if layout == "authors" and len(parts(model)) == 1:
         raise InputError("layout 'authors' must be of a whole SimSiam; got a backbone")
-    weights = _with_torchs_own(model)
-    if layout == "torchvision":
-        own = (n for n in weights if n.startswith("backbone."))
-        exported = {n.removeprefix("backbone."): weights[n] for n in own}
-    else:
-        exported = {
-            "module." + re.sub("|".join(_AUTHORS), lambda m: _AUTHORS[m[0]], n, count=1): v
-            for n, v in weights.items()
-        }
-    torch_files.write(
-        pathlib.Path(path), exported, key="state_dict" if layout == "authors" else None
-    )
+    key, exported = None, {}
+    for name, array in _with_torchs_own(model).items():
+        part, _, rest = name.partition(".")
+        if layout == "authors":
+            key = "state_dict"
+            beginning = {"backbone": "encoder", "projector": "encoder.fc"}.get(part, part)
+            exported[f"module.{beginning}.{rest}"] = array
+        elif part == "backbone":
+            exported[rest] = array
+    torch_files.write(pathlib.Path(path), exported, key)
 
 
 def named_variables(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:

@@ -75,15 +75,13 @@ def resnet(
     if width < 1:
         raise InputError(f"width must be at least 1; got {width}")
     inputs = keras.Input((None, None, 3), name="images")
+    kernel, stride = {"imagenet": (7, 2), "cifar": (3, 1)}[stem]
+    x = _convolution(inputs, width, kernel, stride, "conv1")
+    x = keras.layers.ReLU(name="relu1")(batch_norm("bn1")(x))
     if stem == "imagenet":
-        x = _convolution(inputs, width, 7, 2, "conv1")
-        x = keras.layers.ReLU(name="relu1")(batch_norm("bn1")(x))
         # PyTorch pads with minus infinity; after a ReLU zeros are never the maximum either.
         x = keras.layers.ZeroPadding2D(1, name="pad_pool")(x)
         x = keras.layers.MaxPooling2D(3, 2, name="maxpool")(x)
-    else:
-        x = _convolution(inputs, width, 3, 1, "conv1")
-        x = keras.layers.ReLU(name="relu1")(batch_norm("bn1")(x))
     for stage, count in enumerate(blocks):
         for block in range(count):
             stride = 2 if stage > 0 and block == 0 else 1
@@ -95,11 +93,9 @@ def _block(x, channels: int, stride: int, bottleneck: bool, name: str):
     """One residual block; `channels` are those of its 3×3 convolutions."""
     out = channels * 4 if bottleneck else channels
     # (kernel, channels, stride) of each convolution of the block.
-    plan = (
-        [(1, channels, 1), (3, channels, stride), (1, out, 1)]
-        if bottleneck
-        else [(3, channels, stride), (3, channels, 1)]
-    )
+    plan = [(3, channels, stride), (3, channels, 1)]
+    if bottleneck:
+        plan = [(1, channels, 1), (3, channels, stride), (1, out, 1)]
     y = x
     for i, (kernel, filters, step) in enumerate(plan, start=1):
         last = i == len(plan)

@@ -142,10 +142,5 @@ class SimSiam(JointEmbedding):
 
     def get_config(self) -> dict:
         """The arguments that make this model again, its networks included."""
-        return {
-            **super().get_config(),
-            "stop_gradient": self.stop_gradient,
-            "train_predictor": self.train_predictor,
-            "similarity": self.similarity,
-            "symmetry": self.symmetry,
-        }
+        names = ("stop_gradient", "train_predictor", "similarity", "symmetry")
+        return super().get_config() | {name: getattr(self, name) for name in names}
