@@ -16,6 +16,7 @@ from helpers import LocalManySizes, LocalOneSize, write_image
 
 from keras_simsiam import Run, load_encoder, options, train
 from keras_simsiam.environment import processor
+from keras_simsiam.metrics import METRICS
 from keras_simsiam.training.callbacks import StopOnBadLoss
 from keras_simsiam.training.checkpoints import Checkpoints
 
@@ -122,6 +123,12 @@ def test_a_run_writes_every_file_that_the_readme_lists(finished):
     encode = load_encoder(folder.parents[1] / s["saved_model"])
     assert encode.image_size == 32
     assert encode(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 16)
+
+
+def test_every_metric_of_a_run_is_in_the_table(finished):
+    """Fails if something new is logged but its line was forgotten."""
+    folder, _ = finished
+    assert set(history(folder)[-1]) - {"epoch"} <= set(METRICS)
 
 
 def test_the_config_of_a_run_repeats_it(finished, tmp_path, monkeypatch):

@@ -1,11 +1,16 @@
 """ResNets against torchvision's: sizes, strides, initial weights."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_simsiam import InputError, resnet18, resnet34, resnet50
+from keras_simsiam.config import Model
+from keras_simsiam.fields import choices
+from keras_simsiam.models import resnet as module
 
 
 def parameters(model):
@@ -25,6 +30,13 @@ def test_parameter_counts_are_torchvisions(resnet, with_classifier, features):
     model = resnet()
     assert model.output_shape == (None, features)
     assert parameters(model) == with_classifier - (features + 1) * 1000
+
+
+def test_every_resnet_of_the_module_is_a_choice():
+    """Fails if a new backbone's function was written but its name was forgotten."""
+    assert {name for name in vars(module) if re.fullmatch(r"resnet\d+", name)} == set(
+        choices(Model, "backbone")
+    )
 
 
 @pytest.mark.parametrize(("stem", "sides"), [("imagenet", (8, 4, 2, 1)), ("cifar", (32, 16, 8, 4))])
