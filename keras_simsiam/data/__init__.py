@@ -4,23 +4,13 @@
 stored, `as_images` gives images one interface, `Images`.
 """
 
-from keras_simsiam.data.dataset import Dataset, load
-from keras_simsiam.data.images import Images, ImagesLike
-from keras_simsiam.data.in_files import ImageFiles
-from keras_simsiam.data.in_memory import ImageArray, as_images
-from keras_simsiam.data.in_records import ImageStream
-from keras_simsiam.data.pipeline import views
-from keras_simsiam.data.plan import Plan
-
-__all__ = [
-    "Dataset",
-    "ImageArray",
-    "ImageFiles",
-    "ImageStream",
-    "Images",
-    "ImagesLike",
-    "Plan",
-    "as_images",
-    "load",
-    "views",
-]
+from keras_simsiam.data.dataset import Dataset as Dataset
+from keras_simsiam.data.dataset import load as load
+from keras_simsiam.data.images import Images as Images
+from keras_simsiam.data.images import ImagesLike as ImagesLike
+from keras_simsiam.data.in_files import ImageFiles as ImageFiles
+from keras_simsiam.data.in_memory import ImageArray as ImageArray
+from keras_simsiam.data.in_memory import as_images as as_images
+from keras_simsiam.data.in_records import ImageStream as ImageStream
+from keras_simsiam.data.pipeline import views as views
+from keras_simsiam.data.plan import Plan as Plan

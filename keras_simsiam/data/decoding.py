@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,17 +32,11 @@ def decode(contents: tf.Tensor) -> tf.Tensor:
     is_palette_bmp = (tf.strings.substr(contents, 0, 2) == b"BM") & (
         tf.strings.substr(contents, 28, 2) == b"\x08\x00"
     )
-    image = tf.case(
-        [
-            # Pillow, and so torchvision, uses the accurate transform.
-            (
-                tf.io.is_jpeg(contents),
-                lambda: tf.io.decode_jpeg(contents, 3, dct_method="INTEGER_ACCURATE"),
-            ),
-            (is_palette_bmp, lambda: _decode_palette_bmp(contents)),
-        ],
-        default=lambda: tf.io.decode_image(contents, channels=3, expand_animations=False),
-    )
+    # Pillow, and so torchvision, uses the accurate transform.
+    jpeg = partial(tf.io.decode_jpeg, contents, 3, dct_method="INTEGER_ACCURATE")
+    palette_bmp = partial(_decode_palette_bmp, contents)
+    other = partial(tf.io.decode_image, contents, channels=3, expand_animations=False)
+    image = tf.case([(tf.io.is_jpeg(contents), jpeg), (is_palette_bmp, palette_bmp)], other)
     return tf.ensure_shape(image, [None, None, 3])
 
 
@@ -72,7 +67,7 @@ def read_images(
         InputError: If more than 1% cannot be read.
     """
     images = np.empty((len(names), *side, 3), np.uint8)
-    kept = []
+    kept: list[int] = []
 
     def read_checked(item: tf.Tensor) -> tf.Tensor:
         image = read(item)
@@ -80,9 +75,9 @@ def read_images(
         return image
 
     for position, image in readable(names, items, read_checked):
-        images[position] = image
+        images[len(kept)] = image
         kept.append(position)
-    return (images if len(kept) == len(names) else images[kept]), np.array(kept)
+    return images[: len(kept)], np.array(kept)
 
 
 def readable(names: Sequence[str], items: tf.Tensor, read: Callable) -> Iterator[tuple[int, Any]]:
@@ -109,9 +104,8 @@ def readable(names: Sequence[str], items: tf.Tensor, read: Callable) -> Iterator
         yield int(position), result
     if not failed:
         return
-    worst = sorted(failed)[:_SHOWN]
-    listed = "; ".join(f"{names[i]} ({_cause(read, items[i])})" for i in worst)
-    listed += "; …" if len(failed) > _SHOWN else ""
+    shown = [f"{names[i]} ({_cause(read, items[i])})" for i in sorted(failed)[:_SHOWN]]
+    listed = "; ".join(shown + ["…"] * (len(failed) > _SHOWN))
     message = f"{len(failed):,} of {len(names):,} images cannot be read: {listed}"
     if len(failed) > MAX_UNREADABLE * len(names):
         raise InputError(f"{message}. At most 1% may be left out; repair or remove them")

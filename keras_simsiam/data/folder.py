@@ -51,7 +51,9 @@ def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
             f"to have a {split} split"
         )
     folder = found[0] if found else root
-    files = sorted(f for f in folder.rglob("*") if _is_image(f))
+    # Not hidden files, such as macOS's "._a.jpg".
+    named = (f for f in folder.rglob("[!.]*") if f.suffix.lower() in EXTENSIONS)
+    files = sorted(f for f in named if f.is_file())
     if not files:
         raise InputError(
             f"folder '{folder}' must contain images, files ending in {' '.join(EXTENSIONS)}"
@@ -59,12 +61,6 @@ def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
     labels, classes = _labels(folder, files) if found else (None, ())
     images, kept = _images(files)
     return Dataset(images, None if labels is None else labels[kept], classes)
-
-
-def _is_image(file: pathlib.Path) -> bool:
-    """Whether a file is named like an image and not hidden, as macOS's "._a.jpg" is."""
-    named = file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
-    return named and file.is_file()
 
 
 def _labels(
@@ -80,13 +76,12 @@ def _labels(
     train = folder.parent / _SPLIT_FOLDERS["train"][0]
     source = train if train.is_dir() else folder
     classes = tuple(sorted(d.name for d in source.iterdir() if d.is_dir()))
-    index = {name: i for i, name in enumerate(classes)}
     unknown = sorted({p[0] for p in parts} - set(classes))
     if unknown:
         raise InputError(
             f"folder '{folder}' must have the classes of '{train}'; got class '{unknown[0]}'"
         )
-    return np.array([index[p[0]] for p in parts]), classes
+    return np.searchsorted(classes, [p[0] for p in parts]), classes
 
 
 def _images(files: list[pathlib.Path]) -> tuple[ImagesLike, np.ndarray]:
@@ -95,11 +90,10 @@ def _images(files: list[pathlib.Path]) -> tuple[ImagesLike, np.ndarray]:
     shapes = dict(readable(names, tf.constant(names), _checked_shape))
     kept = np.array(sorted(shapes))
     names = [names[i] for i in kept]
-    sides = {(int(height), int(width)) for height, width in shapes.values()}
-    if len(sides) == 1:
-        (side,) = sides
-        if side[0] * side[1] * 3 * len(names) <= MAX_IN_MEMORY:
-            return read_images(names, tf.constant(names), ImageFiles.decode, side)[0], kept
+    (height, width), *others = {tuple(shape.tolist()) for shape in shapes.values()}
+    if not others and height * width * 3 * len(names) <= MAX_IN_MEMORY:
+        images, _ = read_images(names, tf.constant(names), ImageFiles.decode, (height, width))
+        return images, kept
     return ImageFiles(names), kept
 
 

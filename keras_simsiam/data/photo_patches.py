@@ -26,6 +26,8 @@ Nothing is downloaded. Source and terms of each picture, from scikit-image's doc
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import skimage.color
 import skimage.data
@@ -34,26 +36,19 @@ from PIL import Image
 from keras_simsiam.data.dataset import Dataset
 from keras_simsiam.errors import InputError, check_choice
 
-PHOTOS = {
-    "astronaut": skimage.data.astronaut,
-    "brick": skimage.data.brick,
-    "camera": skimage.data.camera,
-    "cell": skimage.data.cell,
-    "chelsea": skimage.data.chelsea,
-    "clock": skimage.data.clock,
-    "coffee": skimage.data.coffee,
-    "coins": skimage.data.coins,
-    "grass": skimage.data.grass,
-    "gravel": skimage.data.gravel,
-    "hubble_deep_field": skimage.data.hubble_deep_field,
-    "immunohistochemistry": skimage.data.immunohistochemistry,
-    "moon": skimage.data.moon,
-    "motorcycle": lambda: skimage.data.stereo_motorcycle()[0],
-    "page": skimage.data.page,
-    "retina": skimage.data.retina,
-    "rocket": skimage.data.rocket,
-    "text": skimage.data.text,
-}
+
+def _photo(name: str) -> np.ndarray:
+    if name == "motorcycle":
+        return skimage.data.stereo_motorcycle()[0]
+    return getattr(skimage.data, name)()
+
+
+_NAMES = (
+    *("astronaut", "brick", "camera", "cell", "chelsea", "clock", "coffee", "coins", "grass"),
+    *("gravel", "hubble_deep_field", "immunohistochemistry", "moon", "motorcycle", "page"),
+    *("retina", "rocket", "text"),
+)
+PHOTOS = {name: functools.partial(_photo, name) for name in _NAMES}
 
 SHORT_SIDE = 256
 TRAIN_PART = 0.6  # of each photo's width, from the left

@@ -58,7 +58,7 @@ def views(
         InputError: If an argument is invalid, or the batch does not fit the images.
     """
     images = as_images(images)
-    count, (part_index, parts) = len(images), part
+    count, parts = len(images), part[1]
     if not 1 < batch_size <= count:
         raise InputError(
             f"batch_size must be at least 2 and at most {count:,}, the number of images; "
@@ -75,16 +75,9 @@ def views(
     if augment_on == "host":
         # Small batches share the fixed costs of a batch.
         together = max(1, min(at_once * parts, count) // batch_size)
-    plan = Plan(
-        augment.per_view(augmentation, 2 * pairs),
-        batch_size,
-        size,
-        seed,
-        part=part_index,
-        parts=parts,
-        together=together,
-        sent=data_service is not None,
-    )
+    augmentations = augment.per_view(augmentation, 2 * pairs)
+    sent = data_service is not None
+    plan = Plan(augmentations, batch_size, size, seed, start_step, *part, together, sent)
 
     def numbered(start_step: int) -> tf.data.Dataset:
         """``(step, batch)`` from a step on."""

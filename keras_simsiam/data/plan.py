@@ -43,11 +43,6 @@ class Plan:
     sent: bool = False
 
     @property
-    def views(self) -> int:
-        """Views of each image."""
-        return len(self.augmentations)
-
-    @property
     def made(self) -> int:
         """Images that are processed together: this part of `together` batches."""
         return self.batch_size // self.parts * self.together

@@ -50,9 +50,8 @@ def read(name: str, split: str, data_dir: str | None = None) -> Dataset:
     stream = _stream(builder, stored)
     labels, classes = _labels(builder, stream)
     if None not in image.shape and np.prod(image.shape) * len(stream) <= MAX_IN_MEMORY:
-        images = np.empty((len(stream), *image.shape[:2], 3), np.uint8)
-        for i, array in enumerate(stream.dataset().as_numpy_iterator()):
-            images[i] = array
+        pixels = np.dtype((np.uint8, (*image.shape[:2], 3)))
+        images = np.fromiter(stream.dataset().as_numpy_iterator(), pixels, len(stream))
         return Dataset(images, labels, classes)
     warnings.warn(
         f"{name} has images of many sizes or does not fit into memory: it is read as a stream and "
@@ -70,8 +69,10 @@ def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     if builder.is_prepared():
         return builder
     try:
-        if builder.url_infos:  # else it generates its data
-            _check_network()
+        # TensorFlow Datasets would retry for three minutes without a network. A dataset without
+        # URLs generates its data.
+        if builder.url_infos and not urllib.request.getproxies():
+            socket.getaddrinfo("storage.googleapis.com", 443)
         builder.download_and_prepare()
     except AssertionError as e:
         # TensorFlow Datasets raises it for a dataset that has to be downloaded by hand.
@@ -83,12 +84,6 @@ def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
             "data_dir to where the dataset is stored"
         ) from e
     return builder
-
-
-def _check_network() -> None:
-    """Raises OSError at once without a network; TensorFlow Datasets retries for three minutes."""
-    if not urllib.request.getproxies():
-        socket.getaddrinfo("storage.googleapis.com", 443)
 
 
 def _stream(builder: tfds.core.DatasetBuilder, split: str) -> ImageStream:
@@ -115,15 +110,11 @@ def _labels(
     if label is None:
         return None, ()
     skip = {"image": tfds.decode.SkipDecoding()}
-    records = tf.data.TFRecordDataset(stream.files).batch(1024)
-    batches = records.map(
-        lambda batch: tf.map_fn(
-            lambda r: features.deserialize_example(r, decoders=skip)["label"],
-            batch,
-            fn_output_signature=tf.int64,
-        )
+    numbers = tf.data.TFRecordDataset(stream.files).map(
+        lambda record: features.deserialize_example(record, decoders=skip)["label"],
+        tf.data.AUTOTUNE,
     )
-    labels = np.concatenate(list(batches.as_numpy_iterator()))
+    labels = np.concatenate(list(numbers.batch(1024).as_numpy_iterator()))
     # In TensorFlow Datasets, unlabelled images have label -1.
     return (None if (labels < 0).all() else labels), tuple(label.names)
 

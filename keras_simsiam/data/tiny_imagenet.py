@@ -6,6 +6,7 @@ folder. Without one, TensorFlow Datasets downloads and stores it with the builde
 
 from __future__ import annotations
 
+import collections
 import pathlib
 import zipfile
 from collections.abc import Iterator
@@ -44,12 +45,12 @@ class Archive:
     def __init__(self, path: str | pathlib.Path):
         self._root, self._described = _open(pathlib.Path(path))
         for needed in ("wnids.txt", "val/val_annotations.txt", "train"):
-            if not self._at(needed).exists():
+            if not (self._root / needed).exists():
                 raise InputError(
                     f"{self._described} must contain wnids.txt, train and val/val_annotations.txt; "
                     f"it has no {needed}"
                 )
-        self.wnids = self._at("wnids.txt").read_text().split()
+        self.wnids = (self._root / "wnids.txt").read_text().split()
         if not self.wnids:
             raise InputError(f"{self._described}: wnids.txt must name the classes; it is empty")
         self.class_names = self._read_names()
@@ -63,11 +64,11 @@ class Archive:
             return [
                 (file.name, label, file)
                 for label, wnid in enumerate(self.wnids)
-                for file in _listed(self._at(f"train/{wnid}/images"))
+                for file in _listed(self._root / f"train/{wnid}/images")
             ]
         if split == "validation":
             labels = {wnid: label for label, wnid in enumerate(self.wnids)}
-            lines = self._at("val/val_annotations.txt").read_text().splitlines()
+            lines = (self._root / "val/val_annotations.txt").read_text().splitlines()
             rows = [line.split("\t") for line in lines if line.strip()]
             wrong = [row[:2] for row in rows if len(row) < 2 or row[1] not in labels]
             if wrong:
@@ -75,27 +76,18 @@ class Archive:
                     f"{self._described}: each line of val_annotations.txt must have a class of "
                     f"wnids.txt; got {wrong[0]}"
                 )
-            return [(row[0], labels[row[1]], self._at(f"val/images/{row[0]}")) for row in rows]
-        return [(file.name, -1, file) for file in _listed(self._at("test/images"))]
-
-    def _at(self, name: str) -> File:
-        path = self._root
-        for part in name.split("/"):
-            path = path / part
-        return path
+            return [(row[0], labels[row[1]], self._root / f"val/images/{row[0]}") for row in rows]
+        return [(file.name, -1, file) for file in _listed(self._root / "test/images")]
 
     def _read_names(self) -> tuple[str, ...]:
         """The first word of each class, with its id if two classes share it."""
-        words = {}
-        if self._at("words.txt").exists():
-            for line in self._at("words.txt").read_text().splitlines():
-                wnid, _, text = line.partition("\t")
-                words[wnid] = text.split(",")[0].strip()
-        names = [words.get(wnid) or wnid for wnid in self.wnids]
-        return tuple(
-            name if names.count(name) == 1 else f"{name} ({wnid})"
-            for name, wnid in zip(names, self.wnids, strict=True)
-        )
+        words, file = {}, self._root / "words.txt"
+        for line in file.read_text().splitlines() if file.exists() else ():
+            wnid, _, text = line.partition("\t")
+            words[wnid] = text.split(",")[0].strip()
+        names = {wnid: words.get(wnid) or wnid for wnid in self.wnids}
+        count = collections.Counter(names.values())
+        return tuple(n if count[n] == 1 else f"{n} ({wnid})" for wnid, n in names.items())
 
 
 def read(name: str, split: str, data_dir: str | None = None) -> Dataset:
@@ -170,23 +162,15 @@ def _open(path: pathlib.Path) -> tuple[File, str]:
             "exist"
         )
     described = f"data_dir '{path}'"
-    root: File
-    if path.is_dir():
-        root = path
-        if not any(path.iterdir()):
-            raise InputError(f"data_dir must be Tiny ImageNet's zip or folder; '{path}' is empty")
-    else:
-        try:
-            root = zipfile.Path(zipfile.ZipFile(path))
-        except (zipfile.BadZipFile, OSError) as e:
-            raise InputError(
-                f"{described} is not a readable zip ({e}). If it is the official "
-                "tiny-imagenet-200.zip, check that it has all of its 248,100,043 bytes"
-            ) from e
-    if (root / "wnids.txt").exists():
-        return root, described
-    inside = [child for child in root.iterdir() if (child / "wnids.txt").exists()]
-    return (inside[0] if inside else root), described
+    try:
+        root: File = path if path.is_dir() else zipfile.Path(zipfile.ZipFile(path))
+    except (zipfile.BadZipFile, OSError) as e:
+        raise InputError(
+            f"{described} is not a readable zip ({e}). If it is the official "
+            "tiny-imagenet-200.zip, check that it has all of its 248,100,043 bytes"
+        ) from e
+    folders = (f for f in (root, *root.iterdir()) if (f / "wnids.txt").exists())
+    return next(folders, root), described
 
 
 def _listed(folder: File) -> list[File]:
