@@ -27,25 +27,12 @@ Its random numbers are drawn under its own name, so the parameters of the other 
 as they were.
 """
 
-from keras_simsiam.augment.operation import Operation, Parameters
-from keras_simsiam.augment.views import (
-    OPERATIONS,
-    apply,
-    crops,
-    draw,
-    make_views,
-    per_view,
-    uniforms,
-)
-
-__all__ = [
-    "OPERATIONS",
-    "Operation",
-    "Parameters",
-    "apply",
-    "crops",
-    "draw",
-    "make_views",
-    "per_view",
-    "uniforms",
-]
+from keras_simsiam.augment.operation import Operation as Operation
+from keras_simsiam.augment.operation import Parameters as Parameters
+from keras_simsiam.augment.views import OPERATIONS as OPERATIONS
+from keras_simsiam.augment.views import apply as apply
+from keras_simsiam.augment.views import crops as crops
+from keras_simsiam.augment.views import draw as draw
+from keras_simsiam.augment.views import make_views as make_views
+from keras_simsiam.augment.views import per_view as per_view
+from keras_simsiam.augment.views import uniforms as uniforms

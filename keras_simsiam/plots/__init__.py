@@ -1,21 +1,13 @@
 """Figures, drawn with matplotlib. Metrics go by their keys in `keras_simsiam.metrics`."""
 
-from keras_simsiam.plots.bars import compared_bars, measured
-from keras_simsiam.plots.features import confusion, scatter, spectrum
-from keras_simsiam.plots.images import neighbours, views
-from keras_simsiam.plots.lines import compared_curves, curves, metric_over
-from keras_simsiam.plots.sweep import parallel_coordinates
-
-__all__ = [
-    "compared_bars",
-    "compared_curves",
-    "confusion",
-    "curves",
-    "measured",
-    "metric_over",
-    "neighbours",
-    "parallel_coordinates",
-    "scatter",
-    "spectrum",
-    "views",
-]
+from keras_simsiam.plots.bars import compared_bars as compared_bars
+from keras_simsiam.plots.bars import measured as measured
+from keras_simsiam.plots.features import confusion as confusion
+from keras_simsiam.plots.features import scatter as scatter
+from keras_simsiam.plots.features import spectrum as spectrum
+from keras_simsiam.plots.images import neighbours as neighbours
+from keras_simsiam.plots.images import views as views
+from keras_simsiam.plots.lines import compared_curves as compared_curves
+from keras_simsiam.plots.lines import curves as curves
+from keras_simsiam.plots.lines import metric_over as metric_over
+from keras_simsiam.plots.sweep import parallel_coordinates as parallel_coordinates
