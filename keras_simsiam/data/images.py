@@ -72,8 +72,12 @@ class Images(abc.ABC):
         Yields:
             uint8 ``[B, size, size, 3]``.
         """
-        each = self.dataset().map(lambda image: square(image, size), tf.data.AUTOTUNE)
-        yield from each.batch(batch_size).prefetch(2)
+        # Made once: each pipeline traces functions, which TensorFlow never frees.
+        made = vars(self).setdefault("_whole", {})
+        if (size, batch_size) not in made:
+            each = self.dataset().map(lambda image: square(image, size), tf.data.AUTOTUNE)
+            made[size, batch_size] = each.batch(batch_size).prefetch(2)
+        yield from made[size, batch_size]
 
 
 ImagesLike = np.ndarray | Images

@@ -11,6 +11,7 @@ from PIL import Image
 
 from keras_simsiam import InputError
 from keras_simsiam.data import ImageArray, ImageFiles, ImageStream, as_images
+from keras_simsiam.data.images import square
 
 COUNT = 40
 
@@ -59,6 +60,21 @@ def test_whole_images_are_resized_in_the_same_way(images, squares):
     assert found.dtype == np.uint8
     assert found.shape == (COUNT, 6, 6, 3)
     np.testing.assert_array_equal(found, whole(as_images(squares), 6))
+
+
+def test_whole_images_are_traced_once_however_often_they_are_read(tmp_path, monkeypatch):
+    write_image(tmp_path / "0.png", 0, (20, 18))
+    files, traced = ImageFiles([str(tmp_path / "0.png")]), []
+
+    def counted(image, size):
+        traced.append(size)
+        return square(image, size)
+
+    monkeypatch.setattr("keras_simsiam.data.images.square", counted)
+    first, again = whole(files, 12), whole(files, 12)
+    np.testing.assert_array_equal(first, again)
+    assert traced == [12]
+    assert whole(files, 6).shape == (1, 6, 6, 3)
 
 
 def test_files_of_many_sizes_become_squares(tmp_path):
