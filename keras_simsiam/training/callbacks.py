@@ -106,8 +106,8 @@ class HistoryFile(keras.callbacks.Callback):
     not know come last.
 
     Args:
-        path: The file. Rows of epochs before `first_epoch` are kept.
-        first_epoch: Number of the first epoch that is trained, from 0.
+        path: The file. Of an existing one, the rows before `first_epoch` is trained are kept.
+        first_epoch: The first epoch that is trained, from 0.
 
     Attributes:
         rows: The rows of the file.
@@ -117,7 +117,7 @@ class HistoryFile(keras.callbacks.Callback):
         super().__init__()
         self.path = path
         self.rows: list[dict[str, float]] = []
-        if first_epoch and path.exists():
+        if path.exists():
             self.rows = [row for row in read_history(path) if row["epoch"] <= first_epoch]
 
     def on_epoch_end(self, epoch, logs=None):

@@ -85,7 +85,12 @@ class Checkpoints(keras.callbacks.Callback):
         path = self.folder / f"step-{self.model.steps_done:08d}.keras"
         with written_atomically(path) as partial:
             self.model.save(partial)
-            info = {"sha256": _checksum(partial), **self.remember(), **remembered}
+            info = {
+                "sha256": _checksum(partial),
+                "keras": keras.__version__,
+                **self.remember(),
+                **remembered,
+            }
             write_json(path.with_suffix(".json"), info)  # there before the checkpoint is
         for old in sorted(self.folder.glob("step-*.keras"))[: -self.keep]:
             old.unlink()

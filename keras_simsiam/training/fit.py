@@ -45,11 +45,7 @@ class Callbacks:
         checkpoints = Checkpoints(
             folder.checkpoints,
             prepared.output,
-            remember=lambda: {
-                "dataset": inputs.description,
-                "collapse": collapse.collapse,
-                "keras": keras.__version__,
-            },
+            remember=lambda: {"dataset": inputs.description, "collapse": collapse.collapse},
             averages=prepared.resumed.get("metrics") if within_epoch else None,
         )
         checkpoints.set_model(prepared.model)
@@ -63,7 +59,7 @@ class Callbacks:
         )
 
     def in_order(self, prepared: Prepared) -> list[keras.callbacks.Callback]:
-        """The arguments of `fit`: those that log metrics first, then those that write them."""
+        """All callbacks of `fit`: those that log metrics precede those that write them."""
         logging = [self.throughput, StopOnBadLoss(), self.collapse, self.knn]
         writing = []
         if prepared.chief:
@@ -71,7 +67,7 @@ class Callbacks:
                 self.history,
                 keras.callbacks.TensorBoard(self.collapse.log_dir, write_graph=False),
                 None if sys.stdout.isatty() else EpochLines(prepared.inputs.epochs),
-                # After all that is written about an epoch, because it marks the epoch as done.
+                # Follows whatever else is written about an epoch, as it marks the epoch as done.
                 self.checkpoints,
             ]
         return [c for c in (*logging, *writing, self.preemption) if c is not None]
@@ -82,6 +78,7 @@ def fit(prepared: Prepared, callbacks: Callbacks) -> None:
     run, inputs, model = prepared.run, prepared.inputs, prepared.model
     if prepared.chief:
         _show_start(prepared, callbacks.history)
+    in_order = callbacks.in_order(prepared)
     for start_step, initial_epoch, epochs, steps in _stretches(inputs, model.steps_done):
         if model.stop_training:
             return
@@ -93,7 +90,7 @@ def fit(prepared: Prepared, callbacks: Callbacks) -> None:
             initial_epoch=initial_epoch,
             epochs=epochs,
             steps_per_epoch=steps,
-            callbacks=callbacks.in_order(prepared),
+            callbacks=in_order,
             verbose="auto" if prepared.chief and sys.stdout.isatty() else 0,
             shuffle=False,
         )

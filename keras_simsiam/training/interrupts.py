@@ -1,12 +1,9 @@
-"""What may end a training early, and what it leaves behind.
+"""What may end a training early, and what remains of it then.
 
-=====================  ================================================================
-Ctrl-C                 a checkpoint, and all results so far
-SIGTERM (preemption)   a checkpoint after the current step
-divergence             the last checkpoint before it, and all results so far
-a lost worker, or      the last checkpoint
-a disk that is full
-=====================  ================================================================
+- Ctrl-C: a checkpoint, and the results so far.
+- SIGTERM, sent before a machine is taken away: a checkpoint after the current step.
+- Divergence: the checkpoint before it, and the results so far.
+- A full disk, or the loss of another worker: the last checkpoint.
 """
 
 from __future__ import annotations

@@ -64,6 +64,7 @@ def test_history_file_has_a_row_per_epoch_and_continues_after_those_before(tmp_p
     history.add({"epoch": 0, "knn_top1": 0.5})
     for epoch in range(3):
         history.on_epoch_end(epoch, {"loss": -0.1 * epoch - 0.1, "z_std": 0.9, "minutes_left": 1.0})
+    assert [row["epoch"] for row in HistoryFile(path, first_epoch=0).rows] == [0]
     resumed = HistoryFile(path, first_epoch=2)  # the third epoch is trained again
     assert [row["epoch"] for row in resumed.rows] == [0, 1, 2]
     resumed.on_epoch_end(2, {"loss": -0.7})

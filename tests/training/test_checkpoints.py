@@ -78,6 +78,7 @@ def test_the_latest_checkpoint_comes_with_what_was_saved_with_it(trained):
         path, info = checkpoints.latest(trained)
     assert path.name == "step-00000008.keras"
     assert info["dataset"] == "noise"
+    assert info["keras"] == keras.__version__
     assert keras.models.load_model(path).steps_done == 8
 
 
