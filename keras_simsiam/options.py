@@ -24,7 +24,12 @@ class _InputErrors(argparse.ArgumentParser):
     """A parser that raises InputError for what argparse rejects."""
 
     def error(self, message: str):
-        """Raises InputError."""
+        """Raises InputError, which names the choices of an option as `check_choice` does."""
+        choice = re.match(r"argument (--\S+): invalid choice: (.+) \(choose from (.+)\)", message)
+        if choice is not None:
+            option, value, allowed = choice.groups()
+            allowed = allowed.replace("'", "")  # quoted before Python 3.12
+            message = f"{option} must be one of {allowed}; got {value}"
         raise InputError(message)
 
 

@@ -46,7 +46,9 @@ def test_help_names_the_choices_of_an_option():
     parser = options.Parser("train", "Trains.")
     options.parse_run(parser, [])
     assert "--backbone {resnet18,resnet34,resnet50}" in parser.format_help()
-    with pytest.raises(InputError, match=r"--backbone: .*'vgg' .*resnet18"):
+    with pytest.raises(
+        InputError, match="--backbone must be one of resnet18, resnet34, resnet50; got 'vgg'"
+    ):
         parse("--backbone", "vgg")
 
 
