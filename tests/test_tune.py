@@ -271,7 +271,7 @@ def test_bad_options_are_one_line_and_write_nothing(tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     for argv, named in (
         (["predicter"], "sweep must be one of predictor, batch_size,"),
-        (["predictor", "--tuner", "grids"], "invalid choice: 'grids' (choose from 'auto', 'grid'"),
+        (["predictor", "--tuner", "grids"], "--tuner must be one of auto, grid, random, "),
         (["optimizer", "--tuner", "grid"], "tuner grid needs a list of values for each parameter"),
         (["optimizer", "--seeds", "0", "1"], "tuner grid needs a list of values"),
         (["predictor", "--seeds", "0", "--tuner", "random"], "seeds need tuner grid; got random"),
