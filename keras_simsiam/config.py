@@ -1,7 +1,7 @@
 """What a training run is: a tree of frozen dataclasses, in and out of YAML.
 
 This module imports no TensorFlow, so that `--help` and a mistyped option answer at once. The
-choices of a setting are named here and nowhere else; the tables of backbones, optimisers and so on
+choices of a setting are named here and nowhere else; the tables of backbones, optimizers and so on
 take their keys from here.
 """
 
@@ -35,7 +35,7 @@ class Augmentation(Settings):
     flip_probability: float = setting(0.5, at_least=0, at_most=1)
     """Probability of a horizontal flip."""
     jitter_probability: float = setting(0.8, at_least=0, at_most=1)
-    """Probability of colour jitter."""
+    """Probability of color jitter."""
     brightness: float = setting(0.4, at_least=0)
     """Brightness is multiplied by a factor in 1 ± this."""
     contrast: float = setting(0.4, at_least=0)
@@ -43,7 +43,7 @@ class Augmentation(Settings):
     saturation: float = setting(0.4, at_least=0)
     """Saturation is multiplied by a factor in 1 ± this."""
     hue: float = setting(0.1, at_least=0, at_most=0.5)
-    """Hue is shifted by up to ± this, in turns of the colour wheel."""
+    """Hue is shifted by up to ± this, in turns of the color wheel."""
     grayscale_probability: float = setting(0.2, at_least=0, at_most=1)
     """Probability of conversion to grayscale."""
     blur_probability: float = setting(0.5, at_least=0, at_most=1)
@@ -51,9 +51,9 @@ class Augmentation(Settings):
     blur_sigma: tuple[float, float] = setting((0.1, 2.0), at_least=0, ascending=True)
     """Smallest and largest standard deviation of the blur, in pixels of the view."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
-    """Mean of each channel, in [0, 1], that normalisation subtracts."""
+    """Mean of each channel, in [0, 1], that normalization subtracts."""
     std: tuple[float, float, float] = setting(IMAGENET_STD, above=0)
-    """Standard deviation of each channel that normalisation divides by."""
+    """Standard deviation of each channel that normalization divides by."""
 
     @classmethod
     def preset(cls, name: str) -> Augmentation:
@@ -123,7 +123,7 @@ class Model(Settings):
     """Where the heads have BatchNorm: everywhere but on the predictor's output (default), on hidden
     layers, everywhere, or nowhere (paper, Table 3)."""
     predictor: Literal["mlp", "fixed", "none"] = "mlp"
-    """The predictor: trained (mlp), fixed at its random initialisation, or none (Table 1)."""
+    """The predictor: trained (mlp), fixed at its random initialization, or none (Table 1)."""
     stop_gradient: bool = switch(True)
     """Stop the gradient at z; without it, SimSiam collapses (paper, Section 4.1)."""
     similarity: Literal["cosine", "cross_entropy"] = "cosine"

@@ -24,7 +24,7 @@ class Evaluation(Settings):
     data_dir: str | None = None
     """Where the dataset is, as for training."""
     output: str | None = None
-    """Folder for evaluation.json, the confusion matrix, nearest neighbours, a map of the features
+    """Folder for evaluation.json, the confusion matrix, nearest neighbors, a map of the features
     and TensorBoard's embedding projector; if not given, nothing is written."""
 
     def __post_init__(self) -> None:

@@ -13,11 +13,11 @@ from keras_simsiam.fields import Settings, setting
 
 @dataclass(frozen=True)
 class Preprocessing(Settings):
-    """Resizes, crops and normalises whole images, as evaluation and the exported encoder do.
+    """Resizes, crops and normalizes whole images, as evaluation and the exported encoder do.
 
     Calling it turns uint8 images ``[B, H, W, 3]`` of any size into float32
-    ``[B, image_size, image_size, 3]``: the short side is resized to `image_size`, the centre is
-    cropped, and each channel is normalised.
+    ``[B, image_size, image_size, 3]``: the short side is resized to `image_size`, the center is
+    cropped, and each channel is normalized.
     """
 
     image_size: int = setting(at_least=1)
@@ -28,7 +28,7 @@ class Preprocessing(Settings):
     """Standard deviation of each channel."""
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Normalised float32 ``[B, image_size, image_size, 3]`` of uint8 ``[B, H, W, 3]``."""
+        """Normalized float32 ``[B, image_size, image_size, 3]`` of uint8 ``[B, H, W, 3]``."""
         pixels = resize_square(tf.cast(images, tf.float32), self.image_size)
         return (pixels / 255.0 - self.mean) / self.std
 
@@ -38,7 +38,7 @@ class Preprocessing(Settings):
 
 
 def resize_square(images: tf.Tensor, size: int) -> tf.Tensor:
-    """Resizes the short side to `size`, antialiased bilinear, and crops the centre.
+    """Resizes the short side to `size`, antialiased bilinear, and crops the center.
 
     Args:
         images: ``[..., H, W, 3]``, one image or a batch, values of any range.

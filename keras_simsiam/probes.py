@@ -13,9 +13,9 @@ class Knn(Settings):
     """The kNN probe (paper, Section 4.1)."""
 
     knn_k: int = setting(200, at_least=1)
-    """Number of neighbours that vote, at most the number of training images."""
+    """Number of neighbors that vote, at most the number of training images."""
     knn_temperature: float = setting(0.1, above=0)
-    """Temperature of the vote: a neighbour weighs exp(cosine / temperature)."""
+    """Temperature of the vote: a neighbor weighs exp(cosine / temperature)."""
 
 
 @dataclass(frozen=True)

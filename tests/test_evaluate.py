@@ -63,7 +63,7 @@ def test_probes_are_written_with_what_they_mistake(exported, tmp_path, capsys):
     assert confusion.trace() / 1080 == pytest.approx(last["top1"])
     accuracies = [c["accuracy"] for c in written["per_class"]["classes"].values()]
     np.testing.assert_allclose(accuracies, confusion.diagonal() / 60)
-    for name in ("confusion", "neighbours", "map"):
+    for name in ("confusion", "neighbors", "map"):
         assert tf.io.decode_png((out / f"{name}.png").read_bytes()).shape[0] > 100
     # What TensorBoard's projector reads: as many rows, names and pictures.
     features = np.loadtxt(out / "projector/features.tsv")
@@ -137,14 +137,14 @@ def test_k_is_capped_with_a_warning_where_the_bank_is_smaller(exported, tmp_path
         ),
         (["--saved-model", "{exported}", "--linear-optimizer", "adam"], "'adam'"),
         ([], "--saved-model"),
-        (["--saved-model", "{exported}", "--dataset", "folder:{unlabelled}"], "must have labels"),
+        (["--saved-model", "{exported}", "--dataset", "folder:{unlabeled}"], "must have labels"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(argv, named, exported, tmp_path, capsys):
     for i in range(2):
         write_image(tmp_path / "train" / f"{i}.png", i)
         write_image(tmp_path / "val" / f"{i}.png", i)
-    places = {"exported": exported, "unlabelled": tmp_path}
+    places = {"exported": exported, "unlabeled": tmp_path}
     assert command(*(a.format(**places) for a in argv)) == 2
     error = capsys.readouterr().err.strip()
     assert named in error

@@ -55,7 +55,7 @@ def test_every_key_has_a_heading_and_a_format():
         assert metrics.cell(key, 0.5) not in ("", metric.format)
 
 
-def test_baselines_are_found_by_metric_and_labelled():
+def test_baselines_are_found_by_metric_and_labeled():
     summary = {
         "knn_top1": 0.5,
         "knn_top1_random_weights": 0.3,

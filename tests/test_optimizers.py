@@ -1,4 +1,4 @@
-"""The paper's optimiser and schedules; `test_simsiam` holds it to PyTorch's steps."""
+"""The paper's optimizer and schedules; `test_simsiam` holds it to PyTorch's steps."""
 
 import math
 

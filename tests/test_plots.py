@@ -74,7 +74,7 @@ def band(axis):
 
 
 def looks(lines):
-    """Colour, dashes and marker of each line."""
+    """Color, dashes and marker of each line."""
     return [
         (to_hex(line.get_color()), str(line._dash_pattern), line.get_marker()) for line in lines
     ]
@@ -296,7 +296,7 @@ def test_spectra_are_drawn_relative_to_the_largest_value(draw):
     assert len(set(looks(axis.lines))) == 8
 
 
-def test_trials_are_lines_through_their_settings_coloured_by_the_metric(draw):
+def test_trials_are_lines_through_their_settings_colored_by_the_metric(draw):
     settings = {
         "predictor": ["none", "mlp", "mlp"],
         "training.learning_rate": [1.0, 0.1, 0.01],
@@ -334,7 +334,7 @@ def test_settings_are_placed_by_number_or_in_order_of_words():
     assert many == {"0": 0, "19": 1}
 
 
-def test_views_undo_the_normalisation_and_show_every_view(draw):
+def test_views_undo_the_normalization_and_show_every_view(draw):
     preprocessing = types.SimpleNamespace(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
     shades = [(0.8, 0.0, 0.0), (0.0, 0.0, 0.6), (0.0, 0.5, 0.0)]
     batch = [
@@ -350,18 +350,18 @@ def test_views_undo_the_normalisation_and_show_every_view(draw):
     assert labels == ["x1", "x2", "x3", "x1", "x2", "x3"]
 
 
-def test_neighbours_are_framed_by_whether_they_are_of_the_same_class(draw):
+def test_neighbors_are_framed_by_whether_they_are_of_the_same_class(draw):
     queries = np.full((2, 4, 4, 3), 7, np.uint8)
     found = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1, 1) * np.ones((4, 4, 3), np.uint8)
     same = np.array([[True, False, True], [False, False, True]])
-    axes = np.reshape(draw(plots.neighbours, queries, found, same).axes, (2, 4))
+    axes = np.reshape(draw(plots.neighbors, queries, found, same).axes, (2, 4))
     shown = [[int(axis.images[0].get_array()[0, 0, 0]) for axis in row] for row in axes]
     assert shown == [[7, 0, 1, 2], [7, 3, 4, 5]]
     for row, of_row in zip(axes[:, 1:], same, strict=True):
         frames = [to_hex(axis.spines["left"].get_edgecolor()) for axis in row]
         expected = [(style.GREEN if s else style.ORANGE).lower() for s in of_row]
         assert frames == expected
-    unframed = draw(plots.neighbours, queries, found, None).axes
+    unframed = draw(plots.neighbors, queries, found, None).axes
     assert not any(axis.spines["left"].get_visible() for axis in unframed)
 
 
@@ -376,7 +376,7 @@ def test_confusion_shows_shares_of_the_true_class(draw):
 
 
 @pytest.mark.parametrize("classes", [2, 20, 30])
-def test_a_map_has_a_colour_a_class(classes, draw):
+def test_a_map_has_a_color_a_class(classes, draw):
     labels = np.arange(2 * classes) % classes
     features = np.stack([labels, -labels], axis=1).astype(float)
     names = [f"class {i}" for i in range(classes)]

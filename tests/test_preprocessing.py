@@ -9,7 +9,7 @@ from keras_simsiam.preprocessing import Preprocessing
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 80), (90, 33)])
 @pytest.mark.parametrize("size", [24, 64])
-def test_preprocessing_is_pillows_resize_and_centre_crop(height, width, size):
+def test_preprocessing_is_pillows_resize_and_center_crop(height, width, size):
     image = Image.fromarray(np.random.RandomState(0).randint(0, 256, (9, 9, 3), np.uint8)).resize(
         (width, height), Image.Resampling.BICUBIC
     )

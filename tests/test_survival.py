@@ -57,7 +57,7 @@ def wait_until_step(folder, step, process):
 
 
 def weights(folder):
-    """The bytes of the last checkpoint's weights, optimisers included."""
+    """The bytes of the last checkpoint's weights, optimizers included."""
     path = max((folder / "checkpoints").glob("step-*.keras"))
     with zipfile.ZipFile(path) as file:
         return path.name, _arrays(file.read("model.weights.h5"))

@@ -227,11 +227,11 @@ def test_a_run_that_diverges_keeps_the_checkpoint_before_that(tmp_path, monkeypa
     assert (tmp_path / s["saved_model"]).exists()
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_folder_of_images_of_many_sizes_trains_on_the_device(labelled, tmp_path, monkeypatch):
+@pytest.mark.parametrize("labeled", [True, False])
+def test_folder_of_images_of_many_sizes_trains_on_the_device(labeled, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for split, count in (("train", 8), ("val", 2)) if labelled else (("", 16),):
-        for label in ("cat", "dog") if labelled else ("",):
+    for split, count in (("train", 8), ("val", 2)) if labeled else (("", 16),):
+        for label in ("cat", "dog") if labeled else ("",):
             for i in range(count):
                 path = tmp_path / "images" / split / label / f"{i}.jpg"
                 write_image(path, i, (36 + i, 40 - i))
@@ -240,7 +240,7 @@ def test_folder_of_images_of_many_sizes_trains_on_the_device(labelled, tmp_path,
     assert command(*argv, *SMALL) == 0
     s = summary(tmp_path / "runs/mine")
     assert s["steps"] == 2
-    assert (s["knn_top1"] is not None) == labelled
+    assert (s["knn_top1"] is not None) == labeled
 
 
 def test_tiny_imagenet_trains_from_its_archive(tiny_imagenet_zip, tmp_path, monkeypatch):

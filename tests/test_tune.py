@@ -416,7 +416,7 @@ def test_a_dataset_without_labels_is_refused(sweep, tmp_path, capsys):
         write_image(tmp_path / f"images/{i}.png", i)
     code, _ = sweep({"training.batch_size": [2]}, "--dataset", f"folder:{tmp_path / 'images'}")
     assert code == 2
-    assert "must have labelled training and test images" in capsys.readouterr().err
+    assert "must have labeled training and test images" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Views per second on one core: ``python -m experiments.benchmarks.augment``.
 
-All rivals apply the paper's whole recipe (resized crop, flip, colour jitter, grayscale, blur,
-normalisation) with parameters of its own for each image, from decoded images in memory to a batch
+All rivals apply the paper's whole recipe (resized crop, flip, color jitter, grayscale, blur,
+normalization) with parameters of its own for each image, from decoded images in memory to a batch
 of float32 views. Needs ``pip install -e '.[bench]'``.
 """
 

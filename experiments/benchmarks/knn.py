@@ -1,6 +1,6 @@
 """kNN queries per second: ``python -m experiments.benchmarks.knn``.
 
-All rivals find the k nearest neighbours of every query by cosine similarity and let them vote, as
+All rivals find the k nearest neighbors of every query by cosine similarity and let them vote, as
 in the paper's kNN monitor. Needs ``pip install -e '.[bench]'``.
 """
 
@@ -41,15 +41,15 @@ def main(argv: list[str] | None = None) -> None:
 def features(bank: int, queries: int, dim: int) -> tuple[np.ndarray, ...]:
     """Clustered unit vectors, like an encoder's features: the bank, its labels and queries."""
     random = np.random.RandomState(0)
-    centres = random.randn(CLASSES, dim)
+    centers = random.randn(CLASSES, dim)
     labels = random.randint(0, CLASSES, bank + queries)
-    found = centres[labels] + 2 * random.randn(bank + queries, dim)
+    found = centers[labels] + 2 * random.randn(bank + queries, dim)
     found = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
     return found[:bank], labels[:bank], found[bank:]
 
 
 def vote(similarity: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The predicted class of each query, given its neighbours ``[Q, k]``."""
+    """The predicted class of each query, given its neighbors ``[Q, k]``."""
     weight = np.exp((similarity - similarity.max(axis=1, keepdims=True)) / TEMPERATURE)
     segment = np.arange(len(labels))[:, None] * CLASSES + labels
     votes = np.bincount(segment.ravel(), weight.ravel(), len(labels) * CLASSES)
@@ -73,8 +73,8 @@ def faiss_flat(bank: int, queries: int, dim: int, k: int) -> Callable[[], int]:
     def predict() -> int:
         index = faiss.IndexFlatIP(dim)
         index.add(held)
-        similarity, neighbours = index.search(asked, k)
-        return len(vote(similarity, labels[neighbours]))
+        similarity, neighbors = index.search(asked, k)
+        return len(vote(similarity, labels[neighbors]))
 
     return predict
 
@@ -87,8 +87,8 @@ def sklearn_brute(bank: int, queries: int, dim: int, k: int) -> Callable[[], int
 
     def predict() -> int:
         search = NearestNeighbors(n_neighbors=k, metric="cosine", algorithm="brute").fit(held)
-        distance, neighbours = search.kneighbors(asked)
-        return len(vote(1 - distance, labels[neighbours]))
+        distance, neighbors = search.kneighbors(asked)
+        return len(vote(1 - distance, labels[neighbors]))
 
     return predict
 

@@ -10,11 +10,11 @@ from keras_simsiam.augment.operation import Operation
 from keras_simsiam.augment.planes import compiled, luma
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
-"""The four colour operations as `color_jitter` numbers them."""
+"""The four color operations as `color_jitter` numbers them."""
 
 
 class ColorJitter(Operation):
-    """The four colour operations with random factors, in random order.
+    """The four color operations with random factors, in random order.
 
     Parameters:
         factors: float32 ``[B, 4]``, see `color_jitter`; (1, 1, 1, 0) changes nothing.
@@ -40,7 +40,7 @@ class ColorJitter(Operation):
         }
 
     def apply(self, augmentation, planes, parameters, size):
-        """Changes the colours."""
+        """Changes the colors."""
         return color_jitter(planes, parameters["factors"], parameters["order"])
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_simsiam.augment.operation import Operation
 from keras_simsiam.augment.planes import compiled
 
-_TRIES = 10  # torchvision gives up after ten boxes and takes the centre
+_TRIES = 10  # torchvision gives up after ten boxes and takes the center
 
 
 class Crop(Operation):
@@ -33,7 +33,7 @@ class Crop(Operation):
         return True
 
     def draw(self, augmentation, numbers, height, width):
-        """Takes the first of ten boxes that fits into the image, else the centre."""
+        """Takes the first of ten boxes that fits into the image, else the center."""
         flip = {"flip": numbers["flip"][:, 0] < augmentation.flip_probability}
         if height is None:
             return flip
@@ -48,13 +48,13 @@ class Crop(Operation):
         ratio = tf.exp(log_narrow + (log_broad - log_narrow) * numbers["ratio"])
         w, h = tf.round(tf.sqrt(area * ratio)), tf.round(tf.sqrt(area / ratio))
         fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
-        # If none fits: the largest centred box whose ratio is allowed.
-        centre_w = tf.minimum(width, tf.round(height * broad))
-        centre_h = tf.minimum(height, tf.round(width / narrow))
+        # If none fits: the largest centered box whose ratio is allowed.
+        center_w = tf.minimum(width, tf.round(height * broad))
+        center_h = tf.minimum(height, tf.round(width / narrow))
         first = tf.argmax(fits, axis=1, output_type=tf.int32)
         found = tf.reduce_any(fits, axis=1, keepdims=True)
-        w = tf.where(found, tf.gather(w, first, batch_dims=1)[:, None], centre_w)
-        h = tf.where(found, tf.gather(h, first, batch_dims=1)[:, None], centre_h)
+        w = tf.where(found, tf.gather(w, first, batch_dims=1)[:, None], center_w)
+        h = tf.where(found, tf.gather(h, first, batch_dims=1)[:, None], center_h)
         # An integer from 0 to room, each equally likely; the minimum guards against a number so
         # near 1 that float32 rounds the product up.
         room = tf.concat([height - h, width - w], axis=1)
@@ -120,18 +120,18 @@ def _resize_rows(
 ) -> tf.Tensor:
     """Resizes a range of the rows of each image, ``[B, 3, H, W]``, to ``[B, 3, size, W]``.
 
-    Pillow's rule: a triangle filter as wide as the scale (at least one source pixel), centred on
-    the target pixel, cut at the borders of the crop and normalised.
+    Pillow's rule: a triangle filter as wide as the scale (at least one source pixel), centered on
+    the target pixel, cut at the borders of the crop and normalized.
     """
     source = planes.shape[2]
     start, length = start[:, None, None], length[:, None, None]
     scale = length / size
     reach = tf.maximum(scale, 1.0)
-    centre = start + (tf.range(size, dtype=tf.float32)[None, :, None] + 0.5) * scale
+    center = start + (tf.range(size, dtype=tf.float32)[None, :, None] + 0.5) * scale
     # As many source pixels as can lie within reach, from the first that may.
     taps = math.ceil(2 * max(source / size, 1.0))
-    pixel = tf.math.ceil(centre - 0.5 - reach) + tf.range(taps, dtype=tf.float32)
-    weight = tf.nn.relu(1.0 - tf.abs(pixel + 0.5 - centre) / reach)
+    pixel = tf.math.ceil(center - 0.5 - reach) + tf.range(taps, dtype=tf.float32)
+    weight = tf.nn.relu(1.0 - tf.abs(pixel + 0.5 - center) / reach)
     weight = tf.where((pixel >= start) & (pixel < start + length), weight, 0.0)
     weight /= tf.reduce_sum(weight, axis=2, keepdims=True)
     pixel = tf.cast(tf.clip_by_value(pixel, 0.0, source - 1.0), tf.int32)

@@ -1,6 +1,6 @@
 """Planes, the layout of images on which all operations work: float32 ``[B, 3, H, W]`` in [0, 1].
 
-Channels come first so that neighbours in memory get the same arithmetic, whatever the operation.
+Channels come first so that neighbors in memory get the same arithmetic, whatever the operation.
 
 Every pixel function of this package works on a whole batch, with parameters of its own for each
 image. Shapes are static, and XLA compiles each function separately, on the host inside `tf.data`

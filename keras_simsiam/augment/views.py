@@ -97,14 +97,14 @@ def apply(
     """Makes one view of each image.
 
     Args:
-        augmentation: The distributions, for their limits, and the normalisation.
+        augmentation: The distributions, for their limits, and the normalization.
         images: uint8 ``[B, H, W, 3]``; crops of `size` pixels a side if the parameters were drawn
             for crops.
         parameters: What to do to each image, from `draw`.
         size: Side of the views in pixels.
 
     Returns:
-        float32 ``[B, size, size, 3]``, normalised.
+        float32 ``[B, size, size, 3]``, normalized.
     """
     planes = to_planes(images)
     for operation in OPERATIONS:

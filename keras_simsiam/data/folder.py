@@ -1,4 +1,4 @@
-"""A user's own folder of images, in class folders or unlabelled."""
+"""A user's own folder of images, in class folders or unlabeled."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _SPLIT_FOLDERS = {"train": ("train",), "validation": ("val", "validation", "test
 def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
     """Reads a split of a folder of images.
 
-    Images in ``PATH/train/<class>/…`` and ``PATH/val/<class>/…`` are labelled. In a folder without
-    train/, all images at any depth are unlabelled training images.
+    Images in ``PATH/train/<class>/…`` and ``PATH/val/<class>/…`` are labeled. In a folder without
+    train/, all images at any depth are unlabeled training images.
 
     Args:
         path: The folder.

@@ -99,7 +99,7 @@ def as_images(images: ImagesLike) -> Images:
 def _hold(images: np.ndarray) -> tf.Variable:
     """A copy of the images that the operations of a pipeline read.
 
-    A constant takes twice the memory of the images and, while tf.data optimises the pipeline,
+    A constant takes twice the memory of the images and, while tf.data optimizes the pipeline,
     three times. tf.numpy_function would need no copy, but with it a process once hung while an
     iterator was freed, apparently because the two waited for each other.
     """

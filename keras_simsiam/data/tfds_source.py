@@ -115,7 +115,7 @@ def _labels(
         tf.data.AUTOTUNE,
     )
     labels = np.concatenate(list(numbers.batch(1024).as_numpy_iterator()))
-    # In TensorFlow Datasets, unlabelled images have label -1.
+    # In TensorFlow Datasets, unlabeled images have label -1.
     return (None if (labels < 0).all() else labels), tuple(label.names)
 
 

@@ -131,7 +131,7 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description="200 classes of ImageNet at 64x64 pixels: 500 training, 50 validation and "
-            "50 unlabelled test images per class.",
+            "50 unlabeled test images per class.",
             features=tfds.features.FeaturesDict(
                 {
                     "image": tfds.features.Image(shape=(*_SIDE, 3), encoding_format="jpeg"),

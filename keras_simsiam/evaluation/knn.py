@@ -1,4 +1,4 @@
-"""Weighted k-nearest-neighbour classification of frozen features (Wu et al. 2018).
+"""Weighted k-nearest-neighbor classification of frozen features (Wu et al. 2018).
 
 The paper monitors training with it (Section 4.1, Figure 2): it has no weights to fit and no
 learning rate to choose.
@@ -40,15 +40,15 @@ def knn_accuracy(
     k: int = 200,
     temperature: float = 0.1,
 ) -> KNNAccuracy:
-    """Accuracy of a weighted vote of each query's nearest neighbours in the bank.
+    """Accuracy of a weighted vote of each query's nearest neighbors in the bank.
 
     Args:
-        bank: float ``[N, D]``, features of the labelled training images.
+        bank: float ``[N, D]``, features of the labeled training images.
         bank_labels: int ``[N]``.
         queries: float ``[Q, D]``, features of the test images.
         query_labels: int ``[Q]``.
-        k: Number of neighbours that vote. If the bank is smaller, all of it votes, with a warning.
-        temperature: Temperature of the vote: a neighbour weighs exp(cosine / temperature).
+        k: Number of neighbors that vote. If the bank is smaller, all of it votes, with a warning.
+        temperature: Temperature of the vote: a neighbor weighs exp(cosine / temperature).
 
     Raises:
         InputError: See `knn_predict`.
@@ -104,12 +104,12 @@ def knn_predict(
 def _vote(bank, labels, queries, k: int, temperature: float, classes: int) -> tf.Tensor:
     """The best classes for a chunk of queries."""
     queries = tf.math.l2_normalize(tf.cast(queries, tf.float32), axis=1)
-    similarity, neighbours = _top_k(tf.matmul(queries, bank, transpose_b=True), k)
+    similarity, neighbors = _top_k(tf.matmul(queries, bank, transpose_b=True), k)
     # Scaling all weights of a query by one factor changes no vote, and this one cannot overflow.
     weight = tf.exp((similarity - similarity[:, :1]) / temperature)
     # One segment per query and class, so that each weight is added once.
     count = len(queries)
-    segment = tf.range(count, dtype=tf.int64)[:, None] * classes + tf.gather(labels, neighbours)
+    segment = tf.range(count, dtype=tf.int64)[:, None] * classes + tf.gather(labels, neighbors)
     votes = tf.math.unsorted_segment_sum(
         tf.reshape(weight, [-1]), tf.reshape(segment, [-1]), count * classes
     )

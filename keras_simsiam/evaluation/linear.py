@@ -46,7 +46,7 @@ def linear_accuracy(
     """Accuracy of a linear classifier trained on the features of the bank.
 
     Args:
-        bank: float ``[N, D]``, features of the labelled training images.
+        bank: float ``[N, D]``, features of the labeled training images.
         bank_labels: int ``[N]``.
         queries: float ``[Q, D]``, features of the test images.
         query_labels: int ``[Q]``.

@@ -1,4 +1,4 @@
-"""Runs the probes on an encoder's features of a labelled dataset."""
+"""Runs the probes on an encoder's features of a labeled dataset."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from keras_simsiam.fields import choices
 from keras_simsiam.probes import Probes
 
 
-class Labelled(NamedTuple):
-    """Labelled images with their features.
+class Labeled(NamedTuple):
+    """Labeled images with their features.
 
     Attributes:
         images: What `keras_simsiam.data.load` gives.
@@ -34,7 +34,7 @@ class Labelled(NamedTuple):
     features: np.ndarray
 
     @classmethod
-    def of(cls, encoder: Encoder, dataset: Dataset) -> Labelled:
+    def of(cls, encoder: Encoder, dataset: Dataset) -> Labeled:
         """Extracts the features of a dataset.
 
         Raises:
@@ -96,7 +96,7 @@ class Result:
 
 
 class Evaluation(NamedTuple):
-    """The features of a labelled dataset, and the accuracy of probes.
+    """The features of a labeled dataset, and the accuracy of probes.
 
     Attributes:
         train: The training images.
@@ -104,8 +104,8 @@ class Evaluation(NamedTuple):
         results: By share of the labels, then by probe. The last is the best informed.
     """
 
-    train: Labelled
-    test: Labelled
+    train: Labeled
+    test: Labeled
     results: list[Result]
 
 
@@ -121,7 +121,7 @@ def evaluate(encoder: Encoder, train: Dataset, test: Dataset, probes: Probes) ->
     Raises:
         InputError: If there are no labels, or too few classes.
     """
-    known, asked = (Labelled.of(encoder, dataset) for dataset in (train, test))
+    known, asked = (Labeled.of(encoder, dataset) for dataset in (train, test))
     augmented = None
     if probes.linear.linear_augment:
         augmented = augmented_features(encoder, train.images, probes.seed)

@@ -69,18 +69,18 @@ def write(evaluation: Evaluation, folder: str | pathlib.Path, seed: int, about: 
     }
     write_json(folder / "evaluation.json", written)
     plots.confusion(counts, names, folder / "confusion.png", f"{best.probe}, top-1 {best.top1:.1%}")
-    _draw_neighbours(evaluation, seed, folder / "neighbours.png")
+    _draw_neighbors(evaluation, seed, folder / "neighbors.png")
     _draw_map(evaluation, seed, folder)
 
 
-def _draw_neighbours(evaluation: Evaluation, seed: int, path: pathlib.Path) -> None:
+def _draw_neighbors(evaluation: Evaluation, seed: int, path: pathlib.Path) -> None:
     train, test = evaluation.train, evaluation.test
     rows = _chosen(len(test.labels), _QUERIES, seed)
     bank, queries = (tf.math.l2_normalize(v, axis=1) for v in (train.features, test.features[rows]))
     similarity = tf.matmul(queries, bank, transpose_b=True)
     found = tf.math.top_k(similarity, min(_NEIGHBOURS, len(bank))).indices.numpy()
     pictures = as_images(train.images).pick(found.ravel(), SHOWN_SIDE)
-    plots.neighbours(
+    plots.neighbors(
         as_images(test.images).pick(rows, SHOWN_SIDE),
         pictures.reshape(*found.shape, *pictures.shape[1:]),
         train.labels[found] == test.labels[rows][:, None],

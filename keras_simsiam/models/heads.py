@@ -92,9 +92,9 @@ def _mlp(x, dims: list[int], batch_norm: str, **last_norm):
     check_choice("batch_norm", batch_norm, ("all", "hidden", "none"))
     for i, dim in enumerate(dims, start=1):
         last = i == len(dims)
-        normalised = batch_norm == "all" if last else batch_norm != "none"
-        x = _dense(x, dim, f"fc{i}", use_bias=not normalised)
-        if normalised:
+        normalized = batch_norm == "all" if last else batch_norm != "none"
+        x = _dense(x, dim, f"fc{i}", use_bias=not normalized)
+        if normalized:
             x = new_batch_norm(f"bn{i}", **(last_norm if last else {}))(x)
         if not last:
             x = keras.layers.ReLU(name=f"relu{i}")(x)
@@ -105,7 +105,7 @@ def _dense(x, units: int, name: str, use_bias: bool):
     """A fully connected layer with weights and biases drawn uniformly from ±1/√in.
 
     That is PyTorch's default. The paper warns that training may not converge with other
-    initialisers (Appendix A).
+    initializers (Appendix A).
     """
     limit = 1.0 / math.sqrt(x.shape[-1])
     return keras.layers.Dense(

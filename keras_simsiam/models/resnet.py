@@ -2,7 +2,7 @@
 
 They differ from `keras.applications` in what matters here: padding is symmetric, a bottleneck has
 its stride in the 3×3 convolution, BatchNorm has PyTorch's momentum and epsilon, convolutions are
-initialised He-normal by fan-out, and the last BatchNorm of each block starts at zero, as in the
+initialized He-normal by fan-out, and the last BatchNorm of each block starts at zero, as in the
 authors' training. Layers have torchvision's names, so that PyTorch's weights can be loaded.
 
 To add a ResNet, write its function here and add its name to `config.Model.backbone`.

@@ -55,7 +55,7 @@ class SimSiam(JointEmbedding):
         stop_gradient: Whether z is a constant in the loss. If False, SimSiam collapses
             (Section 4.1).
         train_predictor: Whether the predictor is trained; if False, it keeps its random
-            initialisation (Table 1b).
+            initialization (Table 1b).
         similarity: "cosine", or "cross_entropy" of softmaxes (Section 4.5).
         symmetry: "symmetric", the loss of equation 2; "asymmetric", D(p1, z2) alone; or
             "two_pairs", D(p1, z2) and D(p3, z4) of batches ``(x1, x2, x3, x4)`` (Section 4.6).

@@ -5,7 +5,7 @@ from keras_simsiam.plots.bars import measured as measured
 from keras_simsiam.plots.features import confusion as confusion
 from keras_simsiam.plots.features import scatter as scatter
 from keras_simsiam.plots.features import spectrum as spectrum
-from keras_simsiam.plots.images import neighbours as neighbours
+from keras_simsiam.plots.images import neighbors as neighbors
 from keras_simsiam.plots.images import views as views
 from keras_simsiam.plots.lines import compared_curves as compared_curves
 from keras_simsiam.plots.lines import curves as curves

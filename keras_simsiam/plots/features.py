@@ -63,7 +63,7 @@ def scatter(
     path: str | os.PathLike,
     title: str,
 ) -> None:
-    """Draws features as points in the plane, coloured by class.
+    """Draws features as points in the plane, colored by class.
 
     Args:
         points: float ``[N, 2]``.

@@ -1,4 +1,4 @@
-"""Images: the views that a network sees, and nearest neighbours."""
+"""Images: the views that a network sees, and nearest neighbors."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def views(
     preprocessing: Preprocessing,
     images: int = 24,
 ) -> None:
-    """Draws the views of images as the network sees them, the normalisation undone.
+    """Draws the views of images as the network sees them, the normalization undone.
 
     Args:
-        batch: For each view float32 ``[B, H, W, 3]``, normalised; the side may differ.
+        batch: For each view float32 ``[B, H, W, 3]``, normalized; the side may differ.
         path: The PNG to write.
-        preprocessing: Its mean and standard deviation are those of the normalisation.
+        preprocessing: Its mean and standard deviation are those of the normalization.
         images: How many images to draw, at most.
     """
     images = min(images, len(batch[0]))
@@ -47,10 +47,10 @@ def views(
     save(figure, path)
 
 
-def neighbours(
+def neighbors(
     queries: np.ndarray, found: np.ndarray, same_class: np.ndarray | None, path: str | os.PathLike
 ) -> None:
-    """Draws queries, each followed by its nearest neighbours.
+    """Draws queries, each followed by its nearest neighbors.
 
     Args:
         queries: uint8 ``[Q, H, W, 3]``.

@@ -93,7 +93,7 @@ def metric_over(
             seed whose training diverged.
         path: The PNG to write.
         title: Of the figure.
-        baselines: To draw as lines; in the metric's colour if there are several metrics.
+        baselines: To draw as lines; in the metric's color if there are several metrics.
         references: Other values of the metric to draw as lines, by label.
     """
     figure, axis = style.one_panel(6.4, 4.6, title)

@@ -1,4 +1,4 @@
-"""What the figures share: colours, line styles, reference lines and saving."""
+"""What the figures share: colors, line styles, reference lines and saving."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keras_simsiam import metrics
 from keras_simsiam.files import written_atomically
 from keras_simsiam.metrics import Panel, describe
 
-# Okabe and Ito's palette, which people with colour blindness can tell apart, without its yellow.
+# Okabe and Ito's palette, which people with color blindness can tell apart, without its yellow.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 BLUE, ORANGE, GREEN = PALETTE[:3]
 GRAY = "#666666"
@@ -25,7 +25,7 @@ _LEVEL_LINES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
 
 
 def series_styles(count: int) -> list[dict[str, Any]]:
-    """Line properties for `count` series: any two differ in colour, line style or marker."""
+    """Line properties for `count` series: any two differ in color, line style or marker."""
     lines = itertools.cycle(itertools.product(_SERIES_LINES, PALETTE))
     return [
         {"linestyle": line, "color": color, "marker": marker}
@@ -44,12 +44,12 @@ def one_panel(width: float, height: float, title: str = "") -> tuple[Figure, Axe
 def draw_levels(
     axis: Axes, levels: Mapping[str, float], color: str = GRAY, vertical: bool = False
 ) -> None:
-    """Draws labelled lines across the axes, such as baselines: any two differ in colour or style.
+    """Draws labeled lines across the axes, such as baselines: any two differ in color or style.
 
     Args:
         axis: The axes to draw on.
         levels: Values in units of the axis, by label.
-        color: Of the first four; further ones have other colours.
+        color: Of the first four; further ones have other colors.
         vertical: Whether the values are on the x axis.
     """
     draw = axis.axvline if vertical else axis.axhline

@@ -24,7 +24,7 @@ def parallel_coordinates(
     logarithmic: Collection[str] = (),
     metric: str = "knn_top1",
 ) -> None:
-    """Draws each trial of a sweep as a line through its settings, coloured by a metric.
+    """Draws each trial of a sweep as a line through its settings, colored by a metric.
 
     Args:
         settings: For each setting its values, one a trial: numbers or words; None for a trial

@@ -75,7 +75,7 @@ def _devices() -> str:
 def _baselines(prepared: Prepared) -> str:
     monitor = prepared.inputs.monitor
     if monitor is None:
-        return "none, as there are no labelled training and test images"
+        return "none, as there are no labeled training and test images"
     measured = metrics.baselines(prepared.baselines, "knn_top1")
     chance = 1 / (1 + int(monitor.bank_labels.max()))
     cells = [f"{label} {value:.1%}" for label, value in {**measured, "chance": chance}.items()]

@@ -34,7 +34,7 @@ class KNNMonitor(keras.callbacks.Callback):
         query_labels: int ``[Q]``.
         every: Epochs between evaluations; the last epoch is always evaluated. 0 to evaluate the
             last epoch only.
-        k: Number of neighbours that vote, at most the size of the bank.
+        k: Number of neighbors that vote, at most the size of the bank.
         temperature: Temperature of the vote, see `keras_simsiam.knn_accuracy`.
         preprocessing: How images become the model's input. If None, the model's own
             `Preprocessing`; for a model that has none, ImageNet's mean and standard deviation at

@@ -33,7 +33,7 @@ class Inputs:
     Attributes:
         images: Images to train on.
         monitor: Evaluates by kNN; None if there are no labels or no test images.
-        preprocessing: Size and normalisation of views, and of whole images in evaluation.
+        preprocessing: Size and normalization of views, and of whole images in evaluation.
         batch_size: Images per step, over all devices.
         epochs: Epochs of the whole training.
         description: The dataset and its sizes, by which a checkpoint knows its images.
@@ -136,7 +136,7 @@ def prepare(run: Run, output: Output, devices: Devices) -> Prepared:
 
 
 def load_inputs(run: Run) -> Inputs:
-    """Loads the images, and the labelled images for kNN if there are any.
+    """Loads the images, and the labeled images for kNN if there are any.
 
     Raises:
         InputError: If they are not available, or there are fewer than a batch.
@@ -157,8 +157,8 @@ def load_inputs(run: Run) -> Inputs:
         queries = _test_images(d.dataset, d.data_dir)
         if queries is not None and queries.labels is not None:
             description += f", {len(queries.images):,} test images, {len(bank.class_names)} classes"
-            labelled = (bank.images, bank.labels, queries.images, queries.labels)
-            monitor = KNNMonitor(*labelled, e.knn_every, e.knn_k, e.knn_temperature)
+            labeled = (bank.images, bank.labels, queries.images, queries.labels)
+            monitor = KNNMonitor(*labeled, e.knn_every, e.knn_k, e.knn_temperature)
             monitor.epochs = t.epochs
     preprocessing = Preprocessing(size, run.augmentation.mean, run.augmentation.std)
     return Inputs(train.images, monitor, preprocessing, t.batch_size, t.epochs, description)
@@ -243,7 +243,7 @@ def views_of(
 
 
 def measure_baselines(model: JointEmbedding, monitor: KNNMonitor | None) -> dict[str, float | None]:
-    """The kNN accuracies of raw pixels and of the model's random weights; None if unlabelled."""
+    """The kNN accuracies of raw pixels and of the model's random weights; None if unlabeled."""
     encoders = {"raw_pixels": raw_pixels, "random_weights": None}
     measured: dict[str, float | None] = {}
     for name, encoder in encoders.items():

@@ -23,7 +23,7 @@ class SimSiamHyperModel(kt.HyperModel):
         tuner.search()
 
     Args:
-        run: The run whose settings the sweep changes. Its dataset must have labelled training and
+        run: The run whose settings the sweep changes. Its dataset must have labeled training and
             test images.
         sweep: What varies; see `keras_simsiam.tuning.space`.
 
@@ -62,7 +62,7 @@ class SimSiamHyperModel(kt.HyperModel):
         run, inputs = self.space.run(self.space.declare(hp)), self.inputs
         if inputs.monitor is None:
             raise InputError(
-                f"dataset must have labelled training and test images; got '{run.data.dataset}'"
+                f"dataset must have labeled training and test images; got '{run.data.dataset}'"
             )
         first_epoch = kwargs.pop("initial_epoch", 0)
         inputs.monitor.epochs = kwargs.pop("epochs", run.training.epochs)

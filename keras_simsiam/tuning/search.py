@@ -165,7 +165,7 @@ def _prepare(folder: RunFolder, run: Run, about: dict, overwrite: bool) -> None:
     # The batch size may be one that the sweep replaces.
     if load_inputs(run.replace(training={"batch_size": 2})).monitor is None:
         raise InputError(
-            f"dataset must have labelled training and test images, for kNN accuracy; got "
+            f"dataset must have labeled training and test images, for kNN accuracy; got "
             f"'{run.data.dataset}'"
         )
     folder.check_free(overwrite)

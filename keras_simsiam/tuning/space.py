@@ -82,7 +82,7 @@ class Parameter:
         shared = {"name": name, "when": spec.get("when", {}), "paper": spec.get("paper", {})}
         choices = spec.get("choices")
         if choices:
-            return cls(choices=_labelled(name, choices), **shared)
+            return cls(choices=_labeled(name, choices), **shared)
         low, high, log = spec.get("min"), spec.get("max"), spec.get("log", False)
         number = int | float
         if not (isinstance(low, number) and isinstance(high, number) and low < high):
@@ -230,7 +230,7 @@ def _combinations(parameters: list[Parameter]) -> list[dict[str, Value]] | None:
     return combinations
 
 
-def _labelled(name: str, choices: dict | list) -> dict[Value, dict]:
+def _labeled(name: str, choices: dict | list) -> dict[Value, dict]:
     """Choices with the settings that they stand for."""
     if isinstance(choices, list):
         choices = {_label(value): {name: value} for value in choices}

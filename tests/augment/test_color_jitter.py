@@ -1,4 +1,4 @@
-"""Colour jitter against torchvision's."""
+"""Color jitter against torchvision's."""
 
 import itertools
 

@@ -72,7 +72,7 @@ def test_crops_are_distributed_as_torchvisions(height, width):
     assert (found[:, 1] + found[:, 3] <= width).all()
 
 
-def test_crops_that_never_fit_are_torchvisions_centre():
+def test_crops_that_never_fit_are_torchvisions_center():
     # 20×200 pixels: no box of an allowed ratio has 90% of the area.
     found = drawn(Augmentation(crop_area=(0.9, 1.0)), 20, 200)["crop"]["box"]
     assert (found == [0, (200 - 27) // 2, 20, 27]).all()

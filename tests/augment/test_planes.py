@@ -1,4 +1,4 @@
-"""Layout and normalisation."""
+"""Layout and normalization."""
 
 import numpy as np
 

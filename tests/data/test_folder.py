@@ -1,4 +1,4 @@
-"""Folders of images: labelled or not, of one size or many, whole or damaged."""
+"""Folders of images: labeled or not, of one size or many, whole or damaged."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def class_folders(root, size=lambda i: (20, 16), suffix="png"):
     return f"folder:{root}"
 
 
-def test_class_folders_of_one_size_are_labelled_arrays(tmp_path):
+def test_class_folders_of_one_size_are_labeled_arrays(tmp_path):
     name = class_folders(tmp_path)
     train, test = load(name, "train"), load(name, "validation")
     assert train.images.shape == (12, 16, 20, 3)
@@ -42,7 +42,7 @@ def test_images_of_many_sizes_stay_files(tmp_path):
     assert shapes == [(16 + 2 * i, 20 + i, 3) for i in range(6)] * 2
 
 
-def test_nested_folder_without_classes_is_unlabelled(tmp_path):
+def test_nested_folder_without_classes_is_unlabeled(tmp_path):
     for i, place in enumerate(("a.png", "deep/b.PNG", "deep/er/c.jpeg", "._a.png", "notes.txt")):
         if place in ("notes.txt", "._a.png"):
             (tmp_path / place).write_text("not an image")
@@ -56,7 +56,7 @@ def test_nested_folder_without_classes_is_unlabelled(tmp_path):
         load(f"folder:{tmp_path}", "validation")
 
 
-def test_train_folder_without_class_folders_is_unlabelled(tmp_path):
+def test_train_folder_without_class_folders_is_unlabeled(tmp_path):
     for i in range(3):
         write_image(tmp_path / "train" / f"{i}.png", i)
     train = load(f"folder:{tmp_path}", "train")

@@ -13,11 +13,11 @@ from keras_simsiam.data import ImageStream
 class LocalGray16(LocalOneSize):
     shape = (12, 12, 1)
     dtype = np.uint16
-    labelled = False
+    labeled = False
 
 
-class LocalUnlabelled(LocalOneSize):
-    """Like the unlabelled split of STL-10."""
+class LocalUnlabeled(LocalOneSize):
+    """Like the unlabeled split of STL-10."""
 
     def _generate_examples(self, count):
         for i, example in super()._generate_examples(count):
@@ -72,7 +72,7 @@ def test_gray_images_of_16_bits_without_labels_become_rgb(data_dir):
 
 
 def test_labels_of_minus_one_are_none(data_dir):
-    assert load("tfds:local_unlabelled", "train", data_dir).labels is None
+    assert load("tfds:local_unlabeled", "train", data_dir).labels is None
 
 
 def test_images_of_many_sizes_are_a_stream_and_say_so(data_dir):
@@ -93,7 +93,7 @@ def stream(data_dir):
 
 
 def colors(batches, steps):
-    """The colour of each image of each batch; every image has one, and only the crop is random."""
+    """The color of each image of each batch; every image has one, and only the crop is random."""
     none = Augmentation.preset("none")
     return [
         np.rint((x1.numpy()[:, 4, 4, 0] * none.std[0] + none.mean[0]) * 25.5).astype(int).tolist()

@@ -69,7 +69,7 @@ def test_chunks_change_nothing(arrays, monkeypatch):
 
 
 @pytest.mark.parametrize(("columns", "k"), [(1000, 7), (997, 1), (4096, 200), (300, 200)])
-def test_neighbours_are_the_largest_in_order_also_among_equals(columns, k):
+def test_neighbors_are_the_largest_in_order_also_among_equals(columns, k):
     values = np.random.RandomState(0).randint(0, 300, (20, columns)).astype(np.float32)
     expected = np.argsort(-values, axis=1, kind="stable")[:, :k]
     found, where = knn._top_k(tf.constant(values), k)

@@ -22,12 +22,12 @@ class LocalOneSize(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     shape = (12, 12, 3)
-    labelled = True
+    labeled = True
     dtype = np.uint8
 
     def _info(self):
         features = {"image": tfds.features.Image(shape=self.shape, dtype=self.dtype)}
-        if self.labelled:
+        if self.labeled:
             features["label"] = tfds.features.ClassLabel(names=["even", "odd"])
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
 
@@ -38,7 +38,7 @@ class LocalOneSize(tfds.core.GeneratorBasedBuilder):
         for i in range(count):
             height = 12 if self.shape[0] else 12 + i
             image = np.full((height, 12, self.shape[-1]), 10 * i, self.dtype)
-            yield i, {"image": image, **({"label": i % 2} if self.labelled else {})}
+            yield i, {"image": image, **({"label": i % 2} if self.labeled else {})}
 
 
 class LocalManySizes(LocalOneSize):
@@ -48,7 +48,7 @@ class LocalManySizes(LocalOneSize):
 
 
 def weights_of(*values):
-    """Weights of a layer, which the optimisers of both generations of Keras train."""
+    """Weights of a layer, which the optimizers of both generations of Keras train."""
     layer = keras.layers.Layer()
     weights = [
         layer.add_weight(shape=np.shape(v), initializer="zeros", name=f"w{i}")

@@ -336,7 +336,7 @@ def test_a_fixed_predictor_stays_as_it_was_drawn_but_normalizes_its_batch(arrays
         for w, old in zip(model.predictor.weights, before, strict=True)
         if not np.array_equal(w.numpy(), old)
     }
-    # Its BatchNorm goes on seeing batches; what an optimiser would train does not move.
+    # Its BatchNorm goes on seeing batches; what an optimizer would train does not move.
     assert moved == {"moving_mean", "moving_variance"}
 
 
