@@ -227,6 +227,7 @@ def test_a_run_that_diverges_keeps_the_checkpoint_before_that(tmp_path, monkeypa
     assert (tmp_path / s["saved_model"]).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labeled", [True, False])
 def test_folder_of_images_of_many_sizes_trains_on_the_device(labeled, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -251,6 +252,7 @@ def test_tiny_imagenet_trains_from_its_archive(tiny_imagenet_zip, tmp_path, monk
     assert Run.load(tmp_path / "runs/tiny_imagenet/config.yaml").augmentation.blur_probability > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", [LocalOneSize, LocalManySizes])
 def test_a_dataset_of_tensorflow_datasets_trains(dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
