@@ -90,6 +90,7 @@ def test_output_that_is_no_terminal_gets_one_line_per_epoch(finished):
     assert "━" not in printed
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_keras_progress_bar(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

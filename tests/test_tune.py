@@ -241,7 +241,14 @@ def test_what_keras_tuner_was_killed_while_writing_is_made_again(sweep, damaged)
     assert rows(folder) == before
 
 
-@pytest.mark.parametrize("kind", ["random", "hyperband", "bayesian"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "random",
+        pytest.param("hyperband", marks=pytest.mark.slow),
+        pytest.param("bayesian", marks=pytest.mark.slow),
+    ],
+)
 def test_every_tuner_of_keras_tuner_searches_and_is_repeated_by_its_seed(sweep, kind, capsys):
     spec = {"training.batch_size": {"min": 20, "max": 900}}
     argv = ("--tuner", kind, "--max-trials", "4", "--epochs", "4")
