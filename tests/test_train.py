@@ -269,7 +269,7 @@ def test_a_dataset_of_tensorflow_datasets_trains(dataset, tmp_path, monkeypatch)
     ("argv", "named"),
     [
         (["--dataset", "mnits"], "dataset must be one of photo_patches, tiny_imagenet"),
-        (["--backbone", "vgg"], "argument --backbone: invalid choice: 'vgg'"),
+        (["--backbone", "vgg"], "backbone must be one of resnet18, resnet34, resnet50; got 'vgg'"),
         (["--bakbone", "vgg"], "unknown option '--bakbone'; did you mean --backbone?"),
         (
             ["--batch-size", "5401"],
