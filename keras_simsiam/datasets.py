@@ -27,7 +27,7 @@ DATASETS = {
     "tiny_imagenet": Source("tiny_imagenet", preset="tiny_imagenet"),
     "cifar10": Source("tfds_source", preset="cifar"),
     "cifar100": Source("tfds_source", preset="cifar"),
-    "stl10": Source("tfds_source", pretraining="unlabeled"),
+    "stl10": Source("tfds_source", pretraining="unlabelled"),
     "imagenette": Source("tfds_source"),
     "tfds:NAME": Source("tfds_source"),
     "folder:PATH": Source("folder"),

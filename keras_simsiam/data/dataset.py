@@ -38,7 +38,7 @@ def load(name: str, split: str = "train", data_dir: str | None = None) -> Datase
         name: "photo_patches" (bundled), "tiny_imagenet", "cifar10", "cifar100", "stl10",
             "imagenette", "tfds:NAME" for any image dataset of TensorFlow Datasets, or
             "folder:PATH" for your own images.
-        split: The dataset's own name: "train", "validation", "test", or "unlabeled" for stl10.
+        split: The dataset's own name: "train", "validation", "test", or "unlabelled" for stl10.
             If a dataset has no validation split, "validation" is its test split.
         data_dir: For tiny_imagenet its zip or extracted folder, which needs no network; for the
             others the folder in which TensorFlow Datasets keeps its data.

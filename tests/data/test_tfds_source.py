@@ -1,5 +1,7 @@
 """TensorFlow Datasets, with builders that generate their data."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from helpers import LocalOneSize
 
 from keras_simsiam import Augmentation, InputError, load, views
 from keras_simsiam.data import ImageStream
+from keras_simsiam.datasets import DATASETS
 
 
 class LocalGray16(LocalOneSize):
@@ -173,3 +176,8 @@ def test_without_a_network_a_download_fails_at_once_with_one_line(tmp_path, monk
             load(name, "train", data_dir)
         assert "\n" not in str(caught.value)
     assert not any(tmp_path.iterdir())
+
+
+def test_stl10_is_pretrained_on_its_unlabeled_split_by_the_name_that_it_has():
+    builder = tfds.builder_cls("stl10")
+    assert inspect.getmodule(builder).UNLABELLED == DATASETS["stl10"].pretraining
