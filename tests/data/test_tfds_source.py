@@ -180,4 +180,4 @@ def test_without_a_network_a_download_fails_at_once_with_one_line(tmp_path, monk
 
 def test_stl10_is_pretrained_on_its_unlabeled_split_by_the_name_that_it_has():
     builder = tfds.builder_cls("stl10")
-    assert inspect.getmodule(builder).UNLABELLED == DATASETS["stl10"].pretraining
+    assert DATASETS["stl10"].pretraining == inspect.getmodule(builder).UNLABELLED
