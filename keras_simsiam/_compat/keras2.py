@@ -73,6 +73,10 @@ class Model(keras.Model):
 
     distribute_reduction_method = "first"  # Keras 2 would sum logs that are equal on all devices
 
+    def __dir__(self):
+        """The attributes without `parts`, by which Keras 2 would name the networks in a file."""
+        return [name for name in super().__dir__() if name != "parts"]
+
     def save_own_variables(self, store):
         """Writes what Keras 2 leaves out, next to the model's own variables."""
         super().save_own_variables(store)

@@ -1,10 +1,13 @@
 """Checkpoints: which are kept, and which are refused because they are damaged or do not fit."""
 
+import io
 import json
 import os
 import subprocess
 import warnings
+import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from keras_simsiam import (
     Augmentation,
     InputError,
     SimSiam,
+    _compat,
     paper_optimizers,
     predictor,
     projector,
@@ -80,6 +84,18 @@ def test_the_latest_checkpoint_comes_with_what_was_saved_with_it(trained):
     assert info["dataset"] == "noise"
     assert info["keras"] == keras.__version__
     assert keras.models.load_model(path).steps_done == 8
+
+
+def test_weights_are_stored_where_earlier_versions_stored_them(trained):
+    """Or their checkpoints could not be read."""
+    with zipfile.ZipFile(trained / "step-00000008.keras") as file:
+        stored = h5py.File(io.BytesIO(file.read("model.weights.h5")))
+    keras_3 = ("backbone", "layers/functional_1", "layers/functional_2")
+    keras_2 = ("layers/functional", "projector", "predictor")
+    for part in keras_3 if _compat.KERAS_3 else keras_2:
+        assert f"{part}/layers/dense" in stored or f"{part}/layers/conv2d" in stored
+    assert "parts" not in stored
+    assert {"optimizer", "predictor_optimizer", "vars"} < set(stored)
 
 
 def truncate(path):
