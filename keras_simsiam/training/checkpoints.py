@@ -186,7 +186,7 @@ def load(path: pathlib.Path, built: JointEmbedding) -> JointEmbedding:
 
     Args:
         path: The checkpoint.
-        built: The run's model, for the preprocessing, which checkpoints before 0.2 lack.
+        built: The run's model, for the preprocessing, which older checkpoints lack.
     """
     model = keras.models.load_model(path)
     model.preprocessing = built.preprocessing
@@ -211,7 +211,7 @@ def check_fits(loaded: JointEmbedding, built: JointEmbedding, path: pathlib.Path
 
 
 def _by_name(averages: dict[str, list[float]] | list[float]) -> dict[str, list[float]]:
-    """Averages by the metric's name; before version 0.2 they were one list."""
+    """Averages by the metric's name; older checkpoints have them in one list."""
     if isinstance(averages, dict):
         return averages
     return {"loss": averages[:2], "z_std": averages[2:]}
