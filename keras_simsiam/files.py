@@ -9,6 +9,13 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
+import filelock
+
+from keras_simsiam.errors import InputError
+
+LOCK = ".lock"
+"""Name of the file in a folder by which a process holds it."""
+
 
 @contextlib.contextmanager
 def written_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
@@ -46,6 +53,28 @@ def written_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         _remove(old)
     finally:
         _remove(partial)
+
+
+@contextlib.contextmanager
+def claimed(folder: str | os.PathLike) -> Iterator[None]:
+    """Holds a folder, which is created if needed, for this process alone.
+
+    The operating system frees the lock when the process ends, however it ends.
+
+    Raises:
+        InputError: If another process holds the folder.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise InputError(f"'{folder}' is in use by another command; wait until it ends") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -2,10 +2,13 @@
 
 import contextlib
 import json
+import subprocess
+import sys
 
 import pytest
 
-from keras_simsiam.files import write_json, written_atomically
+from keras_simsiam.errors import InputError
+from keras_simsiam.files import claimed, write_json, written_atomically
 
 
 def fill(folder, text):
@@ -49,3 +52,25 @@ def test_what_an_earlier_process_left_is_replaced(tmp_path):
     with written_atomically(tmp_path / "it") as partial:
         partial.write_text("new")
     assert [p.name for p in tmp_path.iterdir()] == ["it"]
+
+
+def test_a_folder_has_one_holder_until_that_process_ends(tmp_path):
+    code = f"""
+from keras_simsiam.files import claimed
+with claimed({str(tmp_path / "run")!r}):
+    print("held", flush=True)
+    input()
+"""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    with (
+        pytest.raises(InputError, match="run' is in use by another command"),
+        claimed(tmp_path / "run"),
+    ):
+        pass
+    holder.kill()
+    holder.wait()
+    with claimed(tmp_path / "run"):
+        pass
