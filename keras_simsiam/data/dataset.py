@@ -8,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_simsiam import datasets
+from keras_simsiam.data import fingerprint
 from keras_simsiam.data.images import ImagesLike
+from keras_simsiam.data.in_memory import as_images
 
 
 class Dataset(NamedTuple):
@@ -24,6 +26,19 @@ class Dataset(NamedTuple):
     images: ImagesLike
     labels: np.ndarray | None
     class_names: tuple[str, ...]
+
+    def fingerprints(self, kind: str) -> dict[str, str]:
+        """What the images and their labels are, not where: by what they are called, a digest each.
+
+        Args:
+            kind: What to call them, such as "training".
+        """
+        found = {f"{kind} images": f"{len(self.images):,} ({as_images(self.images).fingerprint()})"}
+        if self.labels is not None:
+            labels = fingerprint.of_array(np.asarray(self.labels, np.int64))
+            digest = fingerprint.of_parts([labels, *self.class_names])
+            found[f"{kind} labels"] = f"{len(self.class_names):,} classes ({digest})"
+        return found
 
 
 def load(name: str, split: str = "train", data_dir: str | None = None) -> Dataset:

@@ -50,6 +50,10 @@ class Images(abc.ABC):
     def check_sendable(self) -> None:
         """Raises InputError if the workers of a tf.data service cannot read the images."""
 
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """A digest of what the images are, not of where; see `keras_simsiam.data.fingerprint`."""
+
     def side(self, default: int = 224) -> int:
         """Side in pixels of views and whole images unless one is given.
 

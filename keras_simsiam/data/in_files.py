@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from keras_simsiam.data import fingerprint
 from keras_simsiam.data.decoding import decode
 from keras_simsiam.data.images import Images, square
 from keras_simsiam.data.plan import Plan, shuffled
@@ -61,3 +62,7 @@ class ImageFiles(Images):
 
     def check_sendable(self) -> None:
         """Never raises: workers read the files themselves."""
+
+    def fingerprint(self) -> str:
+        """Of the files' names and sizes."""
+        return fingerprint.of_files(self.paths)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from keras_simsiam.data import fingerprint
 from keras_simsiam.data.images import Images, ImagesLike, square
 from keras_simsiam.data.plan import Plan, shuffled
 from keras_simsiam.errors import InputError
@@ -74,6 +75,10 @@ class ImageArray(Images):
                 f"because they are sent to its workers; got {self.array.nbytes / 2**30:.1f} GiB. "
                 "Extract them to files and use --dataset folder:PATH"
             )
+
+    def fingerprint(self) -> str:
+        """Of the pixels."""
+        return fingerprint.of_array(self.array)
 
 
 def as_images(images: ImagesLike) -> Images:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from keras_simsiam.data import fingerprint
 from keras_simsiam.data.images import Images, square
 from keras_simsiam.data.plan import Plan
 from keras_simsiam.errors import InputError
@@ -112,3 +113,7 @@ class ImageStream(Images):
             "data_service: images must be in memory or in image files, because record files are "
             "read in their stored order. Extract them to files and use --dataset folder:PATH"
         )
+
+    def fingerprint(self) -> str:
+        """Of the record files' names and sizes."""
+        return fingerprint.of_files(self.files)

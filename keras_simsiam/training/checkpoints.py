@@ -150,14 +150,15 @@ def latest(folder: pathlib.Path) -> tuple[pathlib.Path, dict]:
 
 
 def restore(
-    folder: pathlib.Path, built: JointEmbedding, dataset: str
+    folder: pathlib.Path, built: JointEmbedding, dataset: str, fingerprints: dict[str, str]
 ) -> tuple[pathlib.Path, JointEmbedding, dict]:
     """Loads the latest checkpoint, if it belongs to this run.
 
     Args:
         folder: Folder of the checkpoints.
         built: The run's model, whose networks the checkpoint must have.
-        dataset: Description of the run's images, which must be those of the checkpoint.
+        dataset: Description of the run's images.
+        fingerprints: What they are; they must be those of the checkpoint, wherever they lie.
 
     Returns:
         The checkpoint's path, its model, and what was saved with it.
@@ -166,10 +167,7 @@ def restore(
         InputError: If there is no intact checkpoint, or it belongs to another run.
     """
     path, info = latest(folder)
-    if info["dataset"] != dataset:
-        raise InputError(
-            f"cannot resume from '{path}': dataset was {info['dataset']}, now {dataset}"
-        )
+    check_images(info, dataset, fingerprints, f"cannot resume from '{path}'")
     written_by = info.get("keras", keras.__version__)
     if written_by.split(".")[0] != keras.__version__.split(".")[0]:
         raise InputError(
@@ -179,6 +177,30 @@ def restore(
     model = load(path, built)
     check_fits(model, built, path)
     return path, model, info
+
+
+def check_images(info: dict, dataset: str, fingerprints: dict[str, str], refusal: str) -> None:
+    """Raises InputError if a run's images are not those with which it began.
+
+    Args:
+        info: What was saved: ``fingerprints``, or ``dataset`` in older runs.
+        dataset: Description of the images.
+        fingerprints: What they are.
+        refusal: The beginning of the message.
+    """
+    before = info.get("fingerprints")
+    if before is None:
+        was = info.get("dataset", dataset)
+        if was != dataset:
+            raise InputError(f"{refusal}: dataset was {was}, now {dataset}")
+        return
+    for name in {**before, **fingerprints}:
+        was, now = (images.get(name, "none") for images in (before, fingerprints))
+        if was != now:
+            raise InputError(
+                f"{refusal}: the images differ from those with which it began: {name} were {was}, "
+                f"now {now}"
+            )
 
 
 def load(path: pathlib.Path, built: JointEmbedding) -> JointEmbedding:

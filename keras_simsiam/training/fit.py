@@ -45,7 +45,11 @@ class Callbacks:
         checkpoints = Checkpoints(
             folder.checkpoints,
             prepared.output,
-            remember=lambda: {"dataset": inputs.description, "collapse": collapse.collapse},
+            remember=lambda: {
+                "dataset": inputs.description,
+                "fingerprints": inputs.fingerprints,
+                "collapse": collapse.collapse,
+            },
             averages=prepared.resumed.get("metrics") if within_epoch else None,
         )
         checkpoints.set_model(prepared.model)

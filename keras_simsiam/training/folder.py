@@ -78,10 +78,13 @@ class RunFolder:
         """Raises InputError if the settings in the folder differ from those of `run`."""
         config = self.path / "config.yaml"
         before, now = Run.load(config).to_dict(), run.to_dict()
+        # The images may have moved; a checkpoint knows them by what they are.
+        moved = ["data_dir"]
+        if all(s["data"]["dataset"].startswith("folder:") for s in (before, now)):
+            moved.append("dataset")
         for section, values in before.items():
             for name, value in values.items():
-                # The images may have moved.
-                if name != "data_dir" and now[section][name] != value:
+                if name not in moved and now[section][name] != value:
                     raise InputError(
                         f"cannot resume: {name} was {value}, now {now[section][name]}; "
                         f"--config {config} restores the run's settings"

@@ -36,7 +36,8 @@ class Inputs:
         preprocessing: Size and normalization of views, and of whole images in evaluation.
         batch_size: Images per step, over all devices.
         epochs: Epochs of the whole training.
-        description: The dataset and its sizes, by which a checkpoint knows its images.
+        description: The dataset and its sizes.
+        fingerprints: Digests by which a checkpoint knows its images.
     """
 
     images: data.ImagesLike
@@ -45,6 +46,7 @@ class Inputs:
     batch_size: int
     epochs: int
     description: str
+    fingerprints: dict[str, str] = field(default_factory=dict)
 
     @property
     def image_size(self) -> int:
@@ -125,9 +127,9 @@ def prepare(run: Run, output: Output, devices: Devices) -> Prepared:
         baselines = folder.baselines()
         with strategy.scope():
             path, model, resumed = checkpoints.restore(
-                folder.checkpoints, model, inputs.description
+                folder.checkpoints, model, inputs.description, inputs.fingerprints
             )
-        return Prepared(*common, model, baselines, f"resumed from {path}", resumed)
+        return Prepared(*common, model, baselines, f"going on from {path}", resumed)
     baselines = measure_baselines(model, inputs.monitor)
     start = load_weights(run, model) or "random"
     if chief:
@@ -152,6 +154,9 @@ def load_inputs(run: Run) -> Inputs:
     size = d.image_size or data.as_images(train.images).side()
     bank = train if pretraining == "train" else data.load(d.dataset, "train", d.data_dir)
     description = f"{d.dataset}, {len(train.images):,} training images"
+    fingerprints = train.fingerprints("training")
+    if bank is not train:
+        fingerprints |= bank.fingerprints("labeled training")
     monitor = None
     if bank.labels is not None:
         queries = _test_images(d.dataset, d.data_dir)
@@ -160,8 +165,11 @@ def load_inputs(run: Run) -> Inputs:
             labeled = (bank.images, bank.labels, queries.images, queries.labels)
             monitor = KNNMonitor(*labeled, e.knn_every, e.knn_k, e.knn_temperature)
             monitor.epochs = t.epochs
+            fingerprints |= queries.fingerprints("test")
     preprocessing = Preprocessing(size, run.augmentation.mean, run.augmentation.std)
-    return Inputs(train.images, monitor, preprocessing, t.batch_size, t.epochs, description)
+    return Inputs(
+        train.images, monitor, preprocessing, t.batch_size, t.epochs, description, fingerprints
+    )
 
 
 def _test_images(dataset: str, data_dir: str | None) -> data.Dataset | None:

@@ -149,10 +149,12 @@ def _locked(path: pathlib.Path) -> Iterator[None]:
 
 def _prepare(folder: RunFolder, run: Run, about: dict, overwrite: bool) -> None:
     """Creates the sweep's folder, or checks that it holds the same sweep."""
+    from keras_simsiam.training.checkpoints import check_images
     from keras_simsiam.training.prepare import load_inputs
 
     there = folder.path / "sweep.yaml"
-    if there.exists() and not overwrite:
+    continued = there.exists() and not overwrite
+    if continued:
         folder.check_same(run)
         before, now = read_yaml(there), yaml.safe_load(yaml.safe_dump(about))
         for key in now:
@@ -161,13 +163,18 @@ def _prepare(folder: RunFolder, run: Run, about: dict, overwrite: bool) -> None:
                     f"cannot continue sweep '{folder.path}': its {key} was {before.get(key)}, now "
                     f"{now[key]}; give another --name, or --overwrite to delete it"
                 )
-        return
     # The batch size may be one that the sweep replaces.
-    if load_inputs(run.replace(training={"batch_size": 2})).monitor is None:
+    inputs = load_inputs(run.replace(training={"batch_size": 2}))
+    if continued:
+        refusal = f"cannot continue sweep '{folder.path}'"
+        check_images(before, inputs.description, inputs.fingerprints, refusal)
+        return
+    if inputs.monitor is None:
         raise InputError(
             f"dataset must have labeled training and test images, for kNN accuracy; got "
             f"'{run.data.dataset}'"
         )
     folder.check_free(overwrite)
     folder.create(run, {})
+    about = {**about, "fingerprints": inputs.fingerprints}
     write_text(there, yaml.safe_dump(about, sort_keys=False))

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import warnings
 import zipfile
@@ -233,3 +234,21 @@ def test_a_full_disk_leaves_earlier_checkpoints_intact_and_no_partial_files(tmp_
         assert not any((disk / "checkpoints").glob("*partial*"))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_images_are_known_by_what_they_are_wherever_they_lie():
+    """The dataset's name, which has the path of a folder in it, does not count."""
+    images = {"training images": "60 (00ff)", "test images": "9 (11ee)"}
+    info = {"dataset": "folder:/a, 60 training images", "fingerprints": images}
+    checkpoints.check_images(info, "folder:/b, 60 training images", images, "cannot resume")
+    others = [{**images, "training images": "60 (aaaa)"}, {"training images": "60 (00ff)"}]
+    for other, said in zip(others, ["60 (00ff), now 60 (aaaa)", "9 (11ee), now none"], strict=True):
+        with pytest.raises(InputError, match=f"the images differ .* were {re.escape(said)}"):
+            checkpoints.check_images(info, info["dataset"], other, "cannot resume")
+
+
+def test_images_of_a_checkpoint_of_before_fingerprints_are_known_by_their_description():
+    info = {"dataset": "noise, 60 training images"}
+    checkpoints.check_images(info, info["dataset"], {"training images": "60 (00ff)"}, "no")
+    with pytest.raises(InputError, match="no: dataset was noise, 60 training images, now other"):
+        checkpoints.check_images(info, "other", {}, "no")

@@ -81,6 +81,16 @@ def test_a_run_resumes_only_with_the_same_settings(written, run):
     written.check_resumable(run)
     run = run.replace(data={"data_dir": "elsewhere"})
     written.check_resumable(run)
+    moved = [run.replace(data={"dataset": f"folder:/{place}/images"}) for place in "ab"]
+    RunFolder.create(written, moved[0], {})
+    written.checkpoints.mkdir()
+    (written.checkpoints / "step-00000084.keras").write_bytes(b"weights")
+    written.check_resumable(moved[1])
+    with pytest.raises(InputError, match=r"dataset was folder:/a/images, now photo_patches"):
+        written.check_resumable(run)
+
+
+def test_a_run_resumes_with_the_same_settings_only(written, run):
     run = run.replace(training={"learning_rate": 0.25})
     with pytest.raises(InputError, match=r"cannot resume: learning_rate was 0\.5, now 0\.25"):
         written.check_resumable(run)

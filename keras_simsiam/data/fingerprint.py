@@ -1,0 +1,62 @@
+"""Digests by which a resumed run knows its images again, wherever they lie by then."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+_READ = 64
+"""Files whose first 64 KiB count, too: BMP files of one size differ in nothing else. To read all of
+them would take too long."""
+
+_PIXELS = 2**28
+"""Bytes of an array that are read, at most; a fraction of a second."""
+
+
+def of_parts(parts: Iterable[str | bytes | memoryview]) -> str:
+    """The digest of a sequence, 16 hexadecimal digits."""
+    found = hashlib.sha256()
+    for part in parts:
+        # A name is the same in any normal form; macOS and Linux write accents differently.
+        raw = os.fsencode(unicodedata.normalize("NFC", part)) if isinstance(part, str) else part
+        found.update(memoryview(raw).nbytes.to_bytes(8, "little"))
+        found.update(raw)
+    return found.hexdigest()[:16]
+
+
+def of_array(array: np.ndarray) -> str:
+    """The digest of shape, type and values; of a large array, those of rows at even distances."""
+    rows = array[:: max(1, -(-array.nbytes // _PIXELS))]
+    return of_parts([f"{array.dtype} {array.shape}", np.ascontiguousarray(rows).data])
+
+
+def of_files(paths: Sequence[str]) -> str:
+    """The digest of names and sizes, and of the contents of files at even distances.
+
+    Names count from the folder that holds all files, so a folder may be moved or renamed.
+    """
+    root = os.path.commonpath([os.path.dirname(path) for path in (min(paths), max(paths))])
+    names = "\0".join(path.removeprefix(root).lstrip(os.sep) for path in paths)
+    sizes = " ".join(str(_size(path)) for path in paths)
+    step = max(1, len(paths) // _READ)
+    return of_parts([names, sizes, *map(_start, paths[::step])])
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
+
+
+def _start(path: str) -> bytes:
+    """The first 64 KiB; empty if they cannot be read, which is no reason to stop here."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(2**16)
+    except OSError:
+        return b""
