@@ -63,6 +63,7 @@ class Metric:
             because its values differ between runs of the same seed.
         summary: Whether summary.json and a sweep's results have it.
         table: Whether tables that compare runs show it.
+        curve: Whether TensorBoard shows it.
         panel: How it is drawn over epochs; not drawn if None.
     """
 
@@ -72,6 +73,7 @@ class Metric:
     history: Literal["always", "if logged", "never"] = "if logged"
     summary: bool = True
     table: bool = True
+    curve: bool = True
     panel: Panel | None = None
 
 
@@ -96,7 +98,7 @@ METRICS = {
         Metric("linear_top1", "linear top-1", "{:.1%}", summary=False, panel=_ACCURACY),
         Metric("images_per_second", "images/s", "{:,.0f}", "never", table=False),
         Metric("seconds", "seconds", "{:.0f}", "never"),
-        Metric("minutes_left", "minutes left", "{:.1f}", "never", summary=False, table=False),
+        Metric("minutes_left", "minutes left", "{:.1f}", "never", False, table=False, curve=False),
     )
 }
 """By key, in the order of columns."""

@@ -6,7 +6,7 @@ import csv
 import math
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from keras_simsiam import _compat, metrics
 from keras_simsiam.errors import TrainingDiverged
 from keras_simsiam.files import written_atomically
+from keras_simsiam.models.base import JointEmbedding
 
 
 class Throughput(keras.callbacks.Callback):
@@ -79,10 +80,22 @@ class StopOnBadLoss(keras.callbacks.Callback):
         """Raises:
         TrainingDiverged: If a weight is not finite, which the next loss would not be either.
         """
-        for weight in self.model.weights:
-            if not np.isfinite(weight.numpy()).all():
-                what = f"weight {_compat.path_of(weight)} is no longer finite"
-                raise diverged(what, self.model.steps_done)
+        check_finite(self.model)
+
+
+def check_finite(model: JointEmbedding) -> None:
+    """Raises TrainingDiverged if a weight is not finite."""
+    weight = not_finite(model)
+    if weight is not None:
+        raise diverged(f"weight {weight} is no longer finite", model.steps_done)
+
+
+def not_finite(model: JointEmbedding) -> str | None:
+    """The first weight that is not finite, if any."""
+    for weight in model.weights:
+        if not np.isfinite(weight.numpy()).all():
+            return _compat.path_of(weight)
+    return None
 
 
 def diverged(what: str, step: int) -> TrainingDiverged:
@@ -106,19 +119,17 @@ class HistoryFile(keras.callbacks.Callback):
     not know come last.
 
     Args:
-        path: The file. Of an existing one, the rows before `first_epoch` is trained are kept.
-        first_epoch: The first epoch that is trained, from 0.
+        path: The file.
+        rows: The rows of earlier epochs.
 
     Attributes:
         rows: The rows of the file.
     """
 
-    def __init__(self, path: pathlib.Path, first_epoch: int = 0):
+    def __init__(self, path: pathlib.Path, rows: Iterable[Mapping[str, float]] = ()):
         super().__init__()
         self.path = path
-        self.rows: list[dict[str, float]] = []
-        if path.exists():
-            self.rows = [row for row in read_history(path) if row["epoch"] <= first_epoch]
+        self.rows = [dict(row) for row in rows]
 
     def on_epoch_end(self, epoch, logs=None):
         """Adds a row."""
@@ -126,8 +137,12 @@ class HistoryFile(keras.callbacks.Callback):
         self.add({"epoch": epoch + 1, **logged})
 
     def add(self, row: Mapping[str, float]) -> None:
-        """Adds a row, and writes the file atomically."""
+        """Adds a row, and writes the file."""
         self.rows.append(dict(row))
+        self.write()
+
+    def write(self) -> None:
+        """Writes the file atomically."""
         with written_atomically(self.path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, metrics.history_columns(self.rows))
             writer.writeheader()

@@ -1,41 +1,45 @@
 """Checkpoints: when one is saved, which are kept, and how a run resumes from one.
 
 `Checkpoints` is the whole policy. It reads its options from `Output`, so that a new one is a field
-there and its use here.
+there and its use here. `checkpoint_file` is their format.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import pathlib
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 
-from keras_simsiam import _compat
+from keras_simsiam import _compat, metrics
 from keras_simsiam.errors import InputError
-from keras_simsiam.files import write_json, written_atomically
+from keras_simsiam.files import written_atomically
 from keras_simsiam.models.base import JointEmbedding
+from keras_simsiam.training import checkpoint_file
+from keras_simsiam.training.callbacks import check_finite, not_finite
 from keras_simsiam.training.output import Output
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Saves the whole model, optimizers included, after each epoch and every few minutes.
+    """Saves the whole state of the run after each epoch and every few minutes.
 
-    A checkpoint is ``step-00001234.keras``, which `keras.models.load_model` reads, and
-    ``step-00001234.json`` with its checksum and whatever else is needed to resume. ``best.keras``
-    is the checkpoint with the highest kNN accuracy.
+    A checkpoint is one file, ``step-00001234.keras``, see `checkpoint_file`. ``best.keras`` is the
+    checkpoint with the highest kNN accuracy. Which one that is belongs to the state, so that
+    `restore_best` can make up for a kill before it was kept.
 
     Args:
         folder: Folder of the checkpoints.
         output: The options ``keep_checkpoints`` and ``checkpoint_every``.
         remember: Returns what else to save, as values for JSON.
-        averages: Averages of the epoch in which the training resumes, from its checkpoint.
+        resumed: The state in the checkpoint from which the training goes on.
+
+    Attributes:
+        epochs: Complete epochs.
     """
 
     def __init__(
@@ -43,13 +47,16 @@ class Checkpoints(keras.callbacks.Callback):
         folder: pathlib.Path,
         output: Output | None = None,
         remember: Callable[[], dict] = dict,
-        averages: dict[str, list[float]] | list[float] | None = None,
+        resumed: dict | None = None,
     ):
         super().__init__()
-        output = output or Output()
+        output, resumed = output or Output(), resumed or {}
         self.folder, self.remember = folder, remember
         self.keep, self.seconds = output.keep_checkpoints, 60 * output.checkpoint_every
-        self._averages = averages
+        self.epochs: int = resumed.get("epochs", 0)
+        self._best: dict | None = resumed.get("best")
+        self._averages: dict | list | None = resumed.get("metrics")
+        self._logs: Mapping[str, float] = resumed.get("logs", {})
         self._saved_at = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -60,54 +67,87 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Saves a checkpoint if the last one is old enough."""
+        self._logs = logs or {}
         if self.seconds and time.monotonic() - self._saved_at >= self.seconds:
             self.save_within_epoch()
 
     def on_epoch_end(self, epoch, logs=None):
         """Saves a checkpoint, also as ``best.keras`` if its accuracy is the highest so far."""
-        path = self._save({})
+        self.epochs = epoch + 1
         accuracy = (logs or {}).get("knn_top1")
-        best = self.folder / "best.json"
-        if accuracy is not None and (
-            not best.exists() or json.loads(best.read_text())["knn_top1"] < accuracy
-        ):
-            self._keep_best(path, accuracy)
+        if accuracy is not None and (self._best is None or self._best["knn_top1"] < accuracy):
+            self._best = {"knn_top1": float(accuracy), "step": self.model.steps_done}
+        self._save({})
 
     def save_within_epoch(self) -> None:
-        """Saves a checkpoint now, with the averages of the epoch so far."""
+        """Saves a checkpoint now, with the averages of the epoch so far.
+
+        If all steps of the epoch are done, the run resumes with what follows them.
+        """
         averages = {
             metric.name: [float(v.numpy()) for v in metric.variables]
             for metric in self.model.metrics
         }
-        self._save({"metrics": averages})
+        logs = {k: float(v) for k, v in self._logs.items() if metrics.in_history(k)}
+        self._save({"metrics": averages, "logs": logs})
 
-    def _save(self, remembered: dict) -> pathlib.Path:
-        path = self.folder / f"step-{self.model.steps_done:08d}.keras"
-        with written_atomically(path) as partial:
-            self.model.save(partial)
-            info = {
-                "sha256": _checksum(partial),
-                "keras": keras.__version__,
-                **self.remember(),
-                **remembered,
-            }
-            write_json(path.with_suffix(".json"), info)  # there before the checkpoint is
+    def restore_best(self) -> None:
+        """Keeps the best checkpoint so far as ``best.keras``, unless it is there."""
+        if self._best is None:
+            return
+        path, best = self._path(self._best["step"]), self.folder / "best.keras"
+        for candidate in (best, path):
+            try:
+                # Of older checkpoints, the state of the best has its accuracy.
+                state = checkpoint_file.read(candidate)
+                fits = state.get("step", self._best["step"]) == self._best["step"]
+            except (OSError, checkpoint_file.Damaged):
+                fits = False
+            if fits:
+                if candidate is path:
+                    self._keep_best(path)
+                return
+        warnings.warn(
+            f"'{best}' is not intact; the next checkpoint with a higher kNN accuracy than "
+            f"{self._best['knn_top1']:.1%} replaces it",
+            stacklevel=2,
+        )
+
+    def _save(self, more: dict) -> None:
+        # As the next loss would not be finite, either, a run could not go on from such weights.
+        check_finite(self.model)
+        step = self.model.steps_done
+        state = {
+            "keras": keras.__version__,
+            "step": step,
+            "epochs": self.epochs,
+            "best": self._best,
+            **self.remember(),
+            **more,
+        }
+        path = self._path(step)
+        checkpoint_file.write(path, self.model, state)
+        if self._best is not None and self._best["step"] == step:
+            self._keep_best(path)
         for old in sorted(self.folder.glob("step-*.keras"))[: -self.keep]:
             old.unlink()
-            old.with_suffix(".json").unlink(missing_ok=True)
+        for older in self.folder.glob("step-*.json"):  # beside checkpoints of earlier versions
+            if not older.with_suffix(".keras").exists():
+                older.unlink()
         for abandoned in self.folder.glob(".partial.*"):  # by a process that was killed
             abandoned.unlink()
         self._saved_at = time.monotonic()
-        return path
 
-    def _keep_best(self, path: pathlib.Path, accuracy: float) -> None:
+    def _path(self, step: int) -> pathlib.Path:
+        return self.folder / f"step-{step:08d}.keras"
+
+    def _keep_best(self, path: pathlib.Path) -> None:
         with written_atomically(self.folder / "best.keras") as partial:
             try:
                 os.link(path, partial)  # takes no space
             except OSError:  # not supported by the file system
                 shutil.copyfile(path, partial)
-        info = json.loads(path.with_suffix(".json").read_text())
-        write_json(self.folder / "best.json", {**info, "knn_top1": accuracy, "from": path.name})
+        (self.folder / "best.json").unlink(missing_ok=True)  # of an earlier version
 
     def _restore_averages(self, averages: dict[str, list[float]]) -> None:
         for metric in self.model.metrics:
@@ -123,30 +163,18 @@ class Checkpoints(keras.callbacks.Callback):
                 variable.assign(value)
 
 
-def latest(folder: pathlib.Path) -> tuple[pathlib.Path, dict]:
-    """The intact checkpoint of the most steps, and what was saved with it.
+def intact(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict]]:
+    """The intact checkpoints, that of the most steps first, and the state in each.
 
     Damaged checkpoints are named in warnings and skipped.
-
-    Raises:
-        InputError: If there is no intact checkpoint.
     """
-    paths = sorted(folder.glob("step-*.keras"), reverse=True)
-    for path in paths:
-        with_checksum = path.with_suffix(".json")
+    for path in sorted(folder.glob("step-*.keras"), reverse=True):
         try:
-            info = json.loads(with_checksum.read_text())
-            if info["sha256"] == _checksum(path):
-                return path, info
-        except (OSError, ValueError, KeyError):
-            pass
-        warnings.warn(
-            f"checkpoint '{path}' is damaged: its checksum is not the one in {with_checksum.name}",
-            stacklevel=2,
-        )
-    if not paths:
-        raise InputError(f"there is no checkpoint in '{folder}'")
-    raise InputError(f"none of the {len(paths)} checkpoints in '{folder}' is intact")
+            state = checkpoint_file.read(path)
+        except (OSError, checkpoint_file.Damaged) as e:
+            warnings.warn(f"checkpoint '{path}' is damaged: {e}", stacklevel=2)
+        else:
+            yield path, state
 
 
 def restore(
@@ -161,22 +189,28 @@ def restore(
         fingerprints: What they are; they must be those of the checkpoint, wherever they lie.
 
     Returns:
-        The checkpoint's path, its model, and what was saved with it.
+        The checkpoint's path, its model, and the state in it.
 
     Raises:
         InputError: If there is no intact checkpoint, or it belongs to another run.
     """
-    path, info = latest(folder)
-    check_images(info, dataset, fingerprints, f"cannot resume from '{path}'")
-    written_by = info.get("keras", keras.__version__)
-    if written_by.split(".")[0] != keras.__version__.split(".")[0]:
-        raise InputError(
-            f"cannot resume from '{path}': Keras was {written_by}, now {keras.__version__}, which "
-            "cannot read the checkpoint"
+    for path, state in intact(folder):
+        check_images(state, dataset, fingerprints, f"cannot resume from '{path}'")
+        written_by = state.get("keras", keras.__version__)
+        if written_by.split(".")[0] != keras.__version__.split(".")[0]:
+            raise InputError(
+                f"cannot resume from '{path}': Keras was {written_by}, now {keras.__version__}, "
+                "which cannot read the checkpoint"
+            )
+        model = load(path, built)
+        check_fits(model, built, path)
+        weight = not_finite(model)
+        if weight is None:
+            return path, model, {"best": _best_of_earlier_version(folder), **state}
+        warnings.warn(
+            f"checkpoint '{path}' is not used: its weight {weight} is not finite", stacklevel=2
         )
-    model = load(path, built)
-    check_fits(model, built, path)
-    return path, model, info
+    raise none_left(folder)
 
 
 def check_images(info: dict, dataset: str, fingerprints: dict[str, str], refusal: str) -> None:
@@ -203,14 +237,29 @@ def check_images(info: dict, dataset: str, fingerprints: dict[str, str], refusal
             )
 
 
+def none_left(folder: pathlib.Path) -> InputError:
+    """The error that no checkpoint in a folder can be used."""
+    count = len([*folder.glob("step-*.keras")])
+    if not count:
+        return InputError(f"there is no checkpoint in '{folder}'")
+    return InputError(f"none of the {count} checkpoints in '{folder}' is intact")
+
+
 def load(path: pathlib.Path, built: JointEmbedding) -> JointEmbedding:
     """Loads the model of a checkpoint.
 
     Args:
-        path: The checkpoint.
+        path: The checkpoint, which must be intact.
         built: The run's model, for the preprocessing, which older checkpoints lack.
+
+    Raises:
+        InputError: If this version cannot read it.
     """
-    model = keras.models.load_model(path)
+    try:
+        model = keras.models.load_model(path)
+    except Exception as e:  # Keras raises whatever its parts raise
+        said = (str(e).strip() or type(e).__name__).splitlines()[0]
+        raise InputError(f"cannot read checkpoint '{path}': {said}") from e
     model.preprocessing = built.preprocessing
     return model
 
@@ -232,13 +281,17 @@ def check_fits(loaded: JointEmbedding, built: JointEmbedding, path: pathlib.Path
     raise InputError(f"cannot resume from '{path}': the network had {was}, now {is_}")
 
 
+def _best_of_earlier_version(folder: pathlib.Path) -> dict | None:
+    """The accuracy and step of ``best.keras``, which earlier versions wrote beside it."""
+    try:
+        best = json.loads((folder / "best.json").read_text())
+        return {"knn_top1": best["knn_top1"], "step": int(best["from"][5:-6])}
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def _by_name(averages: dict[str, list[float]] | list[float]) -> dict[str, list[float]]:
     """Averages by the metric's name; older checkpoints have them in one list."""
     if isinstance(averages, dict):
         return averages
     return {"loss": averages[:2], "z_std": averages[2:]}
-
-
-def _checksum(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

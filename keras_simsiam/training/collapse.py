@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ import tensorflow as tf
 from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.evaluation import preprocessing_of
 from keras_simsiam.evaluation.collapse import effective_rank, singular_values
+from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.models.objectives import z_std
 from keras_simsiam.preprocessing import Preprocessing
 
@@ -26,7 +28,8 @@ class CollapseMonitor(keras.callbacks.Callback):
         backbone_rank  projector_rank   RankMe, the number of dimensions that features vary in
 
     It warns once if all z are nearly the same (complete collapse) or vary in few dimensions
-    (dimensional collapse, the form that it takes if the projector ends in BatchNorm).
+    (dimensional collapse, the form that it takes if the projector ends in BatchNorm); not in the
+    first steps, in which BatchNorm's moving statistics are still near those that they started with.
 
     Args:
         images: Images to measure on, see `keras_simsiam.data.load`.
@@ -84,6 +87,21 @@ class CollapseMonitor(keras.callbacks.Callback):
         ranks = {f"{part}_rank": effective_rank(s) for part, s in self.spectra.items()}
         return {**stds, **ranks}
 
+    def get_state(self) -> dict:
+        """What `set_state` restores in a resumed training, as values for JSON."""
+        return {
+            "collapse": self.collapse,
+            "collapsed": self.collapsed,
+            "spectra": {part: values.tolist() for part, values in self.spectra.items()},
+        }
+
+    def set_state(self, state: dict) -> None:
+        """Restores what `get_state` returned; what is missing stays as it is."""
+        self.collapse = state.get("collapse", self.collapse)
+        self.collapsed = state.get("collapsed", self.collapsed)
+        spectra = state.get("spectra", self.spectra)
+        self.spectra = {part: np.asarray(values) for part, values in spectra.items()}
+
     def on_epoch_end(self, epoch, logs=None):
         """Measures, and warns or stops the training if it has collapsed."""
         measured = self.measure()
@@ -91,7 +109,9 @@ class CollapseMonitor(keras.callbacks.Callback):
             logs.update(measured)
         if self.log_dir is not None:
             self._log_spectra(epoch)
-        warning = self._warning(measured["projector_std"], measured["projector_rank"])
+        warning = None
+        if _has_settled(self.model):
+            warning = self._warning(measured["projector_std"], measured["projector_rank"])
         self.collapsed = warning is not None
         if warning is not None and self.collapse is None:
             self.collapse = warning
@@ -130,3 +150,21 @@ class CollapseMonitor(keras.callbacks.Callback):
             f"the representations are collapsing: {found}; check the stop-gradient, the predictor, "
             "BatchNorm and the learning rate"
         )
+
+
+def _has_settled(model: JointEmbedding) -> bool:
+    """Whether at most 1% of BatchNorm's moving statistics is what they started with."""
+    layers = _layers(model.backbone), _layers(model.projector)
+    momenta = [
+        layer.momentum
+        for layer in itertools.chain(*layers)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    return all(momentum**model.steps_done <= 0.01 for momentum in momenta)
+
+
+def _layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    """A layer and those within it."""
+    yield layer
+    for inner in getattr(layer, "layers", ()):
+        yield from _layers(inner)

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import functools
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
 
 from keras_simsiam import augment, plots
+from keras_simsiam.environment import processor
 from keras_simsiam.metrics import baseline_key
-from keras_simsiam.training.callbacks import EpochLines, HistoryFile, StopOnBadLoss, Throughput
+from keras_simsiam.training.callbacks import (
+    EpochLines,
+    HistoryFile,
+    StopOnBadLoss,
+    Throughput,
+    read_history,
+)
 from keras_simsiam.training.checkpoints import Checkpoints
 from keras_simsiam.training.collapse import CollapseMonitor
 from keras_simsiam.training.devices import share_out
 from keras_simsiam.training.interrupts import Preemption
 from keras_simsiam.training.monitors import KNNMonitor
 from keras_simsiam.training.prepare import Inputs, Prepared, views_of
+from keras_simsiam.training.tensorboard import EpochCurves, keep_epochs
 
 
 @dataclass(frozen=True)
@@ -35,29 +44,32 @@ class Callbacks:
     def of(cls, prepared: Prepared) -> Callbacks:
         """The callbacks of a run, as its checkpoint left them if it is resumed."""
         run, inputs, folder = prepared.run, prepared.inputs, prepared.folder
-        epoch, within_epoch = divmod(prepared.model.steps_done, inputs.steps_per_epoch)
+        state = _resumed_state(prepared)
         collapse = CollapseMonitor(
             inputs.images,
             stop=run.training.stop_on_collapse,
             log_dir=str(folder.path / "tensorboard") if prepared.chief else None,
         )
-        collapse.collapse = prepared.resumed.get("collapse")
+        collapse.set_state(state)
+        history = HistoryFile(folder.path / "history.csv", state["history"])
         checkpoints = Checkpoints(
             folder.checkpoints,
             prepared.output,
             remember=lambda: {
                 "dataset": inputs.description,
                 "fingerprints": inputs.fingerprints,
-                "collapse": collapse.collapse,
+                "processor": processor(),
+                "history": [r for r in history.rows if r["epoch"] <= checkpoints.epochs],
+                **collapse.get_state(),
             },
-            averages=prepared.resumed.get("metrics") if within_epoch else None,
+            resumed=state,
         )
         checkpoints.set_model(prepared.model)
         return cls(
             Throughput(inputs.batch_size, inputs.steps),
             collapse,
             inputs.monitor,
-            HistoryFile(folder.path / "history.csv", epoch),
+            history,
             checkpoints,
             Preemption(checkpoints if prepared.chief else None),
         )
@@ -69,7 +81,7 @@ class Callbacks:
         if prepared.chief:
             writing = [
                 self.history,
-                keras.callbacks.TensorBoard(self.collapse.log_dir, write_graph=False),
+                EpochCurves(prepared.folder.path / "tensorboard/train"),
                 None if sys.stdout.isatty() else EpochLines(prepared.inputs.epochs),
                 # Follows whatever else is written about an epoch, as it marks the epoch as done.
                 self.checkpoints,
@@ -77,13 +89,41 @@ class Callbacks:
         return [c for c in (*logging, *writing, self.preemption) if c is not None]
 
 
+def _resumed_state(prepared: Prepared) -> dict:
+    """The state in the checkpoint, and what those of earlier versions lack."""
+    per_epoch, steps = prepared.inputs.steps_per_epoch, prepared.model.steps_done
+    state = {"epochs": steps // per_epoch, **prepared.resumed}
+    before = state.get("processor", processor())
+    if before != processor() and prepared.run.training.deterministic and prepared.chief:
+        warnings.warn(
+            f"the run started on {before} and goes on on {processor()}: its weights will not be "
+            "bit for bit those of an unbroken run, which takes a processor of the same kind and "
+            "as many cores",
+            stacklevel=2,
+        )
+    if "history" not in state:
+        path = prepared.folder.path / "history.csv"
+        rows = read_history(path) if prepared.resumed and path.exists() else []
+        state["history"] = [row for row in rows if row["epoch"] <= state["epochs"]]
+    if steps == state["epochs"] * per_epoch:
+        state.pop("metrics", None)  # the averages of an epoch of which no step is done
+    return state
+
+
 def fit(prepared: Prepared, callbacks: Callbacks) -> None:
     """Trains from the model's step to the last."""
     run, inputs, model = prepared.run, prepared.inputs, prepared.model
+    epochs = callbacks.checkpoints.epochs
     if prepared.chief:
         _show_start(prepared, callbacks.history)
+        keep_epochs(prepared.folder.path / "tensorboard", epochs)
+        callbacks.checkpoints.restore_best()
     in_order = callbacks.in_order(prepared)
-    for start_step, initial_epoch, epochs, steps in _stretches(inputs, model.steps_done):
+    if model.steps_done == (epochs + 1) * inputs.steps_per_epoch:
+        _end_epoch(prepared, callbacks, in_order)
+    if callbacks.collapse.stop and callbacks.collapse.collapse:
+        model.stop_training = True  # as it was before the run was interrupted
+    for start_step, initial_epoch, last_epoch, steps in _stretches(inputs, model.steps_done):
         if model.stop_training:
             return
         batches = functools.partial(
@@ -92,12 +132,26 @@ def fit(prepared: Prepared, callbacks: Callbacks) -> None:
         model.fit(
             share_out(prepared.strategy, batches),
             initial_epoch=initial_epoch,
-            epochs=epochs,
+            epochs=last_epoch,
             steps_per_epoch=steps,
             callbacks=in_order,
             verbose="auto" if prepared.chief and sys.stdout.isatty() else 0,
             shuffle=False,
         )
+
+
+def _end_epoch(
+    prepared: Prepared, callbacks: Callbacks, in_order: list[keras.callbacks.Callback]
+) -> None:
+    """Does what follows the last step of an epoch, if the run was interrupted after that step."""
+    epoch = callbacks.checkpoints.epochs
+    calls = keras.callbacks.CallbackList(
+        in_order, model=prepared.model, epochs=prepared.inputs.epochs
+    )
+    calls.on_train_begin()
+    calls.on_epoch_begin(epoch)
+    calls.on_epoch_end(epoch, dict(prepared.resumed["logs"]))
+    calls.on_train_end()
 
 
 def _stretches(inputs: Inputs, step: int) -> Iterator[tuple[int, int, int, int]]:
@@ -116,15 +170,17 @@ def _stretches(inputs: Inputs, step: int) -> Iterator[tuple[int, int, int, int]]
 
 def _show_start(prepared: Prepared, history: HistoryFile) -> None:
     """Records the accuracy before training, and draws the first batch."""
-    run, inputs = prepared.run, prepared.inputs
+    run, inputs, path = prepared.run, prepared.inputs, prepared.folder.path / "views.png"
     if inputs.monitor is not None and not history.rows:
         accuracy = prepared.baselines[baseline_key("knn_top1", "random_weights")]
         if run.model.pytorch_weights is not None or accuracy is None:
             inputs.monitor.set_model(prepared.model)
             accuracy = inputs.monitor.evaluate().top1
         history.add({"epoch": 0, "knn_top1": accuracy})
-    if prepared.model.steps_done == 0:
+    elif history.rows:
+        history.write()  # an interrupted run may have been ahead of its checkpoint
+    if prepared.model.steps_done == 0 or not path.exists():
         batch = next(iter(views_of(run, inputs)))
         if run.data.augment_on == "device":
             batch = augment.make_views(run.augmentation, batch, inputs.image_size)
-        plots.views(batch, prepared.folder.path / "views.png", inputs.preprocessing)
+        plots.views(batch, path, inputs.preprocessing)

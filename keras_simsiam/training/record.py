@@ -67,13 +67,11 @@ def _outcome(
 
 
 def _usable_model(prepared: Prepared, ending: Ending) -> JointEmbedding | None:
-    """The model, or its last checkpoint if it diverged; None if there is no checkpoint."""
+    """The model, or its last checkpoint if it diverged; None if there is no intact one."""
     if ending.status != "diverged":
         return prepared.model
-    if not prepared.folder.has_checkpoint():
-        return None
-    path, _ = checkpoints.latest(prepared.folder.checkpoints)
-    return checkpoints.load(path, prepared.model)
+    latest = next(checkpoints.intact(prepared.folder.checkpoints), None)
+    return checkpoints.load(latest[0], prepared.model) if latest is not None else None
 
 
 def _final_accuracy(

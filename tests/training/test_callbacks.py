@@ -64,9 +64,9 @@ def test_history_file_has_a_row_per_epoch_and_continues_after_those_before(tmp_p
     history.add({"epoch": 0, "knn_top1": 0.5})
     for epoch in range(3):
         history.on_epoch_end(epoch, {"loss": -0.1 * epoch - 0.1, "z_std": 0.9, "minutes_left": 1.0})
-    assert [row["epoch"] for row in HistoryFile(path, first_epoch=0).rows] == [0]
-    resumed = HistoryFile(path, first_epoch=2)  # the third epoch is trained again
-    assert [row["epoch"] for row in resumed.rows] == [0, 1, 2]
+    resumed = HistoryFile(path, history.rows[:3])  # the third epoch is trained again
+    resumed.write()
+    assert [row["epoch"] for row in read_history(path)] == [0, 1, 2]
     resumed.on_epoch_end(2, {"loss": -0.7})
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -80,7 +80,7 @@ def test_history_file_has_a_row_per_epoch_and_continues_after_those_before(tmp_p
 def test_history_file_keeps_metrics_that_the_table_does_not_know(tmp_path):
     path = tmp_path / "history.csv"
     HistoryFile(path).on_epoch_end(0, {"loss": -0.1, "queue_age": 3.0})
-    resumed = HistoryFile(path, first_epoch=1)
+    resumed = HistoryFile(path, read_history(path))
     resumed.on_epoch_end(1, {"loss": -0.2, "queue_age": 4.0, "ema_decay": 0.99})
     rows = read_history(path)
     assert [row["queue_age"] for row in rows] == [3.0, 4.0]

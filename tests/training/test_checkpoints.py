@@ -1,9 +1,11 @@
 """Checkpoints: which are kept, and which are refused because they are damaged or do not fit."""
 
+import hashlib
 import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import warnings
 import zipfile
@@ -17,6 +19,7 @@ from keras_simsiam import (
     Augmentation,
     InputError,
     SimSiam,
+    TrainingDiverged,
     _compat,
     paper_optimizers,
     predictor,
@@ -24,7 +27,7 @@ from keras_simsiam import (
     resnet18,
     views,
 )
-from keras_simsiam.training import checkpoints
+from keras_simsiam.training import checkpoint_file, checkpoints
 from keras_simsiam.training.checkpoints import Checkpoints
 from keras_simsiam.training.output import Output
 
@@ -70,17 +73,20 @@ def folder(trained, tmp_path):
 
 def test_the_last_three_and_the_first_best_are_kept_and_no_partial_files(trained):
     steps = [f"step-{step:08d}" for step in (4, 6, 8)]
-    expected = {f"{name}.{kind}" for name in (*steps, "best") for kind in ("keras", "json")}
-    assert {p.name for p in trained.iterdir()} == expected
-    best = json.loads((trained / "best.json").read_text())
-    assert (best["knn_top1"], best["from"]) == (0.5, "step-00000004.keras")
-    assert (trained / "best.keras").read_bytes() == (trained / best["from"]).read_bytes()
+    assert {p.name for p in trained.iterdir()} == {f"{name}.keras" for name in (*steps, "best")}
+    best = checkpoint_file.read(trained / "best.keras")["best"]
+    assert best == {"knn_top1": 0.5, "step": 4}
+    assert (trained / "best.keras").read_bytes() == (trained / f"{steps[0]}.keras").read_bytes()
+
+
+def latest(folder):
+    return next(checkpoints.intact(folder))
 
 
 def test_the_latest_checkpoint_comes_with_what_was_saved_with_it(trained):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        path, info = checkpoints.latest(trained)
+        path, info = latest(trained)
     assert path.name == "step-00000008.keras"
     assert info["dataset"] == "noise"
     assert info["keras"] == keras.__version__
@@ -113,14 +119,17 @@ def flip(path):
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_is_used(damage, folder):
     damage(folder / "step-00000008.keras")
     with pytest.warns(UserWarning, match=r"step-00000008\.keras' is damaged"):
-        path, _ = checkpoints.latest(folder)
+        path, _ = latest(folder)
     assert path.name == "step-00000006.keras"
 
 
-def test_a_checkpoint_without_its_checksum_is_damaged(folder):
-    (folder / "step-00000008.json").unlink()
-    with pytest.warns(UserWarning, match="damaged"):
-        assert checkpoints.latest(folder)[0].name == "step-00000006.keras"
+def test_a_changed_digit_of_the_state_is_noticed_like_one_of_the_weights(folder):
+    path = folder / "step-00000008.keras"
+    data = path.read_bytes()
+    at = data.index(b'"step": 8') + len(b'"step": ')  # it is stored uncompressed
+    path.write_bytes(data[:at] + b"9" + data[at + 1 :])
+    with pytest.warns(UserWarning, match=r"step-00000008\.keras' is damaged"):
+        assert latest(folder)[0].name == "step-00000006.keras"
 
 
 def test_no_intact_checkpoint_is_an_error(folder):
@@ -130,7 +139,112 @@ def test_no_intact_checkpoint_is_an_error(folder):
         pytest.warns(UserWarning, match="damaged"),
         pytest.raises(InputError, match=r"none of the 3 checkpoints in .* is intact"),
     ):
-        checkpoints.latest(folder)
+        checkpoints.restore(folder, make(), "noise", {})
+
+
+def test_a_checkpoint_that_is_not_finite_is_named_and_the_one_before_it_is_used(folder):
+    path = folder / "step-00000008.keras"
+    model = keras.models.load_model(path)
+    model.backbone.get_layer("conv1").kernel.assign(np.full((3, 3, 3, 2), np.inf))
+    checkpoint_file.write(path, model, checkpoint_file.read(path))
+    with pytest.warns(UserWarning, match=r"step-00000008.*conv1/kernel is not finite"):
+        used, _, state = checkpoints.restore(folder, make(), "noise", {})
+    assert (used.name, state["step"]) == ("step-00000006.keras", 6)
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    callback = Checkpoints(tmp_path)
+    callback.set_model(make())
+    callback.model.predictor.weights[0].assign(np.full((16, 4), np.nan))
+    with pytest.raises(TrainingDiverged, match="is no longer finite at step 0"):
+        callback.save_within_epoch()
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_checkpoint_that_keras_cannot_read_is_one_line(folder):
+    path = folder / "step-00000008.keras"
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    members["config.json"] = members["config.json"].replace(b"SimSiam", b"SimNone")
+
+    class Model:
+        def save(self, path):
+            with zipfile.ZipFile(path, "w") as file:
+                for name, data in members.items():
+                    if name != "keras_simsiam.json":
+                        file.writestr(name, data)
+
+    checkpoint_file.write(path, Model(), checkpoint_file.read(path))
+    with pytest.raises(InputError, match=r"cannot read checkpoint '.*step-00000008\.keras': \w+"):
+        checkpoints.restore(folder, make(), "noise", {})
+
+
+def best_after_resuming(folder):
+    callback = Checkpoints(folder, resumed=latest(folder)[1])
+    callback.restore_best()
+    return callback
+
+
+def test_a_kill_before_the_best_was_kept_is_made_up_for(folder):
+    best, earlier = folder / "best.keras", folder / "step-00000006.keras"
+    for lost in (lambda: None, lambda: best.write_bytes(b""), lambda: shutil.copy(earlier, best)):
+        best.unlink()
+        lost()
+        best_after_resuming(folder)
+        assert checkpoint_file.read(best)["step"] == 4
+
+
+def test_a_best_that_cannot_be_restored_is_reported(folder):
+    (folder / "step-00000004.keras").unlink()
+    (folder / "best.keras").write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match=r"best\.keras' is not intact.*higher .* than 50\.0%"):
+        best_after_resuming(folder)
+
+
+@pytest.fixture
+def of_an_earlier_version(folder):
+    """The checkpoints as they were written when state and checksum lay beside them."""
+    for path in folder.glob("*.keras"):
+        state = checkpoint_file.read(path)
+        with zipfile.ZipFile(path) as file:
+            members = {name: file.read(name) for name in file.namelist()}
+        path.unlink()  # and with it the link
+        with zipfile.ZipFile(path, "w") as file:
+            for name, data in members.items():
+                if name != "keras_simsiam.json":
+                    file.writestr(name, data)
+        info = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "dataset": "noise"}
+        if path.stem == "best":
+            info |= {"knn_top1": 0.5, "from": "step-00000004.keras"}
+        path.with_suffix(".json").write_text(json.dumps({**info, "keras": state["keras"]}))
+    return folder
+
+
+def test_checkpoints_of_earlier_versions_are_used(of_an_earlier_version):
+    folder = of_an_earlier_version
+    path, model, state = checkpoints.restore(folder, make(), "noise", {})
+    assert (path.name, model.steps_done) == ("step-00000008.keras", 8)
+    assert state["best"] == {"knn_top1": 0.5, "step": 4}
+    callback = Checkpoints(folder, resumed=state)
+    callback.set_model(model)
+    callback.restore_best()
+    with zipfile.ZipFile(folder / "best.keras") as file:
+        assert "keras_simsiam.json" not in file.namelist()  # it is still there
+    callback.on_epoch_end(4, {"knn_top1": 0.6})
+    assert checkpoint_file.read(folder / "best.keras")["best"] == {"knn_top1": 0.6, "step": 8}
+    assert {p.name for p in folder.glob("*.json")} == {
+        "step-00000004.json",
+        "step-00000006.json",
+        "step-00000008.json",
+    }
+
+
+@pytest.mark.parametrize("damage", [truncate, flip])
+def test_a_damaged_checkpoint_of_an_earlier_version_is_reported(damage, of_an_earlier_version):
+    damage(of_an_earlier_version / "step-00000008.keras")
+    (of_an_earlier_version / "step-00000006.json").write_text("{}")
+    with pytest.warns(UserWarning, match=r"is damaged: its checksum is not the one in step-\d*8"):
+        assert latest(of_an_earlier_version)[0].name == "step-00000004.keras"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +255,7 @@ def test_no_intact_checkpoint_is_an_error(folder):
     ],
 )
 def test_a_checkpoint_of_another_network_is_refused_naming_the_difference(other, named, trained):
-    path, _ = checkpoints.latest(trained)
+    path, _ = latest(trained)
     loaded = keras.models.load_model(path)
     checkpoints.check_fits(loaded, make(), path)
     with pytest.raises(InputError, match=named):
@@ -150,7 +264,7 @@ def test_a_checkpoint_of_another_network_is_refused_naming_the_difference(other,
 
 def test_a_checkpoint_is_saved_within_an_epoch_once_the_last_is_old_enough(tmp_path):
     fit(make(), [Checkpoints(tmp_path, EACH_STEP)], steps=3)
-    infos = {p.stem[-1]: json.loads(p.read_text()) for p in tmp_path.glob("step-*.json")}
+    infos = {p.stem[-1]: checkpoint_file.read(p) for p in tmp_path.glob("step-*.keras")}
     assert sorted(infos) == ["1", "2", "3"]
     assert "metrics" in infos["2"]
     assert "metrics" not in infos["3"]  # saved at the end of the epoch
@@ -161,7 +275,7 @@ def interrupted(tmp_path_factory):
     """A checkpoint of three steps of an epoch of four, its averages, and those of the epoch."""
     folder = tmp_path_factory.mktemp("interrupted")
     whole = fit(make(), [Checkpoints(folder, EACH_STEP)], steps=4).history
-    averages = json.loads((folder / "step-00000003.json").read_text())["metrics"]
+    averages = checkpoint_file.read(folder / "step-00000003.keras")["metrics"]
     return folder / "step-00000003.keras", averages, whole
 
 
@@ -174,7 +288,7 @@ def resume(checkpoint, averages, folder):
         steps_per_epoch=1,
         shuffle=False,
         verbose=0,
-        callbacks=[Checkpoints(folder, averages=averages)],
+        callbacks=[Checkpoints(folder, resumed={"metrics": averages})],
     ).history
 
 
@@ -224,13 +338,13 @@ def test_a_full_disk_leaves_earlier_checkpoints_intact_and_no_partial_files(tmp_
         callback = Checkpoints(disk / "checkpoints")
         callback.set_model(model)
         callback.on_epoch_end(0)
-        before, _ = checkpoints.latest(disk / "checkpoints")
+        before, _ = latest(disk / "checkpoints")
         size = os.statvfs(disk)
         (disk / "other").write_bytes(b"0" * (size.f_bavail * size.f_bsize - 50_000))
         model.step_counter.assign(1)
         with pytest.raises(OSError, match="No space left"):
             callback.on_epoch_end(1)
-        assert checkpoints.latest(disk / "checkpoints")[0] == before
+        assert latest(disk / "checkpoints")[0] == before
         assert not any((disk / "checkpoints").glob("*partial*"))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
