@@ -1,6 +1,7 @@
 """What a run survives: being killed, preemption, damaged checkpoints, full disks."""
 
 import io
+import json
 import os
 import pathlib
 import random
@@ -18,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from keras_simsiam import InputError, presets
 from keras_simsiam.metrics import in_history
+from keras_simsiam.training import checkpoint_file
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.run import train
 
@@ -151,13 +153,14 @@ def test_resuming_with_other_images_or_another_keras_is_refused(tmp_path, tiny_i
     output = {"name": "run", "run_dir": str(tmp_path), "saved_model_dir": str(tmp_path / "s")}
     train(run, Output(**output))
     (tmp_path / "run/summary.json").unlink()
-    info = tmp_path / "run/checkpoints/step-00000002.json"
-    written = info.read_text()
+    path = tmp_path / "run/checkpoints/step-00000002.keras"
+    model, state = keras.models.load_model(path), checkpoint_file.read(path)
+    written = json.dumps(state)
     for other, said in (
         (written.replace('"120 (', '"120 (9'), r"training images were 120 \(9\w+\), now 120 \("),
         (written.replace(keras.__version__, "1.2.3"), r"Keras was 1\.2\.3"),
     ):
-        info.write_text(other)
+        checkpoint_file.write(path, model, json.loads(other))
         with pytest.raises(InputError, match=said):
             train(run, Output(**output, resume=True))
 
