@@ -13,10 +13,8 @@ import json
 import pathlib
 from collections.abc import Callable, Sequence
 
-import yaml
-
-from keras_simsiam import Run, metrics, presets
-from keras_simsiam.files import write_text, written_atomically
+from keras_simsiam import InputError, Run, documents, metrics, presets
+from keras_simsiam.files import written_atomically
 from keras_simsiam.tables import markdown
 from keras_simsiam.training.devices import Devices
 from keras_simsiam.tuning import results, sweeps
@@ -130,7 +128,7 @@ def publish(
     for line in found.lines:
         for entry in line.entries:
             summary = found.run_folder(entry) / "summary.json"
-            runs.append(json.loads(summary.read_text()) if summary.exists() else {})
+            runs.append(documents.read_json(summary) if summary.exists() else {})
             row = {"variant": line.label, "paper": line.paper, "seed": entry.values[SEED]}
             row |= {"status": entry.status, "collapse": "yes" if entry.warned else ""}
             rows.append({**row, "steps": runs[-1].get("steps"), **entry.metrics})
@@ -153,22 +151,28 @@ def publish(
         "cited": list(cited),
         "configuration": _portable(base_run(args)),
     }
-    text = yaml.safe_dump(about, sort_keys=False, allow_unicode=True)
-    write_text(path.with_suffix(".yaml"), text)
+    documents.write_yaml(path.with_suffix(".yaml"), about)
     print(f"\n{markdown(table(found.lines, cited))}\n\nwritten to {path}")
 
 
 def read(path: pathlib.Path) -> list[Line]:
-    """The lines of a results file."""
+    """The lines of a results file.
+
+    Raises:
+        InputError: If it is not one that `publish` writes.
+    """
     lines: dict[str, Line] = {}
-    with path.open(newline="") as file:
-        for number, row in enumerate(csv.DictReader(file)):
-            name, paper = row.pop("variant"), row.pop("paper")
-            status, warned = row.pop("status"), row.pop("collapse")
-            values = {SEED: int(row.pop("seed"))}
-            numbers = {key: float(value) if value else None for key, value in row.items()}
-            line = lines.setdefault(name, Line(name, {"variant": name}, [], paper))
-            line.entries.append(Entry(number, values, status, warned, metrics=numbers))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for number, row in enumerate(csv.DictReader(file, strict=True)):
+                name, paper = row.pop("variant"), row.pop("paper")
+                status, warned = row.pop("status"), row.pop("collapse")
+                values = {SEED: int(row.pop("seed"))}
+                numbers = {key: float(value) if value else None for key, value in row.items()}
+                line = lines.setdefault(name, Line(name, {"variant": name}, [], paper))
+                line.entries.append(Entry(number, values, status, warned, metrics=numbers))
+    except (KeyError, TypeError, ValueError, csv.Error) as e:
+        raise InputError(f"'{path}' is not a table of results: {type(e).__name__}: {e}") from e
     return list(lines.values())
 
 

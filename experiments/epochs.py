@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 import pathlib
 from collections.abc import Sequence
 
 from experiments import common
 from keras_simsiam import Run, data, load_encoder, metrics, options, plots
+from keras_simsiam.documents import read_json
 from keras_simsiam.evaluation import Encoder, extract, linear_accuracy, raw_pixels
 from keras_simsiam.files import write_json
 from keras_simsiam.training.prepare import build_model, load_inputs
@@ -52,7 +52,7 @@ def linear(found: Found, entry: Entry) -> dict[str, float]:
         run = found.space.base
         top1 = _linear(load_encoder(found.saved_model(entry)), run)
         write_json(kept, {"linear_top1": top1, **linear_baselines(run, entry.values[SEED])})
-    return json.loads(kept.read_text())
+    return read_json(kept)
 
 
 @functools.cache

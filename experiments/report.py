@@ -8,12 +8,14 @@ import pathlib
 from collections.abc import Sequence
 
 import jinja2
-import yaml
 
 from experiments import common
-from keras_simsiam import InputError, metrics, options
+from keras_simsiam import InputError, documents, metrics, options
 from keras_simsiam.files import write_text
 from keras_simsiam.tables import markdown
+
+_SHOWN = ("title", "seeds", "versions", "minutes", "cited", "configuration")
+"""What the page shows of the files that `experiments.common.publish` writes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,14 +65,18 @@ def page(experiments: list[dict], watch: list[list[str]]) -> str:
 
 def _experiment(name: str) -> dict:
     """The values of the template for one experiment."""
-    about = yaml.safe_load((common.HERE / "results" / f"{name}.yaml").read_text())
+    path = common.HERE / "results" / f"{name}.yaml"
+    about = documents.read_yaml(path)
+    missing = [key for key in _SHOWN if key not in about]
+    if missing:
+        raise InputError(f"'{path}' must describe results; it has no '{missing[0]}'")
     figure = common.HERE / "figures" / f"{name}.png"
     return {
         **about,
         "name": name,
         "table": common.table(common.read(common.HERE / "results" / f"{name}.csv"), about["cited"]),
         "figure": base64.b64encode(figure.read_bytes()).decode() if figure.exists() else None,
-        "yaml": yaml.safe_dump(about["configuration"], sort_keys=False),
+        "yaml": documents.to_yaml(about["configuration"]),
     }
 
 

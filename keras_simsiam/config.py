@@ -12,12 +12,9 @@ import pathlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import yaml
-
-from keras_simsiam import datasets
+from keras_simsiam import datasets, documents
 from keras_simsiam.errors import InputError, check_choice
 from keras_simsiam.fields import Settings, setting, switch
-from keras_simsiam.files import write_text
 from keras_simsiam.probes import Knn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -200,7 +197,7 @@ class Run(Settings):
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
 
-    def replace(self, **sections: Any) -> Run:
+    def replace(self, /, **sections: Any) -> Run:
         """A copy with some settings changed, and checked.
 
         Args:
@@ -223,7 +220,7 @@ class Run(Settings):
 
     def save(self, path: str | pathlib.Path) -> None:
         """Writes the run as YAML."""
-        write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False))
+        documents.write_yaml(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | pathlib.Path, base: Run | None = None) -> Run:
@@ -232,24 +229,9 @@ class Run(Settings):
         Raises:
             InputError: If the file cannot be read, or its settings do not fit.
         """
-        return (base or cls()).replace(**read_yaml(path))
-
-
-def read_yaml(path: str | pathlib.Path) -> dict:
-    """Reads a YAML file that holds a mapping.
-
-    Raises:
-        InputError: If it cannot be read, or holds something else.
-    """
-    try:
-        values = yaml.safe_load(pathlib.Path(path).read_text())
-    except OSError as e:
-        raise InputError(f"cannot read '{path}': {e.strerror}") from e
-    except yaml.YAMLError as e:
-        raise InputError(f"'{path}' is not valid YAML: {' '.join(str(e).split())}") from e
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise InputError(f"'{path}' must contain a mapping, with sections such as 'training:'")
-    return values
+        values = documents.read_yaml(path)
+        with documents.named(path):
+            return (base or cls()).replace(**values)
 
 
 def _plain(value: Any) -> Any:

@@ -32,4 +32,10 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
     """Raises InputError unless `value` is one of `allowed`."""
     allowed = tuple(allowed)
     if value not in allowed:
-        raise InputError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+        raise InputError(f"{name} must be one of {', '.join(allowed)}; got {shown(value)}")
+
+
+def shown(value: object) -> str:
+    """`repr` of a value that somebody gave, shortened to fit a message."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:70]}…{text[-20:]}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import math
 import operator
 import types
@@ -17,7 +18,7 @@ from typing import Any, Literal, Self
 
 import simple_parsing
 
-from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.errors import InputError, check_choice, shown
 
 _BOUNDS = {
     "at_least": operator.ge,
@@ -69,7 +70,7 @@ class Settings:
             if value is not None:
                 _check(field.name, value, field.metadata)
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, /, **changes: Any) -> Self:
         """A copy with some fields changed, and checked.
 
         Raises:
@@ -79,7 +80,11 @@ class Settings:
         for name in map(str, changes):
             if name not in known:
                 kind = type(self).__name__.lower()
-                raise InputError(f"unknown setting '{name}' of {kind}; it has {', '.join(known)}")
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise InputError(
+                    f"unknown setting {shown(name)} of {kind}; it has {', '.join(known)}{hint}"
+                )
         return dataclasses.replace(self, **changes)
 
 
@@ -142,5 +147,6 @@ def _described(kind: Any) -> str:
 def _shown(value: Any) -> str:
     """A value in a message: the numbers of a tuple as on the command line."""
     if isinstance(value, tuple | list):
-        return " ".join(map(_shown, value)) or "nothing"
-    return f"{value:.12g}" if isinstance(value, float) else repr(value)
+        few = " ".join(map(_shown, value[:20])) or "nothing"
+        return few if len(value) <= 20 else f"{few} …"
+    return f"{value:.12g}" if isinstance(value, float) else shown(value)

@@ -158,7 +158,7 @@ def why_full(error: BaseException) -> str | None:
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a text file atomically."""
     with written_atomically(path) as partial:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike, values: dict) -> None:

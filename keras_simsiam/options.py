@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import simple_parsing
 
-from keras_simsiam import config, presets
+from keras_simsiam import config, documents, presets
 from keras_simsiam.errors import CannotWrite, InputError, LostWorker, TrainingDiverged
 
 
@@ -92,12 +92,14 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
         )
     chooser.add_argument("--dataset")
     chosen, _ = chooser.parse_known_args(argv)
-    file = config.read_yaml(chosen.config) if chosen.config else {}
+    file = documents.read_yaml(chosen.config) if chosen.config else {}
     data = file.get("data")
     in_file = data.get("dataset") if isinstance(data, dict) else None
     dataset = chosen.dataset or in_file or config.Data.dataset
     start = presets.preset(chosen.preset or presets.default_preset(str(dataset)))
-    parser.add_arguments(config.Run, dest="run", default=start.replace(**file))
+    with documents.named(chosen.config):
+        default = start.replace(**file)
+    parser.add_arguments(config.Run, dest="run", default=default)
     options = parser.parse_args(argv)
     return options.run, options
 

@@ -59,7 +59,13 @@ def test_augmentations_by_name(name):
     ("text", "named"),
     [
         ("training: {epoch: 3}", "unknown setting 'epoch' of training"),
-        ("trainng: {epochs: 3}", "'trainng'"),
+        ("trainng: {epochs: 3}", r"'trainng' of run; .*did you mean training\?"),
+        ("training:", "training must be a mapping; got None"),
+        ("training: {self: 3}", "unknown setting 'self' of training"),
+        ("self: 3", "unknown setting 'self' of run"),
+        ('"a\\nb": 3', r"unknown setting 'a\\nb' of run"),
+        ("training: {epochs: 2024-01-01}", "epochs must be an integer; got '2024-01-01'"),
+        ("augmentation: {crop_area: [[[0.1]]]}", "crop_area must be 2 numbers; got 0.1"),
         ("training: {epochs: three}", "epochs must be an integer; got 'three'"),
         ("training: {epochs: 2.5}", "epochs must be an integer; got 2.5"),
         ("training: {epochs: .inf}", "epochs must be an integer; got inf"),
@@ -85,6 +91,7 @@ def test_what_does_not_fit_is_named_in_one_line(text, named, tmp_path):
     (tmp_path / "run.yaml").write_text(text)
     with pytest.raises(InputError, match=named) as caught:
         Run.load(tmp_path / "run.yaml")
+    assert str(caught.value).startswith(f"'{tmp_path / 'run.yaml'}'")
     assert "\n" not in str(caught.value)
 
 

@@ -13,8 +13,8 @@ LAYERS = (
     {"train", "evaluate", "tune", "import_weights"},
     {"training", "tuning", "evaluation", "export", "plots"},
     {"models", "data", "augment", "optimizers", "preprocessing", "_compat"},
-    {"config", "presets", "probes", "options", "fields", "datasets", "metrics", "tables"}
-    | {"environment", "errors", "files", "_stack"},
+    {"config", "presets", "probes", "options", "fields", "datasets", "documents", "metrics"}
+    | {"environment", "errors", "files", "tables", "_stack"},
 )
 """The parts of the package, each of which may import its own layer and those below."""
 

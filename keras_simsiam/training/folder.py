@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import re
 import shutil
 
 from keras_simsiam.config import Run
+from keras_simsiam.documents import read_json
 from keras_simsiam.errors import InputError
 from keras_simsiam.files import write_json
 from keras_simsiam.training.output import Output
@@ -70,7 +70,7 @@ class RunFolder:
         summary = self.path / "summary.json"
         if not (self.path / "config.yaml").exists() or not self.has_checkpoint():
             raise InputError(f"cannot resume: '{self.path}' has no checkpoint")
-        if summary.exists() and json.loads(summary.read_text())["status"] == "finished":
+        if summary.exists() and read_json(summary).get("status") == "finished":
             raise InputError(f"cannot resume: run '{self.path}' is finished")
         self.check_same(run)
 
@@ -100,4 +100,4 @@ class RunFolder:
 
     def baselines(self) -> dict:
         """The baselines that `create` wrote."""
-        return json.loads((self.path / "baselines.json").read_text())
+        return read_json(self.path / "baselines.json")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from keras_simsiam.documents import read_json
+from keras_simsiam.errors import InputError, shown
 from keras_simsiam.files import write_json
 
 
@@ -62,7 +63,7 @@ class Ledger:
     def read(self, number: int) -> Entry | None:
         """An entry; None if the trial was never started."""
         path = self._path(number)
-        return Entry(**json.loads(path.read_text())) if path.exists() else None
+        return _entry(path) if path.exists() else None
 
     def write(self, entry: Entry) -> None:
         """Writes an entry atomically."""
@@ -70,8 +71,7 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """All trials that were started, in order."""
-        paths = sorted(self.folder.glob("[0-9]*.json"))
-        return [Entry(**json.loads(path.read_text())) for path in paths]
+        return [_entry(path) for path in sorted(self.folder.glob("[0-9]*.json"))]
 
     def lock(self, number: int) -> pathlib.Path:
         """The file that the process running a trial keeps locked."""
@@ -85,3 +85,11 @@ class Ledger:
 
     def _path(self, number: int) -> pathlib.Path:
         return self.folder / f"{number:04d}.json"
+
+
+def _entry(path: pathlib.Path) -> Entry:
+    values = read_json(path)
+    try:
+        return Entry(**values)
+    except TypeError as e:
+        raise InputError(f"'{path}' must describe a trial; got {shown(values)}") from e

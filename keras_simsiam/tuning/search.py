@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import filelock
-import yaml
 
-from keras_simsiam.config import Run, read_yaml
+from keras_simsiam import documents
+from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, setting, switch
-from keras_simsiam.files import write_text
 from keras_simsiam.training.devices import Devices
 from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.output import Output
@@ -156,7 +155,7 @@ def _prepare(folder: RunFolder, run: Run, about: dict, overwrite: bool) -> None:
     continued = there.exists() and not overwrite
     if continued:
         folder.check_same(run)
-        before, now = read_yaml(there), yaml.safe_load(yaml.safe_dump(about))
+        before, now = documents.read_yaml(there), documents.from_yaml(documents.to_yaml(about))
         for key in now:
             if before.get(key) != now[key]:
                 raise InputError(
@@ -176,5 +175,4 @@ def _prepare(folder: RunFolder, run: Run, about: dict, overwrite: bool) -> None:
         )
     folder.check_free(overwrite)
     folder.create(run, {})
-    about = {**about, "fingerprints": inputs.fingerprints}
-    write_text(there, yaml.safe_dump(about, sort_keys=False))
+    documents.write_yaml(there, {**about, "fingerprints": inputs.fingerprints})

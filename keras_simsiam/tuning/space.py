@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from keras_simsiam.config import Run
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import InputError, shown
 
 if TYPE_CHECKING:
     import keras_tuner as kt
@@ -72,13 +72,19 @@ class Parameter:
         """
         spec = {"choices": spec} if isinstance(spec, list) else spec
         if not isinstance(spec, dict):
-            raise InputError(f"sweep: {name} must be a list of values or a mapping; got {spec!r}")
+            raise InputError(
+                f"sweep: {name} must be a list of values or a mapping; got {shown(spec)}"
+            )
         known = ("choices", "min", "max", "log", "when", "paper")
         unknown = [key for key in spec if key not in known]
         if unknown:
             raise InputError(
-                f"sweep: keys of {name} must be among {', '.join(known)}; got '{unknown[0]}'"
+                f"sweep: keys of {name} must be among {', '.join(known)}; got {shown(unknown[0])}"
             )
+        for key, kind in (("when", dict), ("paper", dict), ("log", bool)):
+            if not isinstance(spec.get(key, kind()), kind):
+                wanted = "a mapping" if kind is dict else "true or false"
+                raise InputError(f"sweep: {key} of {name} must be {wanted}; got {shown(spec[key])}")
         shared = {"name": name, "when": spec.get("when", {}), "paper": spec.get("paper", {})}
         choices = spec.get("choices")
         if choices:
@@ -87,7 +93,7 @@ class Parameter:
         number = int | float
         if not (isinstance(low, number) and isinstance(high, number) and low < high):
             raise InputError(
-                f"sweep: {name} must have choices, or a min and a larger max; got {spec}"
+                f"sweep: {name} must have choices, or a min and a larger max; got {shown(spec)}"
             )
         if log and low <= 0:
             raise InputError(f"sweep: min of {name} must be above 0, with log: true; got {low}")
@@ -124,7 +130,7 @@ class Space:
     def __init__(self, spec: dict, base: Run, seeds: Sequence[int] = ()):
         if not isinstance(spec, dict) or not spec:
             raise InputError(
-                f"a sweep must be a mapping from parameters to their values; got {spec!r}"
+                f"a sweep must be a mapping from parameters to their values; got {shown(spec)}"
             )
         if seeds:
             spec = {**spec, SEED: list(seeds)}
@@ -136,14 +142,14 @@ class Space:
                 if name not in earlier or not isinstance(allowed, list):
                     raise InputError(
                         f"sweep: when of {parameter.name} must give an earlier parameter a list "
-                        f"of its values; got {name}: {allowed}"
+                        f"of its values; got {name}: {shown(allowed)}"
                     )
                 for value in allowed:
                     choices = earlier[name].choices or ()
                     if value not in choices:
                         raise InputError(
                             f"sweep: when of {parameter.name} must name choices of {name}, which "
-                            f"are {', '.join(map(str, choices))}; got {value!r}"
+                            f"are {', '.join(map(str, choices))}; got {shown(value)}"
                         )
             for value in parameter.choices or (parameter.low, parameter.high):
                 base.replace(**_nested(parameter.settings(value)))
@@ -232,15 +238,18 @@ def _combinations(parameters: list[Parameter]) -> list[dict[str, Value]] | None:
 
 def _labeled(name: str, choices: dict | list) -> dict[Value, dict]:
     """Choices with the settings that they stand for."""
-    if isinstance(choices, list):
+    if isinstance(choices, list) and not any(isinstance(value, dict) for value in choices):
         choices = {_label(value): {name: value} for value in choices}
     elif not isinstance(choices, dict) or not all(isinstance(v, dict) for v in choices.values()):
-        raise InputError(f"sweep: each choice of {name} must be a mapping of settings")
+        raise InputError(
+            f"sweep: choices of {name} must be a list of values, or each choice must be a mapping "
+            f"of settings; got {shown(choices)}"
+        )
     kinds = {type(label) for label in choices}
     # Keras Tuner takes values of one type only.
     if kinds == {int, float}:
         return {float(label): settings for label, settings in choices.items()}
-    if len(kinds) > 1:
+    if len(kinds) > 1 or not kinds <= {str, int, float, bool}:
         return {str(label): settings for label, settings in choices.items()}
     return choices
 
@@ -256,11 +265,11 @@ def _nested(settings: dict) -> dict:
     """Settings by section, for `Run.replace`."""
     sections: dict = {}
     for name, value in settings.items():
-        section, _, rest = name.partition(".")
+        section, _, rest = str(name).partition(".")
         if not rest:
             raise InputError(
                 "sweep: settings must have their section before them, such as "
-                f"training.batch_size; got '{name}'"
+                f"training.batch_size; got {shown(name)}"
             )
         sections.setdefault(section, {})[rest] = value
     return sections

@@ -12,7 +12,8 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Callable, Mapping
 
-from keras_simsiam.config import Run, read_yaml
+from keras_simsiam.config import Run
+from keras_simsiam.documents import read_yaml
 from keras_simsiam.errors import InputError
 
 Sweep = dict | Callable[[Run], dict]

@@ -104,6 +104,11 @@ def test_hyperbands_epochs_take_the_place_of_the_runs():
             "min of training.weight_decay must be above 0, with log: true; got 0",
         ),
         ({"p": {"choices": {"a": 3}}}, "must be a mapping of settings"),
+        ({"p": {"choices": [{"a": 3}]}}, "must be a list of values"),
+        ({"p": {"choices": {"a": {3: 4}}}}, "must have their section .*; got 3"),
+        ({"training.epochs": {"min": 1, "max": 2, "log": "x"}}, "log .* true or false; got 'x'"),
+        ({"training.epochs": {"choices": [1], "when": [2]}}, r"when .* a mapping; got \[2\]"),
+        ({"training.epochs": {"choices": [1], "paper": 3}}, "paper .* a mapping; got 3"),
         (
             {"training.batch_size": {"choices": [32], "when": {"predictor": ["none"]}}},
             "must give an earlier parameter a list of its values; got predictor",
