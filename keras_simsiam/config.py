@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from keras_simsiam import datasets, documents
 from keras_simsiam.errors import InputError, check_choice
-from keras_simsiam.fields import Settings, setting, switch
+from keras_simsiam.fields import Settings, checked, setting, switch
 from keras_simsiam.probes import Knn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -47,10 +47,10 @@ class Augmentation(Settings):
     """Probability of Gaussian blur; the paper does not blur CIFAR images."""
     blur_sigma: tuple[float, float] = setting((0.1, 2.0), at_least=0, ascending=True)
     """Smallest and largest standard deviation of the blur, in pixels of the view."""
-    mean: tuple[float, float, float] = IMAGENET_MEAN
+    mean: tuple[float, float, float] = setting(IMAGENET_MEAN, at_least=0, at_most=1)
     """Mean of each channel, in [0, 1], that normalization subtracts."""
-    std: tuple[float, float, float] = setting(IMAGENET_STD, above=0)
-    """Standard deviation of each channel that normalization divides by."""
+    std: tuple[float, float, float] = setting(IMAGENET_STD, above=0, at_most=1)
+    """Standard deviation of each channel, in (0, 1], that normalization divides by."""
 
     @classmethod
     def preset(cls, name: str) -> Augmentation:
@@ -218,11 +218,13 @@ class Run(Settings):
         """Nested dicts and lists, as in the YAML file."""
         return _plain(dataclasses.asdict(self))
 
+    @checked
     def save(self, path: str | pathlib.Path) -> None:
         """Writes the run as YAML."""
         documents.write_yaml(path, self.to_dict())
 
     @classmethod
+    @checked
     def load(cls, path: str | pathlib.Path, base: Run | None = None) -> Run:
         """Reads a run from YAML. Settings that the file leaves out are those of `base`.
 

@@ -11,6 +11,10 @@ class InputError(ValueError):
     The commands print the message as one line and exit with code 2; nothing has been written.
     """
 
+    # AutoGraph and Keras would wrap the error in pages of their own if it is raised in a graph.
+    ag_pass_through = True
+    _keras_call_info_injected = True
+
 
 class NoSuchSplit(InputError):
     """A dataset has no split of that name. A folder without validation images is one."""
@@ -31,11 +35,28 @@ class LostWorker(RuntimeError):
 def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
     """Raises InputError unless `value` is one of `allowed`."""
     allowed = tuple(allowed)
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise InputError(f"{name} must be one of {', '.join(allowed)}; got {shown(value)}")
 
 
 def shown(value: object) -> str:
-    """`repr` of a value that somebody gave, shortened to fit a message."""
-    text = repr(value)
+    """A value in a message, on one line: an array as its dtype and shape, a tuple as its items."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        if str(value.shape) == "()" and hasattr(value, "item"):
+            return shown(value.item())
+        return f"{getattr(value.dtype, 'name', value.dtype)} {_sides(value.shape)}"
+    if isinstance(value, tuple | list):
+        few = [repr(v) if isinstance(v, tuple | list) else shown(v) for v in value[:20]]
+        text = " ".join([*few, "…"] if len(value) > len(few) else few) or "nothing"
+    else:
+        text = f"{value:.12g}" if isinstance(value, float) else repr(value)
+    if text.startswith("<") or "\n" in text:
+        return type(value).__name__
     return text if len(text) <= 100 else f"{text[:70]}…{text[-20:]}"
+
+
+def _sides(shape: Iterable[int | None]) -> str:
+    try:
+        return str([*shape])
+    except ValueError:  # a tensor of unknown rank
+        return "of unknown shape"

@@ -10,15 +10,17 @@ import tensorflow as tf
 
 from keras_simsiam import _compat
 from keras_simsiam.errors import InputError
-from keras_simsiam.evaluation.encoder import Encoder, network_of
+from keras_simsiam.evaluation.encoder import Encoder, network_of, only_images
+from keras_simsiam.fields import Count, checked
 from keras_simsiam.files import written_atomically
 from keras_simsiam.preprocessing import Preprocessing
 
 
+@checked
 def export_encoder(
     model: keras.Model,
     path: str | pathlib.Path,
-    preprocessing: Preprocessing | int | None = None,
+    preprocessing: Preprocessing | Count | None = None,
 ) -> None:
     """Writes a model's encoder as a SavedModel, atomically.
 
@@ -58,6 +60,7 @@ def export_encoder(
         tf.saved_model.save(module, str(partial), signatures={"serving_default": serve})
 
 
+@checked
 def load_encoder(path: str | pathlib.Path) -> Encoder:
     """Loads what `export_encoder` wrote.
 
@@ -83,11 +86,11 @@ def load_encoder(path: str | pathlib.Path) -> Encoder:
 
     def encode(images: tf.Tensor) -> tf.Tensor:
         # Keeps the module, which owns the weights, as long as its signature.
-        return module.signatures["serving_default"](images=tf.convert_to_tensor(images))["features"]
+        return module.signatures["serving_default"](images=images)["features"]
 
     recorded: dict[str, Any] = {
         name: tuple(map(float, getattr(module, name).numpy()))
         for name in ("mean", "std")
         if hasattr(module, name)
     }
-    return Encoder(encode, Preprocessing(int(module.image_size.numpy()), **recorded))
+    return Encoder(only_images(encode), Preprocessing(int(module.image_size.numpy()), **recorded))

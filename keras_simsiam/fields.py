@@ -1,26 +1,31 @@
-"""Dataclasses that declare what each of their fields accepts, and check it when they are made.
+"""What values are accepted, declared where they are: in dataclasses, and in functions' type hints.
 
-The same declaration gives a command its options, `--help` its text, and YAML files and Python code
-their errors. Nothing here imports TensorFlow.
+The declaration of a dataclass gives a command its options, `--help` its text, and YAML files and
+Python code their errors. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
 
+import collections.abc
 import contextlib
 import dataclasses
 import difflib
+import functools
+import inspect
 import math
+import numbers
 import operator
+import pathlib
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import simple_parsing
 
 from keras_simsiam.errors import InputError, check_choice, shown
 
-_BOUNDS = {
+_RULES = {
     "at_least": operator.ge,
     "above": operator.gt,
     "at_most": operator.le,
@@ -28,22 +33,62 @@ _BOUNDS = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """Bounds of a number, or of each number of a tuple or list.
+
+    Attributes:
+        at_least: The smallest value.
+        above: What the value must exceed.
+        at_most: The largest value.
+        below: What must exceed the value.
+        ascending: Whether a pair must have the smaller number first, and the larger above 0.
+    """
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    ascending: bool = False
+
+    def check(self, name: str, value: Any) -> None:
+        """Raises InputError if the value is out of bounds, naming both."""
+        numbers = value if isinstance(value, tuple | list) else (value,)
+        for rule, holds in _RULES.items():
+            bound = getattr(self, rule)
+            if bound is not None and not all(holds(v, bound) for v in numbers):
+                words = rule.replace("_", " ")
+                raise InputError(f"{name} must be {words} {bound:.12g}; got {shown(value)}")
+        if self.ascending and not (list(numbers) == sorted(numbers) and numbers[-1] > 0):
+            raise InputError(
+                f"{name} must be two numbers, the smaller first and the larger above 0; "
+                f"got {shown(value)}"
+            )
+
+
+Count = Annotated[int, Bounds(at_least=1)]
+Index = Annotated[int, Bounds(at_least=0)]
+Seed = Annotated[int, Bounds(at_least=0, below=2**31)]
+Positive = Annotated[float, Bounds(above=0)]
+NonNegative = Annotated[float, Bounds(at_least=0)]
+Momentum = Annotated[float, Bounds(at_least=0, below=1)]
+Share = Annotated[float, Bounds(at_least=0, at_most=1)]
+
+
 def setting(default: Any = dataclasses.MISSING, *, ascending: bool = False, **kwargs: Any) -> Any:
     """A field of `Settings` with bounds.
 
     Args:
         default: Its default; none if the option is required. A list is copied for each instance.
-        ascending: Whether a pair must have the smaller number first, and the larger above 0.
-        **kwargs: Bounds that a number must satisfy, or each number of a tuple or list: ``at_least``
-            and ``at_most``, ``above`` and ``below``. For others, such as ``alias`` or ``help``, see
+        ascending: See `Bounds`.
+        **kwargs: The other `Bounds`; for what else there is, such as ``alias`` or ``help``, see
             `simple_parsing.field`.
     """
-    bounds = {name: kwargs.pop(name) for name in _BOUNDS if name in kwargs}
+    bounds = Bounds(ascending=ascending, **{k: kwargs.pop(k) for k in _RULES if k in kwargs})
     if isinstance(default, list):
         kwargs["default_factory"] = default.copy
         default = dataclasses.MISSING
-    metadata = {"bounds": bounds, "ascending": ascending}
-    return simple_parsing.field(default, metadata=metadata, **kwargs)
+    return simple_parsing.field(default, metadata={"bounds": bounds}, **kwargs)
 
 
 def switch(default: bool, **kwargs: Any) -> Any:
@@ -65,10 +110,11 @@ class Settings:
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
-            value = _converted(field.name, getattr(self, field.name), hints[field.name])
+            given = getattr(self, field.name)
+            value = _converted(field.name, given, hints[field.name], from_text=True)
             object.__setattr__(self, field.name, value)
             if value is not None:
-                _check(field.name, value, field.metadata)
+                field.metadata.get("bounds", Bounds()).check(field.name, value)
 
     def replace(self, /, **changes: Any) -> Self:
         """A copy with some fields changed, and checked.
@@ -96,57 +142,147 @@ def choices(settings: type[Settings], field: str) -> tuple[str, ...]:
     return typing.get_args(kind)
 
 
-def _converted(name: str, value: Any, kind: Any) -> Any:
-    """A value as the field's type, such as `float`, `int | None` or ``tuple[float, float]``."""
+_Function = TypeVar("_Function", bound=Callable)
+
+
+def checked(function: _Function) -> _Function:
+    """A function that checks its arguments against its type hints, and their `Bounds`::
+
+        @checked
+        def knn_predict(bank: np.ndarray, k: Annotated[int, Bounds(at_least=1)] = 200): ...
+
+    Numbers are converted as in `Settings`, but not from text; NumPy's and TensorFlow's scalars are
+    numbers, True and False are not. Arrays are left to the function.
+
+    Raises:
+        InputError: From the function, if an argument has the wrong type or is out of bounds.
+    """
+    signature = inspect.signature(function)
+    named = {
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+
+    @functools.cache
+    def hints() -> dict[str, Any]:  # later than the decorated class, which they may name
+        found = typing.get_type_hints(function, include_extras=True)
+        return {name: hint for name, hint in found.items() if name in named}
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        for name in bound.arguments.keys() & hints().keys():
+            bound.arguments[name] = _converted(name, bound.arguments[name], hints()[name])
+        return function(*bound.args, **bound.kwargs)
+
+    return typing.cast(_Function, wrapper)
+
+
+class _Misfit(InputError):
+    """A value is not of the type that is declared."""
+
+    def __init__(self, name: str, kind: Any, value: Any):
+        super().__init__(f"{name} must be {_described(kind)}; got {shown(value)}")
+
+
+def _converted(name: str, value: Any, kind: Any, from_text: bool = False) -> Any:
+    """A value as the declared type, such as `float`, `int | None` or ``tuple[float, float]``."""
+    convert = functools.partial(_converted, name, from_text=from_text)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        value = convert(value, inner[0])
+        for bounds in kind.__metadata__:
+            bounds.check(name, value)
+        return value
     if origin in (types.UnionType, typing.Union):
-        if value is None and types.NoneType in inner:
-            return None
-        (kind,) = (k for k in inner if k is not types.NoneType)
-        return _converted(name, value, kind)
+        return _converted_to_one_of(name, value, kind, from_text)
     if origin is Literal:
         check_choice(name, value, inner)
         return value
-    if origin is list and isinstance(value, list):
-        return [_converted(name, v, inner[0]) for v in value]
-    if origin is tuple and isinstance(value, list | tuple) and len(value) == len(inner):
-        return tuple(_converted(name, v, k) for v, k in zip(value, inner, strict=True))
     if kind in (int, float):
-        with contextlib.suppress(TypeError, ValueError, OverflowError):
-            given = float(value) if isinstance(value, str) else value
-            number = kind(given)
-            exact = kind is float or number == given
-            if exact and abs(number) < math.inf and not isinstance(given, bool):
-                return number
-    elif isinstance(kind, type) and isinstance(value, kind):
+        return _number(name, value, kind, from_text)
+    if origin is tuple:
+        row = _python(value)
+        of_any_length = inner[1:] == (...,)
+        if not isinstance(row, list | tuple) or (len(row) != len(inner) and not of_any_length):
+            raise _Misfit(name, kind, value)
+        kinds = inner[:1] * len(row) if of_any_length else inner
+        return tuple(map(convert, row, kinds))
+    if origin in (list, collections.abc.Sequence):
+        if not isinstance(value, list if origin is list else list | tuple):
+            raise _Misfit(name, kind, value)
+        return type(value)(convert(v, inner[0]) for v in value)
+    accepted = origin or kind  # the class, of a generic one, too
+    if accepted is bool:
+        value = _python(value)
+    if not isinstance(accepted, type) or hasattr(accepted, "__array__"):
         return value
-    raise InputError(f"{name} must be {_described(kind)}; got {_shown(value)}")
+    if not isinstance(value, accepted):
+        section = from_text and issubclass(accepted, Settings)
+        raise _Misfit(name, dict if section else kind, value)
+    return value
 
 
-def _check(name: str, value: Any, declared: Mapping[str, Any]) -> None:
-    """Raises InputError if the value is out of the bounds declared by `setting`, naming both."""
-    numbers = value if isinstance(value, tuple | list) else (value,)
-    for rule, bound in declared.get("bounds", {}).items():
-        if not all(_BOUNDS[rule](v, bound) for v in numbers):
-            words = rule.replace("_", " ")
-            raise InputError(f"{name} must be {words} {bound:g}; got {_shown(value)}")
-    if declared.get("ascending") and not (list(numbers) == sorted(numbers) and numbers[-1] > 0):
-        raise InputError(
-            f"{name} must be two numbers, the smaller first and the larger above 0; "
-            f"got {_shown(value)}"
-        )
+def _converted_to_one_of(name: str, value: Any, kind: Any, from_text: bool) -> Any:
+    """A value as the first member of a union that it fits."""
+    members = [k for k in typing.get_args(kind) if k is not types.NoneType]
+    if value is None and len(members) < len(typing.get_args(kind)):
+        return None
+    if len(members) == 1:
+        return _converted(name, value, members[0], from_text)
+    for member in members:
+        with contextlib.suppress(_Misfit):
+            return _converted(name, value, member, from_text)
+    raise _Misfit(name, kind, value)
+
+
+def _number(name: str, value: Any, kind: type, from_text: bool) -> Any:
+    given = _python(value)
+    with contextlib.suppress(ValueError, OverflowError):
+        if from_text and isinstance(given, str):
+            given = float(given)
+        if isinstance(given, numbers.Real) and not isinstance(given, bool):
+            number = kind(given)
+            if (kind is float or number == given) and abs(number) < math.inf:
+                return number
+    raise _Misfit(name, kind, value)
+
+
+def _python(value: Any) -> Any:
+    """Scalars and rows of NumPy, and of TensorFlow outside of graphs, as Python's numbers."""
+    if hasattr(value, "numpy"):
+        value = value.numpy()
+    return value.tolist() if hasattr(value, "tolist") and value.ndim <= 1 else value
+
+
+_NAMES = {
+    int: "an integer",
+    float: "a finite number",
+    bool: "true or false",
+    str: "text",
+    types.NoneType: "None",
+    pathlib.Path: "a path",
+    list: "a list",
+    dict: "a mapping",
+    collections.abc.Mapping: "a mapping",
+    collections.abc.Callable: "a function",
+}
 
 
 def _described(kind: Any) -> str:
-    if typing.get_origin(kind) is tuple:
-        return f"{len(typing.get_args(kind))} numbers"
-    names = {int: "an integer", float: "a finite number", bool: "true or false", str: "text"}
-    return names.get(kind, "a list" if typing.get_origin(kind) is list else "a mapping")
-
-
-def _shown(value: Any) -> str:
-    """A value in a message: the numbers of a tuple as on the command line."""
-    if isinstance(value, tuple | list):
-        few = " ".join(map(_shown, value[:20])) or "nothing"
-        return few if len(value) <= 20 else f"{few} …"
-    return f"{value:.12g}" if isinstance(value, float) else shown(value)
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        return _described(inner[0])
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(map(_described, inner))
+    if origin is tuple:
+        return "numbers" if inner[1:] == (...,) else f"{len(inner)} numbers"
+    if origin is collections.abc.Sequence:
+        return f"a list, each {_described(inner[0])}"
+    kind = origin or kind
+    if kind in _NAMES:
+        return _NAMES[kind]
+    package = kind.__module__.partition(".")[0]
+    name = kind.__name__ if package == __name__.partition(".")[0] else f"{package}.{kind.__name__}"
+    return f"{'an' if name[0] in 'AEIO' else 'a'} {name}"

@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 import keras
 import tensorflow as tf
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_simsiam import _compat
 from keras_simsiam.config import Training
-from keras_simsiam.errors import check_choice
-from keras_simsiam.fields import choices
+from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.fields import Count, Index, Momentum, NonNegative, checked, choices
 
 
 @keras.saving.register_keras_serializable("keras_simsiam")
@@ -35,13 +36,17 @@ class SGD(_compat.SGD):
         weight_decay: λ. The paper decays every weight, including BatchNorm's scales and offsets.
         name: Name of the optimizer.
         **kwargs: See `keras.optimizers.SGD`.
+
+    Raises:
+        InputError: If a number is negative or not finite, or the momentum is not below 1.
     """
 
+    @checked
     def __init__(
         self,
-        learning_rate=0.05,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
+        learning_rate: NonNegative | LearningRateSchedule | Callable = 0.05,
+        momentum: Momentum = 0.9,
+        weight_decay: NonNegative = 0.0,
         name: str = "sgd",
         **kwargs,
     ):
@@ -150,13 +155,14 @@ _OPTIMIZERS: dict[str, Callable] = {
 _SUMMING: dict[str, Callable] = {"sgd": SummingSGD, "adam": functools.partial(_adam, SummingAdam)}
 
 
+@checked
 def paper_optimizers(
-    batch_size: int,
-    steps: int,
-    base_learning_rate: float = 0.05,
-    momentum: float = 0.9,
-    weight_decay: float = 1e-4,
-    warmup_steps: int = 0,
+    batch_size: Count,
+    steps: Count,
+    base_learning_rate: NonNegative = 0.05,
+    momentum: Momentum = 0.9,
+    weight_decay: NonNegative = 1e-4,
+    warmup_steps: Index = 0,
     predictor_decay: bool = False,
     optimizer: str = "sgd",
     schedule: str = "cosine",
@@ -175,8 +181,8 @@ def paper_optimizers(
         momentum: Momentum of both; β₁ of LAMB and Adam.
         weight_decay: Weight decay of both. It is added to the gradient, except that "sgdw" and
             "adam" decouple it and "lamb" adapts it along with the step.
-        warmup_steps: Steps in which the rate of backbone and projector first rises from zero; the
-            paper warms up for batches of 1024 and more.
+        warmup_steps: Steps, fewer than `steps`, in which the rate of backbone and projector first
+            rises from zero; the paper warms up for batches of 1024 and more.
         predictor_decay: Whether the predictor's rate follows the same schedule (Table 1).
         optimizer: "sgd" (the paper's), "sgdw" (Loshchilov and Hutter 2019), "lamb" (You et al.
             2020) or "lars" (You et al. 2017) for large batches, or "adam". On Keras 2, "sgdw" and
@@ -189,12 +195,15 @@ def paper_optimizers(
         ``optimizer`` and ``predictor_optimizer``.
 
     Raises:
-        InputError: If there is no such optimizer or schedule, or TensorFlow Addons is missing.
+        InputError: If there is no such optimizer or schedule, a number is out of range, or
+            TensorFlow Addons is missing.
     """
     check_choice("optimizer", optimizer, _OPTIMIZERS)
     check_choice("schedule", schedule, choices(Training, "schedule"))
     if not zero_gradients:
         check_choice("optimizer without zero_gradients", optimizer, _SUMMING)
+    if warmup_steps >= steps:
+        raise InputError(f"warmup_steps must be below steps, which is {steps}; got {warmup_steps}")
     rate = base_learning_rate * batch_size / 256
     decaying = _schedule(schedule, rate, steps, warmup_steps)
     make = (_OPTIMIZERS if zero_gradients else _SUMMING)[optimizer]

@@ -41,7 +41,7 @@ class Probes(Settings):
     """knn, linear, or both."""
     labels: list[float] = setting([1.0], above=0, at_most=1)
     """Shares of the training labels to use, such as 0.01 0.1 1; at least one image per class."""
-    seed: int = setting(0, at_least=0)
+    seed: int = setting(0, at_least=0, below=2**31)
     """Seed of the linear probe, and of the choice of labels."""
     knn: Knn = field(default_factory=Knn)
     linear: Linear = field(default_factory=Linear)

@@ -12,7 +12,7 @@ PACKAGE = pathlib.Path(keras_simsiam.__file__).parent
 LAYERS = (
     {"train", "evaluate", "tune", "import_weights"},
     {"training", "tuning", "evaluation", "export", "plots"},
-    {"models", "data", "augment", "optimizers", "preprocessing", "_compat"},
+    {"models", "data", "augment", "optimizers", "preprocessing", "arrays", "_compat"},
     {"config", "presets", "probes", "options", "fields", "datasets", "documents", "metrics"}
     | {"environment", "errors", "files", "tables", "_stack"},
 )

@@ -7,10 +7,11 @@ and Appendix D).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from keras_simsiam.arrays import check_images
 from keras_simsiam.augment.blur import Blur
 from keras_simsiam.augment.color_jitter import ColorJitter
 from keras_simsiam.augment.crop import Crop, crop_image
@@ -18,7 +19,7 @@ from keras_simsiam.augment.grayscale import Grayscale
 from keras_simsiam.augment.operation import Operation, Parameters
 from keras_simsiam.augment.planes import normalize, to_images, to_planes
 from keras_simsiam.config import Augmentation
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import InputError, shown
 
 _FIRST_BLOCK: tuple[Operation, ...] = (Crop(), ColorJitter(), Grayscale(), Blur())
 """The operations that share one block of random numbers, in this order: never change it, or all
@@ -131,10 +132,20 @@ def make_views(
 
     Returns:
         x1, x2 and so on, float32 ``[B, size, size, 3]``.
+
+    Raises:
+        InputError: If the batch is another, or its images are not uint8.
     """
+    if not isinstance(batch, Mapping) or "parameters" not in batch:
+        raise InputError(
+            "batch must be one of views(..., augment_on='device'), with images and parameters; "
+            f"got {shown(batch)}"
+        )
     parameters = batch["parameters"]
     augmentations = per_view(augmentation, len(parameters))
     sources = batch.get("crops") or (batch["images"],) * len(parameters)
+    for images in sources:
+        check_images(images)
     count = sources[0].shape[0]
     parts = next(
         n for n in range(1, count + 1) if count % n == 0 and count <= n * (at_once or count)
@@ -188,6 +199,8 @@ def per_view(
     """
     if isinstance(augmentation, Augmentation):
         return (augmentation,) * views
+    if not isinstance(augmentation, Sequence):
+        raise InputError(f"augmentation must be an Augmentation; got {shown(augmentation)}")
     if len(augmentation) != views:
         raise InputError(
             f"augmentation must be one Augmentation, or one for each of {views} views; "

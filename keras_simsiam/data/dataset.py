@@ -11,6 +11,7 @@ from keras_simsiam import datasets
 from keras_simsiam.data import fingerprint
 from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_memory import as_images
+from keras_simsiam.fields import checked
 
 
 class Dataset(NamedTuple):
@@ -41,6 +42,7 @@ class Dataset(NamedTuple):
         return found
 
 
+@checked
 def load(name: str, split: str = "train", data_dir: str | None = None) -> Dataset:
     """Loads one split of a dataset.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from keras_simsiam.arrays import check_images
 from keras_simsiam.data import fingerprint
 from keras_simsiam.data.images import Images, ImagesLike, square
 from keras_simsiam.data.plan import Plan, shuffled
@@ -81,24 +82,20 @@ class ImageArray(Images):
         return fingerprint.of_array(self.array)
 
 
-def as_images(images: ImagesLike) -> Images:
+def as_images(images: ImagesLike, name: str = "images") -> Images:
     """Images of any kind as `Images`.
 
     Args:
         images: uint8 ``[N, H, W, 3]``, or `Images`, which are returned as they are.
+        name: Their name in messages.
 
     Raises:
         InputError: If they are something else.
     """
     if isinstance(images, Images):
         return images
-    if not isinstance(images, np.ndarray):
-        raise InputError(f"images must be uint8 [N, H, W, 3]; got {type(images).__name__}")
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        raise InputError(
-            f"images must be uint8 [N, H, W, 3]; got {images.dtype} {list(images.shape)}"
-        )
-    return ImageArray(images)
+    check_images(images, name)
+    return ImageArray(np.asarray(images))
 
 
 def _hold(images: np.ndarray) -> tf.Variable:

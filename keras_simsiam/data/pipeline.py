@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Annotated
 
 import tensorflow as tf
 
-from keras_simsiam import augment
+from keras_simsiam import augment, preprocessing
 from keras_simsiam.config import Augmentation, Data
 from keras_simsiam.data import service
 from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_memory import as_images
 from keras_simsiam.data.plan import Plan
 from keras_simsiam.errors import InputError, check_choice
-from keras_simsiam.fields import choices
+from keras_simsiam.fields import Bounds, Count, Index, Seed, checked, choices
 
 _CACHED_PIXELS = 2**17  # of float32 in three channels, 1.5 MiB: about a core's cache
 
 
+@checked
 def views(
     images: ImagesLike,
     augmentation: Augmentation | Sequence[Augmentation],
     batch_size: int,
-    seed: int = 0,
-    image_size: int | None = None,
-    start_step: int = 0,
+    seed: Seed = 0,
+    image_size: Count | None = None,
+    start_step: Index = 0,
     augment_on: str = "host",
-    pairs: int = 1,
-    part: tuple[int, int] = (0, 1),
+    pairs: Count = 1,
+    part: Annotated[tuple[int, int], Bounds(at_least=0)] = (0, 1),
     data_service: str | None = None,
 ) -> tf.data.Dataset:
     """An endless dataset of batches of views, for `SimSiam.fit(..., steps_per_epoch=...)`.
@@ -65,6 +67,8 @@ def views(
             f"got {batch_size:,}"
         )
     check_choice("augment_on", augment_on, choices(Data, "augment_on"))
+    if not part[0] < parts:
+        raise InputError(f"part must be two integers, the smaller first; got {part[0]} {parts}")
     if batch_size % parts:
         raise InputError(f"batch_size must be a multiple of {parts} parts; got {batch_size:,}")
     if data_service is not None:
@@ -76,6 +80,7 @@ def views(
         # Small batches share the fixed costs of a batch.
         together = max(1, min(at_once * parts, count) // batch_size)
     augmentations = augment.per_view(augmentation, 2 * pairs)
+    made_as = preprocessing.Preprocessing.of_views(augmentations, size)
     sent = data_service is not None
     plan = Plan(augmentations, batch_size, size, seed, start_step, *part, together, sent)
 
@@ -91,5 +96,7 @@ def views(
         return made.map(plan.split).unbatch() if together > 1 else made
 
     if data_service is not None:
-        return service.distribute(numbered, data_service, start_step).prefetch(tf.data.AUTOTUNE)
-    return numbered(start_step).map(lambda _, batch: batch).prefetch(tf.data.AUTOTUNE)
+        batches = service.distribute(numbered, data_service, start_step)
+    else:
+        batches = numbered(start_step).map(lambda _, batch: batch)
+    return preprocessing.remember(batches.prefetch(tf.data.AUTOTUNE), made_as)

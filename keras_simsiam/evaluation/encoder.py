@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import keras
 import tensorflow as tf
 
+from keras_simsiam.arrays import check_images
 from keras_simsiam.errors import InputError
+from keras_simsiam.fields import Count, checked
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.preprocessing import Preprocessing
 
 
-class Encoder(NamedTuple):
+class _Encoder(NamedTuple):
+    function: Callable[[tf.Tensor], tf.Tensor]
+    preprocessing: Preprocessing
+
+
+class Encoder(_Encoder):
     """A function from images to features, together with the preprocessing that it includes.
 
     Calling it calls the function::
@@ -25,13 +32,21 @@ class Encoder(NamedTuple):
     Attributes:
         function: From uint8 images ``[B, H, W, 3]`` of any size to float32 features ``[B, D]``.
         preprocessing: How the function resizes and normalizes the images.
+
+    Raises:
+        InputError: When it is called on other images.
     """
 
-    function: Callable[[tf.Tensor], tf.Tensor]
-    preprocessing: Preprocessing
+    __slots__ = ()
+
+    @checked
+    def __new__(cls, function: Callable, preprocessing: Preprocessing) -> Self:
+        """Makes an encoder of a function and what it does before."""
+        return super().__new__(cls, function, preprocessing)
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Features of a batch of images; see `function`."""
+        check_images(images)
         return self.function(images)
 
     @property
@@ -40,7 +55,8 @@ class Encoder(NamedTuple):
         return self.preprocessing.image_size
 
     @classmethod
-    def of(cls, model: keras.Model, preprocessing: Preprocessing | int | None = None) -> Encoder:
+    @checked
+    def of(cls, model: keras.Model, preprocessing: Preprocessing | Count | None = None) -> Encoder:
         """The encoder of a model in evaluation mode.
 
         It is traced once for each preprocessing and kept with the model, and always uses the
@@ -70,10 +86,11 @@ def network_of(model: keras.Model) -> keras.Model:
     return model.backbone if isinstance(model, JointEmbedding) else model
 
 
+@checked
 def preprocessing_of(
     model: keras.Model,
-    preprocessing: Preprocessing | int | None = None,
-    default_size: int | None = None,
+    preprocessing: Preprocessing | Count | None = None,
+    default_size: Count | None = None,
 ) -> Preprocessing:
     """The preprocessing of a model's images.
 
@@ -112,7 +129,18 @@ def _traced(network: keras.Model, preprocessing: Preprocessing) -> Callable[[tf.
     def encode(images: tf.Tensor) -> tf.Tensor:
         return tf.cast(network(preprocessing(images), training=False), tf.float32)
 
-    return encode
+    return only_images(encode)
+
+
+def only_images(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The function, which refuses what is not uint8 ``[B, H, W, 3]``, in a graph, too."""
+
+    def of_images(images: tf.Tensor) -> tf.Tensor:
+        check_images(images)
+        # In a graph, not even the rank may be known.
+        return function(tf.ensure_shape(images, [None, None, None, 3]))
+
+    return of_images
 
 
 def _flattened_pixels(images: tf.Tensor) -> tf.Tensor:

@@ -9,12 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simsiam import augment
+from keras_simsiam.arrays import as_features, as_labels
 from keras_simsiam.config import Augmentation
 from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation.encoder import Encoder
+from keras_simsiam.fields import Seed, checked
 
 
+@checked
 def extract(encoder: Encoder, images: ImagesLike) -> np.ndarray:
     """Features of every image, in order.
 
@@ -24,13 +27,17 @@ def extract(encoder: Encoder, images: ImagesLike) -> np.ndarray:
 
     Returns:
         float32 ``[N, D]``.
+
+    Raises:
+        InputError: If the images are anything else.
     """
     batches = as_images(images).whole(encoder.image_size)
     return np.concatenate([np.asarray(encoder(batch)) for batch in batches])
 
 
+@checked
 def augmented_features(
-    encoder: Encoder, images: ImagesLike, seed: int = 0
+    encoder: Encoder, images: ImagesLike, seed: Seed = 0
 ) -> Callable[[int], np.ndarray]:
     """Features of random crops and flips, as in the paper's linear evaluation.
 
@@ -78,10 +85,17 @@ def augmented_features(
     return of_epoch
 
 
-def check_features(bank: np.ndarray, bank_labels: np.ndarray, queries: np.ndarray) -> None:
-    """Raises InputError unless a probe can be fitted to the bank and applied to the queries."""
-    if len(bank) != len(bank_labels) or not len(bank) or bank.shape[1:] != queries.shape[1:]:
+def check_features(
+    bank: np.ndarray, bank_labels: np.ndarray, queries: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a probe is fitted to, and what it is applied to: float32, int64 and float32.
+
+    Raises:
+        InputError: If it cannot be, see `keras_simsiam.arrays`, or the dimensions differ.
+    """
+    bank, queries = as_features(bank, "bank"), as_features(queries, "queries")
+    if bank.shape[1] != queries.shape[1]:
         raise InputError(
-            "bank, bank_labels and queries must have shapes [N, D], [N] and [Q, D], N ≥ 1; "
-            f"got {list(bank.shape)}, {list(bank_labels.shape)} and {list(queries.shape)}"
+            f"queries must have the bank's dimension, {bank.shape[1]}; got {queries.shape[1]}"
         )
+    return bank, as_labels(bank_labels, len(bank), "bank_labels"), queries

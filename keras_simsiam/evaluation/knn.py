@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_simsiam.errors import InputError
+from keras_simsiam.arrays import as_features, as_labels
 from keras_simsiam.evaluation.features import check_features
+from keras_simsiam.fields import Count, Positive, checked
 
 _SIMILARITIES = 50_000_000
-"""Similarities computed at a time; 200 MB, which bounds the memory."""
+"""Similarities, or votes, computed at a time; 200 MB, which bounds the memory."""
 
 
 class KNNAccuracy(NamedTuple):
@@ -32,45 +33,49 @@ class KNNAccuracy(NamedTuple):
     top5: float
 
 
+@checked
 def knn_accuracy(
     bank: np.ndarray,
     bank_labels: np.ndarray,
     queries: np.ndarray,
     query_labels: np.ndarray,
-    k: int = 200,
-    temperature: float = 0.1,
+    k: Count = 200,
+    temperature: Positive = 0.1,
 ) -> KNNAccuracy:
     """Accuracy of a weighted vote of each query's nearest neighbors in the bank.
 
     Args:
         bank: float ``[N, D]``, features of the labeled training images.
-        bank_labels: int ``[N]``.
+        bank_labels: Class numbers ``[N]``, see `keras_simsiam.arrays.as_labels`.
         queries: float ``[Q, D]``, features of the test images.
-        query_labels: int ``[Q]``.
+        query_labels: Class numbers ``[Q]``.
         k: Number of neighbors that vote. If the bank is smaller, all of it votes, with a warning.
         temperature: Temperature of the vote: a neighbor weighs exp(cosine / temperature).
 
     Raises:
         InputError: See `knn_predict`.
     """
+    queries = as_features(queries, "queries")
+    query_labels = as_labels(query_labels, len(queries), "query_labels")
     top = knn_predict(bank, bank_labels, queries, k, temperature)
-    hits = top == np.asarray(query_labels)[:, None]
+    hits = top == query_labels[:, None]
     return KNNAccuracy(float(hits[:, 0].mean()), float(hits.any(axis=1).mean()))
 
 
+@checked
 def knn_predict(
     bank: np.ndarray,
     bank_labels: np.ndarray,
     queries: np.ndarray,
-    k: int = 200,
-    temperature: float = 0.1,
+    k: Count = 200,
+    temperature: Positive = 0.1,
 ) -> np.ndarray:
     """The classes with the most votes for each query, best first.
 
     Args:
         bank: float ``[N, D]``, N ≥ 1.
-        bank_labels: int ``[N]``, each at least 0.
-        queries: float ``[Q, D]``.
+        bank_labels: Class numbers ``[N]``, see `keras_simsiam.arrays.as_labels`.
+        queries: float ``[Q, D]``, Q ≥ 1.
         k: See `knn_accuracy`.
         temperature: See `knn_accuracy`.
 
@@ -78,21 +83,17 @@ def knn_predict(
         int ``[Q, min(5, classes)]``.
 
     Raises:
-        InputError: If the bank is empty, shapes do not match, or k or temperature is not positive.
+        InputError: If features are empty or not finite, shapes do not match, labels are no class
+            numbers, or k or temperature is not positive.
     """
-    bank_labels = np.asarray(bank_labels)
-    check_features(bank, bank_labels, queries)
-    if k < 1:
-        raise InputError(f"k must be at least 1; got {k}")
-    if not temperature > 0:
-        raise InputError(f"temperature must be above 0; got {temperature}")
+    bank, bank_labels, queries = check_features(bank, bank_labels, queries)
     if k > len(bank):
-        warnings.warn(f"k={k} exceeds the size of the kNN bank; using {len(bank)}", stacklevel=2)
+        warnings.warn(f"k={k} exceeds the size of the kNN bank; using {len(bank)}", stacklevel=3)
         k = len(bank)
     classes = int(bank_labels.max()) + 1
     normalized = tf.math.l2_normalize(tf.cast(bank, tf.float32), axis=1)
     labels = tf.constant(bank_labels, tf.int64)
-    chunk = max(1, _SIMILARITIES // len(bank))
+    chunk = max(1, _SIMILARITIES // max(len(bank), classes))
     return np.concatenate(
         [
             _vote(normalized, labels, queries[i : i + chunk], k, temperature, classes).numpy()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.arrays import as_features, as_labels
+from keras_simsiam.errors import InputError, check_choice, shown
 from keras_simsiam.evaluation.features import check_features
-from keras_simsiam.fields import choices
+from keras_simsiam.fields import Bounds, Count, Seed, checked, choices
 from keras_simsiam.optimizers import trust_ratio
 from keras_simsiam.probes import Linear
 
@@ -47,27 +48,30 @@ def linear_accuracy(
 
     Args:
         bank: float ``[N, D]``, features of the labeled training images.
-        bank_labels: int ``[N]``.
+        bank_labels: Class numbers ``[N]``, see `keras_simsiam.arrays.as_labels`.
         queries: float ``[Q, D]``, features of the test images.
-        query_labels: int ``[Q]``.
+        query_labels: Class numbers ``[Q]``.
         **kwargs: See `linear_predict`.
 
     Raises:
         InputError: See `linear_predict`.
     """
+    queries = as_features(queries, "queries")
+    query_labels = as_labels(query_labels, len(queries), "query_labels")
     predictions, rate = linear_predict(bank, bank_labels, queries, **kwargs)
-    hits = predictions == np.asarray(query_labels)[:, None]
+    hits = predictions == query_labels[:, None]
     return LinearAccuracy(float(hits[:, 0].mean()), float(hits.any(axis=1).mean()), rate)
 
 
+@checked
 def linear_predict(
     bank: np.ndarray,
     bank_labels: np.ndarray,
     queries: np.ndarray,
-    learning_rates: tuple[float, ...] | None = None,
-    epochs: int = 90,
-    batch_size: int = 256,
-    seed: int = 0,
+    learning_rates: Annotated[tuple[float, ...], Bounds(above=0)] | None = None,
+    epochs: Count = 90,
+    batch_size: Count = 256,
+    seed: Seed = 0,
     optimizer: str = "sgd",
     augmented: Callable[[int], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, float]:
@@ -79,7 +83,8 @@ def linear_predict(
 
     Args:
         bank: float ``[N, D]``.
-        bank_labels: int ``[N]``, each at least 0, of two classes or more.
+        bank_labels: Class numbers ``[N]``, see `keras_simsiam.arrays.as_labels`, of two classes or
+            more.
         queries: float ``[Q, D]``.
         learning_rates: Learning rates to choose from, for a batch of 256; they are scaled by
             batch_size / 256. If None, `LEARNING_RATES`. If no class has two images, nothing can be
@@ -95,19 +100,28 @@ def linear_predict(
         int ``[Q, min(5, classes)]``, and the learning rate that was chosen.
 
     Raises:
-        InputError: If shapes do not match, the bank has fewer than two classes, or there is no
-            such optimizer.
+        InputError: If features are empty or not finite, shapes do not match, labels are no class
+            numbers, the bank has fewer than two classes, or another argument is out of range.
     """
     check_choice("optimizer", optimizer, choices(Linear, "linear_optimizer"))
-    bank, queries = (np.asarray(v, np.float32) for v in (bank, queries))
-    labels = np.asarray(bank_labels, np.int64)
-    check_features(bank, labels, queries)
+    bank, labels, queries = check_features(bank, bank_labels, queries)
     found = len(np.unique(labels))
     if found < 2:
         raise InputError(f"bank_labels must have at least two classes; got {found}")
-    rates = np.asarray(learning_rates or LEARNING_RATES, np.float32)
+    rates = np.asarray(LEARNING_RATES if learning_rates is None else learning_rates, np.float32)
+    if not len(rates):
+        raise InputError("learning_rates must have at least one number; got none")
+
+    def features(epoch: int) -> np.ndarray:
+        if augmented is None:
+            return bank
+        found = as_features(augmented(epoch), "augmented's features")
+        if found.shape != bank.shape:
+            raise InputError(f"augmented must give features {[*bank.shape]}; got {shown(found)}")
+        return found
+
     training = _Training(
-        augmented or (lambda epoch: bank),
+        features,
         labels,
         classes=1 + int(labels.max()),
         epochs=epochs,
@@ -191,7 +205,7 @@ class _Training(NamedTuple):
                 v.assign_sub(tf.reshape(rate, [-1] + [1] * (v.shape.rank - 1)) * velocity)
 
         for epoch in range(self.epochs):
-            features = np.asarray(self.features(epoch), np.float32)
+            features = self.features(epoch)
             order = kept[generator.permutation(len(kept))]
             for i in range(steps):
                 rows = order[i * batch_size : (i + 1) * batch_size]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypedDict, Unpack
 
 import keras
 import tensorflow as tf
 
 from keras_simsiam import _compat, augment, config
+from keras_simsiam.arrays import check_views
 from keras_simsiam.config import Augmentation
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import InputError, shown
+from keras_simsiam.fields import Count, checked
 from keras_simsiam.models.gradients import checked, with_loss_scale
 from keras_simsiam.models.objectives import mean_over_replicas, replicas, z_std
-from keras_simsiam.preprocessing import Preprocessing
+from keras_simsiam.preprocessing import Preprocessing, remembered
 
 
 class ModelArguments(TypedDict, total=False):
@@ -50,21 +52,25 @@ class JointEmbedding(_compat.Model):
 
     Attributes:
         preprocessing: How whole images become inputs of the backbone; None if the image size is not
-            known yet. It is saved with the model, and export and evaluation use it.
+            known yet. It is that of `augmentation` or, in `fit`, of the views that
+            `keras_simsiam.views` makes; from other batches only the image size is taken, and
+            ImageNet's mean and std are assumed. It is saved with the model, and export and
+            evaluation use it.
 
     Raises:
-        InputError: If the backbone's output is not one vector per image, or `image_size` is
-            missing.
+        InputError: If a network is none, the networks do not fit one another, `image_size` is
+            missing, or the augmentations differ in mean or std.
     """
 
     backbone: keras.Model
     projector: keras.Model
 
+    @checked
     def __init__(
         self,
         parts: dict[str, keras.Model],
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
-        image_size: int | None = None,
+        image_size: Count | None = None,
         **kwargs: Unpack[ModelArguments],
     ):
         super().__init__(**kwargs)
@@ -76,9 +82,11 @@ class JointEmbedding(_compat.Model):
         self._part_names = tuple(parts)
         self.augmentation = augmentation
         self.preprocessing: Preprocessing | None = None
-        if image_size is not None:
-            first = next(iter(_each(augmentation)), Augmentation())
-            self.preprocessing = Preprocessing(image_size, first.mean, first.std)
+        self._assumed: Preprocessing | None = None  # a preprocessing without a known mean and std
+        if augmentation is not None:
+            self.preprocessing = Preprocessing.of_views(_each(augmentation), image_size)
+        elif image_size is not None:
+            self.preprocessing = self._assumed = Preprocessing(image_size)
         self.loss_tracker = _compat.Mean(name="loss")
         self.z_std_tracker = _compat.Mean(name="z_std")
         # The optimizers do not count steps that loss scaling skips.
@@ -140,7 +148,12 @@ class JointEmbedding(_compat.Model):
         return int(self.step_counter.numpy())
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Backbone features ``[B, D]`` of normalized images ``[B, H, W, 3]``."""
+        """Backbone features ``[B, D]`` of normalized images ``[B, H, W, 3]``.
+
+        Raises:
+            InputError: If the images are integers, which have not been normalized.
+        """
+        check_views(images, "images")
         return self.backbone(images, training=training)
 
     def representations(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -169,6 +182,18 @@ class JointEmbedding(_compat.Model):
         self.predictor_optimizer = optimizers[1]
         for opt, variables in self._optimizer_groups():
             _compat.build(opt, variables)
+
+    def fit(self, x=None, *args, **kwargs):
+        """Trains as `keras.Model.fit` does.
+
+        Raises:
+            InputError: If `keras_simsiam.views` made the views by another preprocessing than the
+                model's.
+        """
+        made = remembered(x)
+        if made is not None:
+            self._take(made)
+        return super().fit(x, *args, **kwargs)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -230,7 +255,7 @@ class JointEmbedding(_compat.Model):
             config["augmentation"] = [Augmentation(**a) for a in augmentation or ()] or None
         model = cls(**config)
         if preprocessing is not None:
-            model.preprocessing = Preprocessing(**preprocessing)
+            model.preprocessing, model._assumed = Preprocessing(**preprocessing), None
         return model
 
     def get_compile_config(self) -> dict:
@@ -246,12 +271,39 @@ class JointEmbedding(_compat.Model):
         self.compile(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
 
     def _views(self, data) -> tuple[tf.Tensor, ...]:
-        """The views of a batch, float32 ``[B, H, W, 3]`` each."""
+        """The views of a batch, float32 ``[B, H, W, 3]`` each.
+
+        Raises:
+            InputError: If the batch is no batch of views.
+        """
         if self.augmentation is not None and self.image_size is not None:
             return augment.make_views(self.augmentation, data, self.image_size)
+        if isinstance(data, Mapping):
+            raise InputError(
+                "augmentation and image_size of the model are required to train on "
+                "views(..., augment_on='device'); got None"
+            )
+        if not isinstance(data, tuple | list):
+            raise InputError(f"a batch must be views (x1, x2); got {shown(data)}")
+        for i, view in enumerate(data, start=1):
+            check_views(view, f"view x{i}")
         if self.preprocessing is None:
-            self.preprocessing = Preprocessing(data[0].shape[1])
+            self.preprocessing = self._assumed = Preprocessing(data[0].shape[1])
         return data
+
+    def _take(self, made: Preprocessing) -> None:
+        """Takes the preprocessing of views as the model's own, unless it has another."""
+        known = self.preprocessing
+        if self.augmentation is not None:  # the size of views is the model's
+            made = made.replace(image_size=self.image_size)
+        if known is not None and known == self._assumed:
+            known = made.replace(image_size=known.image_size)
+        if known not in (None, made):
+            raise InputError(
+                f"views must be made as the model's preprocessing says, {known}; got {made}. To go "
+                "on with these views, set model.preprocessing = None first"
+            )
+        self.preprocessing = made
 
     def _optimizer_groups(self) -> list[tuple[keras.optimizers.Optimizer, list]]:
         """Each optimizer with the variables that it trains."""

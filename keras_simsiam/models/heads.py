@@ -7,6 +7,7 @@ import math
 import keras
 
 from keras_simsiam.errors import check_choice
+from keras_simsiam.fields import Count, checked
 from keras_simsiam.models.resnet import batch_norm as new_batch_norm
 
 BATCH_NORM = {
@@ -19,11 +20,12 @@ BATCH_NORM = {
 of the paper's Table 3)."""
 
 
+@checked
 def projector(
-    input_dim: int,
-    output_dim: int = 2048,
-    hidden_dim: int | None = None,
-    layers: int = 3,
+    input_dim: Count,
+    output_dim: Count = 2048,
+    hidden_dim: Count | None = None,
+    layers: Count = 3,
     batch_norm: str = "all",
     name: str = "projector",
 ) -> keras.Model:
@@ -45,7 +47,7 @@ def projector(
         A model from features ``[B, input_dim]`` to z ``[B, output_dim]``.
 
     Raises:
-        InputError: If `batch_norm` is none of these.
+        InputError: If an argument is not of these.
     """
     features = keras.Input((input_dim,), name="features")
     hidden = [hidden_dim or input_dim] * (layers - 1)
@@ -53,10 +55,11 @@ def projector(
     return keras.Model(features, z, name=name)
 
 
+@checked
 def predictor(
-    dim: int = 2048,
-    hidden_dim: int | None = None,
-    layers: int = 2,
+    dim: Count = 2048,
+    hidden_dim: Count | None = None,
+    layers: Count = 2,
     batch_norm: str = "hidden",
     name: str = "predictor",
 ) -> keras.Model:
@@ -74,14 +77,15 @@ def predictor(
         A model from z ``[B, dim]`` to p ``[B, dim]``.
 
     Raises:
-        InputError: If `batch_norm` is none of these.
+        InputError: If an argument is not of these.
     """
     z = keras.Input((dim,), name="z")
     hidden = [hidden_dim or max(1, dim // 4)] * (layers - 1)
     return keras.Model(z, _mlp(z, [*hidden, dim], batch_norm), name=name)
 
 
-def no_predictor(dim: int = 2048, name: str = "predictor") -> keras.Model:
+@checked
+def no_predictor(dim: Count = 2048, name: str = "predictor") -> keras.Model:
     """The identity, p = z, in place of a predictor; SimSiam collapses with it (Table 1a)."""
     z = keras.Input((dim,), name="z")
     return keras.Model(z, keras.layers.Identity(name="identity")(z), name=name)

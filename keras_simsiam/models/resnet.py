@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from keras_simsiam import _compat
 from keras_simsiam.config import Model
-from keras_simsiam.errors import InputError, check_choice
-from keras_simsiam.fields import choices
+from keras_simsiam.errors import check_choice
+from keras_simsiam.fields import Count, checked, choices
 
 
 def batch_norm(name: str, **kwargs) -> keras.layers.BatchNormalization:
@@ -34,18 +34,33 @@ def batch_norm(name: str, **kwargs) -> keras.layers.BatchNormalization:
     )
 
 
-def resnet18(width: int = 64, stem: str = "imagenet", name: str = "resnet18") -> keras.Model:
-    """ResNet-18. See `resnet`; features have ``8 * width`` dimensions."""
+@checked
+def resnet18(width: Count = 64, stem: str = "imagenet", name: str = "resnet18") -> keras.Model:
+    """ResNet-18; features have ``8 * width`` dimensions. See `resnet`.
+
+    Raises:
+        InputError: If there is no such stem, or the width is not a positive integer.
+    """
     return resnet((2, 2, 2, 2), False, width, stem, name)
 
 
-def resnet34(width: int = 64, stem: str = "imagenet", name: str = "resnet34") -> keras.Model:
-    """ResNet-34. See `resnet`; features have ``8 * width`` dimensions."""
+@checked
+def resnet34(width: Count = 64, stem: str = "imagenet", name: str = "resnet34") -> keras.Model:
+    """ResNet-34; features have ``8 * width`` dimensions. See `resnet`.
+
+    Raises:
+        InputError: If there is no such stem, or the width is not a positive integer.
+    """
     return resnet((3, 4, 6, 3), False, width, stem, name)
 
 
-def resnet50(width: int = 64, stem: str = "imagenet", name: str = "resnet50") -> keras.Model:
-    """ResNet-50. See `resnet`; features have ``32 * width`` dimensions."""
+@checked
+def resnet50(width: Count = 64, stem: str = "imagenet", name: str = "resnet50") -> keras.Model:
+    """ResNet-50; features have ``32 * width`` dimensions. See `resnet`.
+
+    Raises:
+        InputError: If there is no such stem, or the width is not a positive integer.
+    """
     return resnet((3, 4, 6, 3), True, width, stem, name)
 
 
@@ -69,11 +84,9 @@ def resnet(
         A model from float32 ``[B, H, W, 3]`` of any size to features ``[B, D]``.
 
     Raises:
-        InputError: If there is no such stem, or the width is not positive.
+        InputError: If there is no such stem.
     """
     check_choice("stem", stem, choices(Model, "stem"))
-    if width < 1:
-        raise InputError(f"width must be at least 1; got {width}")
     inputs = keras.Input((None, None, 3), name="images")
     kernel, stride = {"imagenet": (7, 2), "cifar": (3, 1)}[stem]
     x = _convolution(inputs, width, kernel, stride, "conv1")

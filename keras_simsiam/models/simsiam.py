@@ -64,12 +64,13 @@ class SimSiam(JointEmbedding):
         **kwargs: See `keras.Model`.
 
     Raises:
-        InputError: If the backbone's output is not one vector per image, or there is no such
-            similarity or symmetry.
+        InputError: If a network is none, the networks do not fit one another, there is no such
+            similarity or symmetry, or as `JointEmbedding` says.
     """
 
     predictor: keras.Model
 
+    @checked
     def __init__(
         self,
         backbone: keras.Model,
@@ -80,7 +81,7 @@ class SimSiam(JointEmbedding):
         similarity: str = "cosine",
         symmetry: str = "symmetric",
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
-        image_size: int | None = None,
+        image_size: Count | None = None,
         **kwargs: Unpack[ModelArguments],
     ):
         check_choice("similarity", similarity, SIMILARITIES)

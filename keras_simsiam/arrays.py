@@ -1,0 +1,123 @@
+"""What arrays of images, labels and features must be, wherever they enter.
+
+Nothing here imports TensorFlow; its tensors are accepted all the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keras_simsiam.errors import InputError, shown
+
+MAX_CLASSES = 1_000_000
+"""Labels are below this; larger ones are no class numbers."""
+
+
+def check_images(images: Any, name: str = "images") -> None:
+    """Raises InputError unless images are a uint8 array or tensor ``[N, H, W, 3]``.
+
+    In a graph it looks at what is known of the shape.
+    """
+    shape = _shape(images)
+    if _dtype(images) != "uint8" or not _are_images(shape):
+        raise InputError(f"{name} must be uint8 [N, H, W, 3]; got {_shown(images)}")
+    if shape is not None and 0 in shape:
+        raise InputError(
+            f"{name} must be uint8 [N, H, W, 3], with no side of 0; got {_shown(images)}"
+        )
+
+
+def check_views(views: Any, name: str = "views") -> None:
+    """Raises InputError unless views are a floating-point array or tensor ``[B, H, W, 3]``."""
+    if "float" not in _dtype(views) or not _are_images(_shape(views)):
+        raise InputError(
+            f"{name} must be normalized floating-point images [B, H, W, 3]; got {_shown(views)}"
+        )
+
+
+def as_labels(labels: Any, count: int, name: str = "labels") -> np.ndarray:
+    """Labels as class numbers, int64 ``[N]``.
+
+    Args:
+        labels: Whole numbers of any type, ``[N]`` or ``[N, 1]``.
+        count: N, how many there must be.
+        name: Their name in messages.
+
+    Raises:
+        InputError: If they are something else, such as one-hot vectors or names.
+    """
+    array = _array(labels)
+    column = array is not None and array.ndim == 2 and array.shape[1] == 1
+    flat = array[:, 0] if column else array
+    if flat is None or flat.dtype.kind not in "iuf" or flat.shape != (count,):
+        raise InputError(
+            f"{name} must be class numbers, integers [{count}], one for each image; "
+            f"got {shown(labels if array is None or array.dtype.kind == 'O' else array)}"
+        )
+    wrong = np.flatnonzero(~((flat >= 0) & (flat < MAX_CLASSES) & (flat == np.floor(flat))))
+    if len(wrong):
+        raise InputError(
+            f"{name} must be class numbers from 0 to {MAX_CLASSES - 1:,}; "
+            f"got {shown(flat[wrong[0]])} at position {wrong[0]}"
+        )
+    return flat.astype(np.int64)
+
+
+def as_features(features: Any, name: str = "features") -> np.ndarray:
+    """Features as float32 ``[N, D]``.
+
+    Args:
+        features: Finite numbers ``[N, D]``, N and D at least 1.
+        name: Their name in messages.
+
+    Raises:
+        InputError: If they are something else.
+    """
+    array = _array(features)
+    if array is not None and array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    if array is None or array.dtype.kind not in "iuf" or array.ndim != 2 or not array.size:
+        raise InputError(
+            f"{name} must be numbers [N, D], N and D at least 1; "
+            f"got {shown(features if array is None else array)}"
+        )
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32, copy=False)
+    finite = np.isfinite(array)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise InputError(
+            f"{name} must be finite; got {shown(array[row, column])} at position {row}, {column}"
+        )
+    return array
+
+
+def _array(values: Any) -> np.ndarray | None:
+    """Any list or tensor as an array; None if that is impossible."""
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, NotImplementedError):  # ragged, or a tensor of a graph
+        return None
+
+
+def _dtype(values: Any) -> str:
+    dtype = getattr(values, "dtype", None)
+    return str(getattr(dtype, "name", dtype))
+
+
+def _are_images(shape: list[int | None] | None) -> bool:
+    return shape is None or (len(shape) == 4 and shape[3] in (3, None))
+
+
+def _shown(images: Any) -> str:
+    return shown(images) if hasattr(images, "dtype") else type(images).__name__
+
+
+def _shape(values: Any) -> list[int | None] | None:
+    """The shape as far as it is known; None if not even the rank is."""
+    try:
+        return [*getattr(values, "shape", ())]
+    except ValueError:
+        return None
