@@ -49,8 +49,9 @@ def as_labels(labels: Any, count: int, name: str = "labels") -> np.ndarray:
         InputError: If they are something else, such as one-hot vectors or names.
     """
     array = _array(labels)
-    column = array is not None and array.ndim == 2 and array.shape[1] == 1
-    flat = array[:, 0] if column else array
+    flat = array
+    if array is not None and array.ndim == 2 and array.shape[1] == 1:
+        flat = array[:, 0]
     if flat is None or flat.dtype.kind not in "iuf" or flat.shape != (count,):
         raise InputError(
             f"{name} must be class numbers, integers [{count}], one for each image; "

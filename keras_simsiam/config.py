@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from keras_simsiam import datasets, documents
 from keras_simsiam.errors import InputError, check_choice
-from keras_simsiam.fields import Settings, checked, setting, switch
+from keras_simsiam.fields import Settings, checks_arguments, setting, switch
 from keras_simsiam.probes import Knn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -218,13 +218,13 @@ class Run(Settings):
         """Nested dicts and lists, as in the YAML file."""
         return _plain(dataclasses.asdict(self))
 
-    @checked
+    @checks_arguments
     def save(self, path: str | pathlib.Path) -> None:
         """Writes the run as YAML."""
         documents.write_yaml(path, self.to_dict())
 
     @classmethod
-    @checked
+    @checks_arguments
     def load(cls, path: str | pathlib.Path, base: Run | None = None) -> Run:
         """Reads a run from YAML. Settings that the file leaves out are those of `base`.
 

@@ -11,12 +11,12 @@ import tensorflow as tf
 from keras_simsiam import _compat
 from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation.encoder import Encoder, network_of, only_images
-from keras_simsiam.fields import Count, checked
+from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.files import written_atomically
 from keras_simsiam.preprocessing import Preprocessing
 
 
-@checked
+@checks_arguments
 def export_encoder(
     model: keras.Model,
     path: str | pathlib.Path,
@@ -60,7 +60,7 @@ def export_encoder(
         tf.saved_model.save(module, str(partial), signatures={"serving_default": serve})
 
 
-@checked
+@checks_arguments
 def load_encoder(path: str | pathlib.Path) -> Encoder:
     """Loads what `export_encoder` wrote.
 

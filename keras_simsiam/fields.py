@@ -145,10 +145,10 @@ def choices(settings: type[Settings], field: str) -> tuple[str, ...]:
 _Function = TypeVar("_Function", bound=Callable)
 
 
-def checked(function: _Function) -> _Function:
+def checks_arguments(function: _Function) -> _Function:
     """A function that checks its arguments against its type hints, and their `Bounds`::
 
-        @checked
+        @checks_arguments
         def knn_predict(bank: np.ndarray, k: Annotated[int, Bounds(at_least=1)] = 200): ...
 
     Numbers are converted as in `Settings`, but not from text; NumPy's and TensorFlow's scalars are

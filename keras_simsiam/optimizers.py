@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,8 +15,8 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_simsiam import _compat
 from keras_simsiam.config import Training
-from keras_simsiam.errors import InputError, check_choice
-from keras_simsiam.fields import Count, Index, Momentum, NonNegative, checked, choices
+from keras_simsiam.errors import InputError, check_choice, shown
+from keras_simsiam.fields import Count, Index, Momentum, NonNegative, checks_arguments, choices
 
 
 @keras.saving.register_keras_serializable("keras_simsiam")
@@ -41,7 +42,7 @@ class SGD(_compat.SGD):
         InputError: If a number is negative or not finite, or the momentum is not below 1.
     """
 
-    @checked
+    @checks_arguments
     def __init__(
         self,
         learning_rate: NonNegative | LearningRateSchedule | Callable = 0.05,
@@ -155,7 +156,7 @@ _OPTIMIZERS: dict[str, Callable] = {
 _SUMMING: dict[str, Callable] = {"sgd": SummingSGD, "adam": functools.partial(_adam, SummingAdam)}
 
 
-@checked
+@checks_arguments
 def paper_optimizers(
     batch_size: Count,
     steps: Count,
@@ -214,6 +215,27 @@ def paper_optimizers(
             predictor_rate, momentum, weight_decay, f"predictor_{optimizer}"
         ),
     }
+
+
+def named(name: str, given: Any) -> keras.optimizers.Optimizer:
+    """A Keras optimizer by its name, its configuration or as it is.
+
+    Args:
+        name: The argument's name in messages.
+        given: Its value.
+
+    Raises:
+        InputError: If there is no such optimizer.
+    """
+    try:
+        found = keras.optimizers.get(given)
+    except (ValueError, TypeError):
+        found = None
+    if found is None:
+        raise InputError(
+            f"{name} must be a Keras optimizer, or the name of one; got {shown(given)}"
+        )
+    return found
 
 
 def _schedule(kind: str, rate: float, steps: int, warmup_steps: int):

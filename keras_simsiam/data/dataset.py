@@ -11,7 +11,7 @@ from keras_simsiam import datasets
 from keras_simsiam.data import fingerprint
 from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_memory import as_images
-from keras_simsiam.fields import checked
+from keras_simsiam.fields import checks_arguments
 
 
 class Dataset(NamedTuple):
@@ -42,7 +42,7 @@ class Dataset(NamedTuple):
         return found
 
 
-@checked
+@checks_arguments
 def load(name: str, split: str = "train", data_dir: str | None = None) -> Dataset:
     """Loads one split of a dataset.
 

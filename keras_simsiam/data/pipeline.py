@@ -15,12 +15,12 @@ from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_memory import as_images
 from keras_simsiam.data.plan import Plan
 from keras_simsiam.errors import InputError, check_choice
-from keras_simsiam.fields import Bounds, Count, Index, Seed, checked, choices
+from keras_simsiam.fields import Bounds, Count, Index, Seed, checks_arguments, choices
 
 _CACHED_PIXELS = 2**17  # of float32 in three channels, 1.5 MiB: about a core's cache
 
 
-@checked
+@checks_arguments
 def views(
     images: ImagesLike,
     augmentation: Augmentation | Sequence[Augmentation],

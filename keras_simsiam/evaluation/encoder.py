@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_simsiam.arrays import check_images
 from keras_simsiam.errors import InputError
-from keras_simsiam.fields import Count, checked
+from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.preprocessing import Preprocessing
 
@@ -39,7 +39,7 @@ class Encoder(_Encoder):
 
     __slots__ = ()
 
-    @checked
+    @checks_arguments
     def __new__(cls, function: Callable, preprocessing: Preprocessing) -> Self:
         """Makes an encoder of a function and what it does before."""
         return super().__new__(cls, function, preprocessing)
@@ -55,7 +55,7 @@ class Encoder(_Encoder):
         return self.preprocessing.image_size
 
     @classmethod
-    @checked
+    @checks_arguments
     def of(cls, model: keras.Model, preprocessing: Preprocessing | Count | None = None) -> Encoder:
         """The encoder of a model in evaluation mode.
 
@@ -86,7 +86,7 @@ def network_of(model: keras.Model) -> keras.Model:
     return model.backbone if isinstance(model, JointEmbedding) else model
 
 
-@checked
+@checks_arguments
 def preprocessing_of(
     model: keras.Model,
     preprocessing: Preprocessing | Count | None = None,

@@ -14,10 +14,10 @@ from keras_simsiam.config import Augmentation
 from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation.encoder import Encoder
-from keras_simsiam.fields import Seed, checked
+from keras_simsiam.fields import Seed, checks_arguments
 
 
-@checked
+@checks_arguments
 def extract(encoder: Encoder, images: ImagesLike) -> np.ndarray:
     """Features of every image, in order.
 
@@ -35,7 +35,7 @@ def extract(encoder: Encoder, images: ImagesLike) -> np.ndarray:
     return np.concatenate([np.asarray(encoder(batch)) for batch in batches])
 
 
-@checked
+@checks_arguments
 def augmented_features(
     encoder: Encoder, images: ImagesLike, seed: Seed = 0
 ) -> Callable[[int], np.ndarray]:

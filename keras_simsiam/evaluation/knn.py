@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from keras_simsiam.arrays import as_features, as_labels
 from keras_simsiam.evaluation.features import check_features
-from keras_simsiam.fields import Count, Positive, checked
+from keras_simsiam.fields import Count, Positive, checks_arguments
 
 _SIMILARITIES = 50_000_000
 """Similarities, or votes, computed at a time; 200 MB, which bounds the memory."""
@@ -33,7 +33,7 @@ class KNNAccuracy(NamedTuple):
     top5: float
 
 
-@checked
+@checks_arguments
 def knn_accuracy(
     bank: np.ndarray,
     bank_labels: np.ndarray,
@@ -62,7 +62,7 @@ def knn_accuracy(
     return KNNAccuracy(float(hits[:, 0].mean()), float(hits.any(axis=1).mean()))
 
 
-@checked
+@checks_arguments
 def knn_predict(
     bank: np.ndarray,
     bank_labels: np.ndarray,

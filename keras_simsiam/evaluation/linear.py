@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_simsiam.arrays import as_features, as_labels
 from keras_simsiam.errors import InputError, check_choice, shown
 from keras_simsiam.evaluation.features import check_features
-from keras_simsiam.fields import Bounds, Count, Seed, checked, choices
+from keras_simsiam.fields import Bounds, Count, Seed, checks_arguments, choices
 from keras_simsiam.optimizers import trust_ratio
 from keras_simsiam.probes import Linear
 
@@ -63,7 +63,7 @@ def linear_accuracy(
     return LinearAccuracy(float(hits[:, 0].mean()), float(hits.any(axis=1).mean()), rate)
 
 
-@checked
+@checks_arguments
 def linear_predict(
     bank: np.ndarray,
     bank_labels: np.ndarray,
@@ -205,7 +205,7 @@ class _Training(NamedTuple):
                 v.assign_sub(tf.reshape(rate, [-1] + [1] * (v.shape.rank - 1)) * velocity)
 
         for epoch in range(self.epochs):
-            features = self.features(epoch)
+            features = np.asarray(self.features(epoch), np.float32)
             order = kept[generator.permutation(len(kept))]
             for i in range(steps):
                 rows = order[i * batch_size : (i + 1) * batch_size]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Self, TypedDict, Unpack
 
 import keras
@@ -12,10 +12,13 @@ import tensorflow as tf
 from keras_simsiam import _compat, augment, config
 from keras_simsiam.arrays import check_views
 from keras_simsiam.config import Augmentation
-from keras_simsiam.errors import InputError, shown
-from keras_simsiam.fields import Count, checked
+from keras_simsiam.errors import InputError
+from keras_simsiam.fields import Count, checks_arguments
+from keras_simsiam.models import batches
 from keras_simsiam.models.gradients import checked, with_loss_scale
 from keras_simsiam.models.objectives import mean_over_replicas, replicas, z_std
+from keras_simsiam.models.parts import check_parts
+from keras_simsiam.optimizers import named
 from keras_simsiam.preprocessing import Preprocessing, remembered
 
 
@@ -65,7 +68,7 @@ class JointEmbedding(_compat.Model):
     backbone: keras.Model
     projector: keras.Model
 
-    @checked
+    @checks_arguments
     def __init__(
         self,
         parts: dict[str, keras.Model],
@@ -74,9 +77,7 @@ class JointEmbedding(_compat.Model):
         **kwargs: Unpack[ModelArguments],
     ):
         super().__init__(**kwargs)
-        output_dim(parts["backbone"])
-        if augmentation is not None and image_size is None:
-            raise InputError("image_size is required to augment within the training step")
+        check_parts(parts)
         for name, part in parts.items():
             setattr(self, name, part)
         self._part_names = tuple(parts)
@@ -84,6 +85,8 @@ class JointEmbedding(_compat.Model):
         self.preprocessing: Preprocessing | None = None
         self._assumed: Preprocessing | None = None  # a preprocessing without a known mean and std
         if augmentation is not None:
+            if image_size is None:
+                raise InputError("image_size is required to augment within the step; got None")
             self.preprocessing = Preprocessing.of_views(_each(augmentation), image_size)
         elif image_size is not None:
             self.preprocessing = self._assumed = Preprocessing(image_size)
@@ -174,8 +177,12 @@ class JointEmbedding(_compat.Model):
             jit_compile: Whether XLA compiles the training step. Keras's default is to do so, which
                 is slower for convolutions on CPUs.
             **kwargs: See `keras.Model.compile`.
+
+        Raises:
+            InputError: If an optimizer is none that Keras knows.
         """
-        optimizers = [o and keras.optimizers.get(o) for o in (optimizer, predictor_optimizer)]
+        optimizers = [named("optimizer", optimizer)]
+        optimizers += [predictor_optimizer and named("predictor_optimizer", predictor_optimizer)]
         if self.dtype_policy.name == "mixed_float16":
             optimizers = [o and with_loss_scale(o) for o in optimizers]
         super().compile(optimizer=optimizers[0], jit_compile=jit_compile, **kwargs)
@@ -192,7 +199,9 @@ class JointEmbedding(_compat.Model):
         """
         made = remembered(x)
         if made is not None:
-            self._take(made)
+            if self.augmentation is not None:  # its size, not that of `views`
+                made = made.replace(image_size=self.image_size)
+            self.preprocessing = batches.agreed(made, self.preprocessing, self._assumed)
         return super().fit(x, *args, **kwargs)
 
     @property
@@ -278,32 +287,10 @@ class JointEmbedding(_compat.Model):
         """
         if self.augmentation is not None and self.image_size is not None:
             return augment.make_views(self.augmentation, data, self.image_size)
-        if isinstance(data, Mapping):
-            raise InputError(
-                "augmentation and image_size of the model are required to train on "
-                "views(..., augment_on='device'); got None"
-            )
-        if not isinstance(data, tuple | list):
-            raise InputError(f"a batch must be views (x1, x2); got {shown(data)}")
-        for i, view in enumerate(data, start=1):
-            check_views(view, f"view x{i}")
+        batches.check(data)
         if self.preprocessing is None:
             self.preprocessing = self._assumed = Preprocessing(data[0].shape[1])
         return data
-
-    def _take(self, made: Preprocessing) -> None:
-        """Takes the preprocessing of views as the model's own, unless it has another."""
-        known = self.preprocessing
-        if self.augmentation is not None:  # the size of views is the model's
-            made = made.replace(image_size=self.image_size)
-        if known is not None and known == self._assumed:
-            known = made.replace(image_size=known.image_size)
-        if known not in (None, made):
-            raise InputError(
-                f"views must be made as the model's preprocessing says, {known}; got {made}. To go "
-                "on with these views, set model.preprocessing = None first"
-            )
-        self.preprocessing = made
 
     def _optimizer_groups(self) -> list[tuple[keras.optimizers.Optimizer, list]]:
         """Each optimizer with the variables that it trains."""
@@ -319,18 +306,6 @@ class JointEmbedding(_compat.Model):
         self.loss_tracker.update_state(mean_over_replicas(loss))
         self.z_std_tracker.update_state(z_std(z1))
         return {m.name: m.result() for m in self.metrics}
-
-
-def output_dim(backbone: keras.Model) -> int:
-    """Dimension of a backbone's features.
-
-    Raises:
-        InputError: If its output is not one vector per image.
-    """
-    shape = backbone.output_shape
-    if len(shape) != 2 or shape[1] is None:
-        raise InputError(f"the backbone's output must have shape (None, D); got {shape}")
-    return shape[1]
 
 
 def _each(augmentation: Augmentation | Sequence[Augmentation] | None) -> Sequence[Augmentation]:

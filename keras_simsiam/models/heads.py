@@ -7,7 +7,7 @@ import math
 import keras
 
 from keras_simsiam.errors import check_choice
-from keras_simsiam.fields import Count, checked
+from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models.resnet import batch_norm as new_batch_norm
 
 BATCH_NORM = {
@@ -20,7 +20,7 @@ BATCH_NORM = {
 of the paper's Table 3)."""
 
 
-@checked
+@checks_arguments
 def projector(
     input_dim: Count,
     output_dim: Count = 2048,
@@ -55,7 +55,7 @@ def projector(
     return keras.Model(features, z, name=name)
 
 
-@checked
+@checks_arguments
 def predictor(
     dim: Count = 2048,
     hidden_dim: Count | None = None,
@@ -84,7 +84,7 @@ def predictor(
     return keras.Model(z, _mlp(z, [*hidden, dim], batch_norm), name=name)
 
 
-@checked
+@checks_arguments
 def no_predictor(dim: Count = 2048, name: str = "predictor") -> keras.Model:
     """The identity, p = z, in place of a predictor; SimSiam collapses with it (Table 1a)."""
     z = keras.Input((dim,), name="z")

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras_simsiam import _compat
 from keras_simsiam.config import Model
 from keras_simsiam.errors import check_choice
-from keras_simsiam.fields import Count, checked, choices
+from keras_simsiam.fields import Count, checks_arguments, choices
 
 
 def batch_norm(name: str, **kwargs) -> keras.layers.BatchNormalization:
@@ -34,7 +34,7 @@ def batch_norm(name: str, **kwargs) -> keras.layers.BatchNormalization:
     )
 
 
-@checked
+@checks_arguments
 def resnet18(width: Count = 64, stem: str = "imagenet", name: str = "resnet18") -> keras.Model:
     """ResNet-18; features have ``8 * width`` dimensions. See `resnet`.
 
@@ -44,7 +44,7 @@ def resnet18(width: Count = 64, stem: str = "imagenet", name: str = "resnet18") 
     return resnet((2, 2, 2, 2), False, width, stem, name)
 
 
-@checked
+@checks_arguments
 def resnet34(width: Count = 64, stem: str = "imagenet", name: str = "resnet34") -> keras.Model:
     """ResNet-34; features have ``8 * width`` dimensions. See `resnet`.
 
@@ -54,7 +54,7 @@ def resnet34(width: Count = 64, stem: str = "imagenet", name: str = "resnet34") 
     return resnet((3, 4, 6, 3), False, width, stem, name)
 
 
-@checked
+@checks_arguments
 def resnet50(width: Count = 64, stem: str = "imagenet", name: str = "resnet50") -> keras.Model:
     """ResNet-50; features have ``32 * width`` dimensions. See `resnet`.
 

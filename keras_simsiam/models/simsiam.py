@@ -19,10 +19,12 @@ import tensorflow as tf
 
 from keras_simsiam import config
 from keras_simsiam.config import Augmentation
-from keras_simsiam.errors import check_choice
+from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models import heads
-from keras_simsiam.models.base import JointEmbedding, ModelArguments, output_dim
+from keras_simsiam.models.base import JointEmbedding, ModelArguments
 from keras_simsiam.models.objectives import SIMILARITIES
+from keras_simsiam.models.parts import output_dim
 
 SYMMETRIES = {
     "symmetric": ((0, 1), (1, 0)),  # D(p1, z2) and D(p2, z1), equation 2
@@ -70,7 +72,7 @@ class SimSiam(JointEmbedding):
 
     predictor: keras.Model
 
-    @checked
+    @checks_arguments
     def __init__(
         self,
         backbone: keras.Model,
@@ -87,7 +89,7 @@ class SimSiam(JointEmbedding):
         check_choice("similarity", similarity, SIMILARITIES)
         check_choice("symmetry", symmetry, SYMMETRIES)
         projector = projector or heads.projector(output_dim(backbone))
-        predictor = predictor or heads.predictor(projector.output_shape[1])
+        predictor = predictor or heads.predictor(output_dim(projector, "projector"))
         parts = {"backbone": backbone, "projector": projector, "predictor": predictor}
         super().__init__(parts, augmentation, image_size, **kwargs)
         self.stop_gradient = stop_gradient
@@ -96,7 +98,16 @@ class SimSiam(JointEmbedding):
         self.symmetry = symmetry
 
     def forward(self, views: tuple[tf.Tensor, ...], training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """The loss of a batch, and z1."""
+        """The loss of a batch, and z1.
+
+        Raises:
+            InputError: If there are more or fewer views than `symmetry` needs.
+        """
+        needed = 1 + max(map(max, SYMMETRIES[self.symmetry]))
+        if len(views) != needed:
+            raise InputError(
+                f"a batch must have {needed} views for symmetry={self.symmetry!r}; got {len(views)}"
+            )
         # One pass per view, because BatchNorm's statistics are those of one view.
         z = [  # [B, d] each
             self.projector(self.backbone(x, training=training), training=training) for x in views

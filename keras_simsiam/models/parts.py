@@ -1,0 +1,55 @@
+"""The networks of a method: what each takes and gives, and whether they fit one another."""
+
+from __future__ import annotations
+
+import keras
+
+from keras_simsiam.errors import InputError, shown
+
+
+def output_dim(network: keras.Model, name: str = "backbone") -> int:
+    """Dimension of a network's output, such as a backbone's features.
+
+    Raises:
+        InputError: If its output is not one vector per image.
+    """
+    shape = network.output_shape
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None:
+        raise InputError(f"the {name}'s output must have shape (None, D); got {shape}")
+    return shape[1]
+
+
+def check_parts(parts: dict[str, keras.Model]) -> None:
+    """Raises InputError unless each network takes what the one before it gives."""
+    for name in ("backbone", "projector"):
+        if name not in parts:
+            raise InputError(
+                f"parts must have a {name}; got {', '.join(map(str, parts)) or 'none'}"
+            )
+    for name, part in parts.items():
+        if not isinstance(part, keras.Model):
+            raise InputError(f"{name} must be a keras.Model; got {shown(part)}")
+    taken = _input_shape(parts["backbone"])
+    if taken is not None and (len(taken) != 4 or taken[3] not in (3, None)):
+        raise InputError(f"the backbone's input must have shape (None, H, W, 3); got {taken}")
+    dim = output_dim(parts["backbone"])
+    for name in ("projector", "predictor"):
+        if name in parts:
+            taken = _input_shape(parts[name])
+            if taken is not None and taken[1:] not in ((dim,), (None,)):
+                raise InputError(
+                    f"the {name}'s input must have shape (None, {dim}), like the output "
+                    f"that it is given; got {taken}"
+                )
+            previous, dim = dim, output_dim(parts[name], name)
+    if "predictor" in parts and dim != previous:
+        raise InputError(
+            f"the predictor's output must have shape (None, {previous}), that of z; "
+            f"got (None, {dim})"
+        )
+
+
+def _input_shape(network: keras.Model) -> tuple | None:
+    """The shape of a network's only input; None if it does not say."""
+    shape = getattr(network, "input_shape", None)
+    return shape if isinstance(shape, tuple) and not isinstance(shape[0], tuple) else None
