@@ -39,14 +39,19 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
         raise InputError(f"{name} must be one of {', '.join(allowed)}; got {shown(value)}")
 
 
-def shown(value: object) -> str:
-    """A value in a message, on one line: an array as its dtype and shape, a tuple as its items."""
+def shown(value: object, depth: int = 3) -> str:
+    """A value in a message, on one line: an array as its dtype and shape, a tuple as its items.
+
+    Args:
+        value: What somebody gave.
+        depth: To how many levels of lists in lists.
+    """
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         if str(value.shape) == "()" and hasattr(value, "item"):
             return shown(value.item())
         return f"{getattr(value.dtype, 'name', value.dtype)} {_sides(value.shape)}"
-    if isinstance(value, tuple | list):
-        few = [repr(v) if isinstance(v, tuple | list) else shown(v) for v in value[:20]]
+    if isinstance(value, tuple | list) and depth:
+        few = [shown(v, depth - 1) for v in value[:20]]
         text = " ".join([*few, "…"] if len(value) > len(few) else few) or "nothing"
     else:
         text = f"{value:.12g}" if isinstance(value, float) else repr(value)

@@ -182,8 +182,10 @@ def checks_arguments(function: _Function) -> _Function:
 class _Misfit(InputError):
     """A value is not of the type that is declared."""
 
-    def __init__(self, name: str, kind: Any, value: Any):
-        super().__init__(f"{name} must be {_described(kind)}; got {shown(value)}")
+    @classmethod
+    def of(cls, name: str, kind: Any, value: Any) -> Self:
+        """The error that says what the type is."""
+        return cls(f"{name} must be {_described(kind)}; got {shown(value)}")
 
 
 def _converted(name: str, value: Any, kind: Any, from_text: bool = False) -> Any:
@@ -206,12 +208,12 @@ def _converted(name: str, value: Any, kind: Any, from_text: bool = False) -> Any
         row = _python(value)
         of_any_length = inner[1:] == (...,)
         if not isinstance(row, list | tuple) or (len(row) != len(inner) and not of_any_length):
-            raise _Misfit(name, kind, value)
+            raise _Misfit.of(name, kind, value)
         kinds = inner[:1] * len(row) if of_any_length else inner
         return tuple(map(convert, row, kinds))
     if origin in (list, collections.abc.Sequence):
         if not isinstance(value, list if origin is list else list | tuple):
-            raise _Misfit(name, kind, value)
+            raise _Misfit.of(name, kind, value)
         return type(value)(convert(v, inner[0]) for v in value)
     accepted = origin or kind  # the class, of a generic one, too
     if accepted is bool:
@@ -220,7 +222,7 @@ def _converted(name: str, value: Any, kind: Any, from_text: bool = False) -> Any
         return value
     if not isinstance(value, accepted):
         section = from_text and issubclass(accepted, Settings)
-        raise _Misfit(name, dict if section else kind, value)
+        raise _Misfit.of(name, dict if section else kind, value)
     return value
 
 
@@ -234,7 +236,7 @@ def _converted_to_one_of(name: str, value: Any, kind: Any, from_text: bool) -> A
     for member in members:
         with contextlib.suppress(_Misfit):
             return _converted(name, value, member, from_text)
-    raise _Misfit(name, kind, value)
+    raise _Misfit.of(name, kind, value)
 
 
 def _number(name: str, value: Any, kind: type, from_text: bool) -> Any:
@@ -246,7 +248,7 @@ def _number(name: str, value: Any, kind: type, from_text: bool) -> Any:
             number = kind(given)
             if (kind is float or number == given) and abs(number) < math.inf:
                 return number
-    raise _Misfit(name, kind, value)
+    raise _Misfit.of(name, kind, value)
 
 
 def _python(value: Any) -> Any:
