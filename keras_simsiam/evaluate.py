@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pathlib
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from keras_simsiam import datasets, options, tables
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, setting
+from keras_simsiam.files import claimed
 from keras_simsiam.probes import Probes
 
 
@@ -30,8 +31,6 @@ class Evaluation(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         datasets.find(self.dataset)
-        if self.output is not None and pathlib.Path(self.output).is_file():
-            raise InputError(f"output must be a folder; '{self.output}' is a file")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,8 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_arguments(Probes, dest="probes")
     parsed = parser.parse_args(argv)
     e: Evaluation = parsed.evaluation
-    probes: Probes = parsed.probes
+    # Before the evaluation, so that one that cannot be written down does not begin.
+    with contextlib.nullcontext() if e.output is None else claimed(e.output):
+        _evaluate(e, parsed.probes)
+    return 0
 
+
+def _evaluate(e: Evaluation, probes: Probes) -> None:
     from keras_simsiam import data
     from keras_simsiam.evaluation import probing, report
     from keras_simsiam.export import load_encoder
@@ -66,7 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             f"written to {e.output}; tensorboard --logdir {e.output}/projector shows the features"
         )
-    return 0
 
 
 if __name__ == "__main__":

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+import re
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_simsiam import _compat
+from keras_simsiam import _compat, documents
 from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation.encoder import Encoder, network_of, only_images
 from keras_simsiam.fields import Count, checks_arguments
@@ -72,25 +75,108 @@ def load_encoder(path: str | pathlib.Path) -> Encoder:
         encoder's `preprocessing` then has ImageNet's.
 
     Raises:
-        InputError: If there is no SavedModel, or `export_encoder` did not write it.
+        InputError: If there is no SavedModel, or `export_encoder` did not write it. Calling the
+            encoder raises one, too, if the SavedModel cannot do what it declares.
     """
-    if not (pathlib.Path(path) / "saved_model.pb").exists():
-        raise InputError(f"saved model '{path}' does not exist, or has no saved_model.pb")
+    path = pathlib.Path(path)
+    _check_place(path)
     try:
+        with contextlib.suppress(FileNotFoundError):  # TensorFlow would print a traceback only
+            tf.saved_model.experimental.read_fingerprint(str(path))
         module = tf.saved_model.load(str(path))
-    except (tf.errors.OpError, OSError, ValueError) as e:
-        raise InputError(f"cannot read saved model '{path}': {str(e).splitlines()[0]}") from e
+    except Exception as e:  # damaged ones raise whatever the parsers of their parts do
+        raise InputError(f"cannot read saved model '{path}': {_first_line(e)}") from e
     signature = module.signatures.get("serving_default")
     if signature is None or not hasattr(module, "image_size"):
         raise InputError(f"saved model '{path}' must be written by export_encoder")
+    _check_signature(path, signature)
+    with documents.named(path):
+        recorded = {
+            name: np.asarray(getattr(module, name)).tolist()
+            for name in ("image_size", "mean", "std")
+            if hasattr(module, name)
+        }
+        preprocessing = Preprocessing(**recorded)
 
     def encode(images: tf.Tensor) -> tf.Tensor:
-        # Keeps the module, which owns the weights, as long as its signature.
-        return module.signatures["serving_default"](images=images)["features"]
+        try:
+            # Keeps the module, which owns the weights, as long as its signature.
+            features = module.signatures["serving_default"](images=images)["features"]
+        except tf.errors.OpError as e:
+            raise InputError(f"saved model '{path}' fails: {_first_line(e)}") from e
+        if tf.executing_eagerly() and (features.ndim != 2 or len(features) != len(images)):
+            raise InputError(
+                f"saved model '{path}' must give one vector per image; of {list(images.shape)} it "
+                f"gives {list(features.shape)}"
+            )
+        return tf.cast(features, tf.float32)
 
-    recorded: dict[str, Any] = {
-        name: tuple(map(float, getattr(module, name).numpy()))
-        for name in ("mean", "std")
-        if hasattr(module, name)
-    }
-    return Encoder(only_images(encode), Preprocessing(int(module.image_size.numpy()), **recorded))
+    return Encoder(only_images(encode), preprocessing)
+
+
+def _check_place(path: pathlib.Path) -> None:
+    """Raises InputError unless a folder holds a SavedModel, naming one that may be meant."""
+    if path.is_file():
+        hint = "is a file"
+        if path.name == "saved_model.pb":
+            hint += f"; give its folder '{path.parent}'"
+        elif path.suffix in (".keras", ".h5"):
+            hint += "; a run's model is also in its SavedModel, and export_encoder makes one of any"
+        elif path.suffix in (".pt", ".pth", ".tar", ".ckpt", ".bin", ".safetensors"):
+            hint += "; python -m keras_simsiam.import_weights makes a SavedModel of PyTorch's"
+        raise InputError(f"saved model '{path}' must be a folder; it {hint}")
+    if not path.is_dir():
+        raise InputError(f"saved model '{path}' does not exist")
+    if not (path / "saved_model.pb").is_file():
+        raise InputError(f"saved model '{path}' has no saved_model.pb{_meant(path)}")
+
+
+def _meant(folder: pathlib.Path) -> str:
+    """Where the SavedModels of a folder are: those of a run elsewhere, others inside."""
+    summary = folder / "summary.json"
+    if summary.is_file():
+        with contextlib.suppress(InputError):
+            if exported := documents.read_json(summary).get("saved_model"):
+                return f"; it is the folder of a run, whose SavedModel is '{exported}'"
+    inside = sorted(found.parent.name for found in folder.glob("*/saved_model.pb"))
+    return f"; give one of those in it, such as '{folder / inside[0]}'" if inside else ""
+
+
+def _check_signature(path: pathlib.Path, signature: Any) -> None:
+    """Raises InputError unless a SavedModel takes images and gives vectors."""
+    _, takes = signature.structured_input_signature
+    gives = signature.structured_outputs
+    images = takes.get("images")
+    features = gives.get("features") if isinstance(gives, dict) else None
+    if (
+        len(takes) != 1
+        or images is None
+        or images.dtype != tf.uint8
+        or images.shape.rank != 4
+        or images.shape.as_list() != [None, None, None, 3]
+        or features is None
+        or not features.dtype.is_floating
+        or not features.shape.is_compatible_with([None, None])
+        or features.shape[-1:] == [0]
+    ):
+        raise InputError(
+            f"saved model '{path}' must take images, uint8 [B, H, W, 3], and give features, "
+            f"float32 [B, D]; it takes {_declared(takes)} and gives {_declared(gives)}"
+        )
+
+
+def _declared(tensors: Any) -> str:
+    """Names, types and shapes of a signature's tensors."""
+    if not isinstance(tensors, dict):
+        return "no names"
+    specs = (
+        f"{name}, {spec.dtype.name} {str(spec.shape).replace('None', '?')}"
+        for name, spec in tensors.items()
+    )
+    return "; ".join(specs) or "nothing"
+
+
+def _first_line(error: Exception) -> str:
+    """What TensorFlow says, without the node of the graph in which it happened."""
+    said = re.sub(r"\{\{.*?\}\}", "", str(error)).strip()
+    return (said or type(error).__name__).splitlines()[0]

@@ -27,7 +27,7 @@ class Preprocessing(Settings):
         InputError: If a value is invalid, or when it is called on anything else.
     """
 
-    image_size: int = setting(at_least=1)
+    image_size: int = setting(at_least=1, at_most=2**14)
     """Side in pixels at which the network was trained."""
     mean: tuple[float, float, float] = setting(IMAGENET_MEAN, at_least=0, at_most=1)
     """Mean of each channel, in [0, 1]."""

@@ -138,6 +138,8 @@ def test_k_is_capped_with_a_warning_where_the_bank_is_smaller(exported, tmp_path
         (["--saved-model", "{exported}", "--linear-optimizer", "adam"], "'adam'"),
         ([], "--saved-model"),
         (["--saved-model", "{exported}", "--dataset", "folder:{unlabeled}"], "must have labels"),
+        (["--saved-model", "{exported}", "--output", "{exported}/saved_model.pb"], "it is a file"),
+        (["--saved-model", "{exported}", "--output", "{exported}/saved_model.pb/a"], "is a file"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(argv, named, exported, tmp_path, capsys):

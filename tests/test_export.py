@@ -1,5 +1,6 @@
 """The SavedModel: what it gives, where, and what it never overwrites."""
 
+import shutil
 import subprocess
 import sys
 
@@ -155,14 +156,104 @@ def test_interrupted_export_leaves_the_one_before(model, tmp_path, images, monke
     np.testing.assert_array_equal(load_encoder(tmp_path / "encoder")[0](images), before)
 
 
-@pytest.mark.parametrize("case", ["missing", "damaged", "foreign"])
-def test_what_is_no_exported_encoder_is_refused_by_name(case, tmp_path):
+def test_what_cannot_be_a_saved_model_is_refused_with_what_may_be_meant(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/summary.json").write_text('{"saved_model": "saved_models/mine"}')
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn/summary.json").write_text('{"saved_mo')
+    (tmp_path / "models/mine").mkdir(parents=True)
+    (tmp_path / "models/mine/saved_model.pb").write_bytes(b"broken")
+    for name in ("best.keras", "resnet50.pth"):
+        (tmp_path / name).write_bytes(b"")
+    for name, said in {
+        "nowhere": "nowhere' does not exist",
+        "a\0b": "does not exist",
+        "run": "run' has no saved_model.pb; it is .* whose SavedModel is 'saved_models/mine'",
+        "torn": "torn' has no saved_model.pb$",
+        "models": "has no saved_model.pb; give one of those in it, such as '.*models/mine'",
+        "models/mine": "cannot read saved model '.*mine'",
+        "models/mine/saved_model.pb": "must be a folder; .* give its folder '.*mine'",
+        "best.keras": "must be a folder; it is a file; .*export_encoder makes one",
+        "resnet50.pth": "must be a folder; it is a file; .*import_weights makes a SavedModel",
+    }.items():
+        with pytest.raises(InputError, match=said) as caught:
+            load_encoder(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def mean_color(images):
+    return {"features": tf.reduce_mean(tf.cast(images, tf.float32), [1, 2])}
+
+
+def save_module(path, of=mean_color, size=16, shape=(None, None, None, 3), dtype=tf.uint8):
+    module = tf.Module()
+    if size is not None:
+        module.image_size = tf.Variable(size, trainable=False)
+    spec = tf.TensorSpec(shape, dtype, "images")
+    module.serve = tf.function(of, input_signature=[spec])
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.serve})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"size": None}, "must be written by export_encoder"),
+        ({"size": 0}, "image_size must be at least 1; got 0"),
+        ({"size": 10**9}, "image_size must be at most"),
+        ({"size": 16.5}, "image_size must be an integer; got 16.5"),
+        ({"size": [16, 16]}, "image_size must be an integer; got 16 16"),
+        ({"size": "large"}, "image_size must be an integer"),
+        ({"shape": (4, 16, 16, 3)}, r"it takes images, uint8 \(4, 16, 16, 3\)"),
+        ({"dtype": tf.float32}, r"it takes images, float32 \(\?, \?, \?, 3\)"),
+        ({"of": lambda x: mean_color(x) | {"features": x}}, "gives features, uint8"),
+        ({"of": lambda x: {"embedding": mean_color(x)["features"]}}, "gives embedding, float32"),
+        ({"of": lambda x: {"features": mean_color(x)["features"][0]}}, r"features, float32 \(3,\)"),
+        ({"of": lambda x: {"features": mean_color(x)["features"][:, :0]}}, r"float32 \(\?, 0\)"),
+    ],
+)
+def test_saved_models_of_others_are_refused_for_what_they_declare(arguments, said, tmp_path):
+    save_module(tmp_path / "theirs", **arguments)
+    with pytest.raises(InputError, match=said) as caught:
+        load_encoder(tmp_path / "theirs")
+    assert "theirs'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("of", "said"),
+    [
+        (
+            lambda x: {"features": mean_color(x)["features"][::2]},
+            r"one vector per image; of \[7, 32, 32, 3\] it gives \[4, 3\]",
+        ),
+        (
+            lambda x: {
+                "features": tf.debugging.check_numerics(mean_color(x)["features"] / 0, "no")
+            },
+            "theirs' fails: no : Tensor had",
+        ),
+    ],
+)
+def test_saved_models_of_others_that_do_not_do_what_they_declare_are_named(
+    of, said, tmp_path, images
+):
+    save_module(tmp_path / "theirs", of)
+    encoder = load_encoder(tmp_path / "theirs")
+    with pytest.raises(InputError, match=said) as caught:
+        encoder(images)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "part", ["saved_model.pb", "fingerprint.pb", "variables/variables.index", "variables"]
+)
+def test_a_saved_model_with_a_damaged_part_is_refused(part, tmp_path, capsys):
     path = tmp_path / "encoder"
-    if case == "damaged":
-        path.mkdir()
-        (path / "saved_model.pb").write_bytes(b"broken")
-    if case == "foreign":
-        tf.saved_model.save(tf.Module(), str(path))
-    with pytest.raises(InputError, match="encoder'") as caught:
+    save_module(path)
+    if (path / part).is_dir():
+        shutil.rmtree(path / part)
+    else:
+        (path / part).write_bytes((path / part).read_bytes()[:-20] + b"\xff" * 20)
+    with pytest.raises(InputError, match="cannot read saved model") as caught:
         load_encoder(path)
     assert "\n" not in str(caught.value)
