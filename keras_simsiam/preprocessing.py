@@ -37,7 +37,7 @@ class Preprocessing(Settings):
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Normalized float32 ``[B, image_size, image_size, 3]`` of uint8 ``[B, H, W, 3]``."""
         check_images(images)
-        pixels = resize_square(tf.cast(images, tf.float32), self.image_size)
+        pixels = _resize_square_portably(tf.cast(images, tf.float32), self.image_size)
         return (pixels / 255.0 - self.mean) / self.std
 
     @classmethod
@@ -85,13 +85,66 @@ def resize_square(images: tf.Tensor, size: int) -> tf.Tensor:
     Returns:
         float32 ``[..., size, size, 3]``.
     """
-    height, width = tf.shape(images)[-3], tf.shape(images)[-2]
-    short = tf.minimum(height, width)
-    target = [
-        tf.cast(tf.round(tf.cast(side, tf.float64) * size / tf.cast(short, tf.float64)), tf.int32)
-        for side in (height, width)
-    ]
+    target = _target(tf.shape(images)[-3:-1], size)
     images = tf.image.resize(images, target, antialias=True)
     top, left = (target[0] - size) // 2, (target[1] - size) // 2
     images = images[..., top : top + size, left : left + size, :]
     return tf.ensure_shape(images, [*images.shape[:-3], size, size, 3])
+
+
+def _resize_square_portably(images: tf.Tensor, size: int) -> tf.Tensor:
+    """`resize_square` of a batch, of operations that XLA and TensorFlow Lite have.
+
+    They lack that of `tf.image.resize`, which is up to twice as fast. Each axis is resized by a
+    matrix product.
+
+    Args:
+        images: float32 ``[B, H, W, 3]``.
+        size: Side of the result in pixels.
+
+    Returns:
+        float32 ``[B, size, size, 3]``.
+    """
+    shape = tf.shape(images)
+    batch, height, width = shape[0], shape[1], shape[2]
+    target = _target(shape[1:3], size)
+
+    def resized() -> tf.Tensor:
+        rows = _weights(height, target[0], size) @ tf.reshape(images, [batch, height, width * 3])
+        # The product is fast with the columns last.
+        columns = tf.transpose(tf.reshape(rows, [batch * size, width, 3]), [0, 2, 1])
+        columns = tf.reshape(columns, [batch * size * 3, width])
+        pixels = tf.matmul(columns, _weights(width, target[1], size), transpose_b=True)
+        pixels = tf.transpose(tf.reshape(pixels, [batch * size, 3, size]), [0, 2, 1])
+        return tf.reshape(pixels, [batch, size, size, 3])
+
+    def unchanged() -> tf.Tensor:
+        # XLA, which knows the shape, compiles this for images of other sizes, too.
+        corner = images[:, :size, :size]
+        missing = tf.nn.relu(size - shape[1:3])
+        padded = tf.pad(corner, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
+        return tf.reshape(padded, [batch, size, size, 3])
+
+    return tf.cond((height == size) & (width == size), unchanged, resized)
+
+
+def _target(sides: tf.Tensor, size: int) -> tf.Tensor:
+    """Height and width, int32 ``[2]``, of which the shorter is resized to `size`."""
+    scaled = tf.cast(sides * size, tf.float32) / tf.cast(tf.reduce_min(sides), tf.float32)
+    return tf.cast(tf.round(scaled), tf.int32)
+
+
+def _weights(side: tf.Tensor, target: tf.Tensor, size: int) -> tf.Tensor:
+    """The share of each source pixel in each of the `size` central ones of `target` pixels.
+
+    It is that of `tf.image.resize`: a triangle as wide as the scale, at least one source pixel on
+    each side, normalized.
+
+    Returns:
+        float32 ``[size, side]``.
+    """
+    scale = 1.0 / (tf.cast(target, tf.float32) / tf.cast(side, tf.float32))
+    center = (tf.cast((target - size) // 2 + tf.range(size), tf.float32) + 0.5) * scale
+    distance = tf.abs(tf.cast(tf.range(side), tf.float32) + 0.5 - center[:, None])
+    weights = tf.nn.relu(1.0 - distance / tf.maximum(scale, 1.0))
+    return weights / tf.reduce_sum(weights, axis=1, keepdims=True)

@@ -90,13 +90,62 @@ def test_saved_models_of_earlier_versions_load(tmp_path, images):
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": serve})
     encoder = load_encoder(tmp_path)
     assert encoder.preprocessing == Preprocessing(24)
-    np.testing.assert_allclose(encoder[0](images), images.mean(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(encoder(images), images.mean(axis=(1, 2)), rtol=1e-5)
 
 
 def test_images_of_other_sizes_are_resized_inside(model, exported):
     encode = load_encoder(exported)
     large = np.random.RandomState(1).randint(0, 256, (2, 50, 70, 3), np.uint8)
     np.testing.assert_allclose(encode(large), Encoder.of(model, 32)(large), atol=1e-5)
+
+
+SHAPES = ((2, 32, 32, 3), (3, 50, 71, 3), (1, 20, 33, 3))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """An exported convolution, which is compiled soon."""
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(8, 3, 2)(inputs)
+    path = tmp_path_factory.mktemp("small") / "encoder"
+    export_encoder(keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x)), path, 32)
+    return path
+
+
+def test_compiled_by_xla_it_gives_the_same_features(small):
+    encode = load_encoder(small)
+    compiled = tf.function(encode, jit_compile=True)
+    for shape in SHAPES:
+        images = np.random.RandomState(2).randint(0, 256, shape, np.uint8)
+        np.testing.assert_allclose(compiled(tf.constant(images)), encode(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("path", ["small", pytest.param("exported", marks=pytest.mark.slow)])
+def test_converted_to_tensorflow_lite_it_gives_the_same_features(path, request):
+    """Of TensorFlow Lite's own operations, and still for images of any size and number."""
+    path = request.getfixturevalue(path)
+    encode = load_encoder(path)
+    converted = tf.lite.TFLiteConverter.from_saved_model(str(path)).convert()
+    lite = tf.lite.Interpreter(model_content=converted)
+    (taken,), (given,) = lite.get_input_details(), lite.get_output_details()
+    for shape in SHAPES:
+        images = np.random.RandomState(2).randint(0, 256, shape, np.uint8)
+        lite.resize_tensor_input(taken["index"], shape)
+        lite.allocate_tensors()
+        lite.set_tensor(taken["index"], images)
+        lite.invoke()
+        np.testing.assert_allclose(lite.get_tensor(given["index"]), encode(images), atol=1e-5)
+
+
+def test_it_encodes_within_tf_data_and_tf_function(small, images):
+    encode = load_encoder(small)
+    batches = tf.data.Dataset.from_tensor_slices(images).batch(4).map(encode)
+    np.testing.assert_allclose(tf.concat([*batches], 0), encode(images), atol=1e-5)
+    np.testing.assert_allclose(tf.function(encode)(images), encode(images), atol=1e-5)
+    module = tf.saved_model.load(str(small))
+    serve = module.signatures["serving_default"]
+    found = tf.data.Dataset.from_tensors(images).map(lambda b: serve(images=b)["features"])
+    np.testing.assert_allclose(next(iter(found)), encode(images), atol=1e-5)
 
 
 def test_loads_with_tensorflow_alone_in_a_process_without_keras_simsiam(exported, images):
@@ -112,7 +161,7 @@ assert not any(name.startswith("keras_simsiam") for name in sys.modules)
 np.save({str(exported.parent / "features.npy")!r}, features)
 """
     subprocess.run([sys.executable, "-c", script], check=True, cwd=exported.parent)
-    expected = load_encoder(exported)[0](images)
+    expected = load_encoder(exported)(images)
     np.testing.assert_allclose(np.load(exported.parent / "features.npy"), expected, atol=1e-5)
 
 
@@ -133,7 +182,7 @@ def test_unknown_size_is_an_error(tmp_path):
 def test_a_saved_model_is_replaced_but_nothing_else_is(model, tmp_path, images):
     export_encoder(resnet18(width=2), tmp_path / "encoder", 32)
     export_encoder(model, tmp_path / "encoder")
-    assert load_encoder(tmp_path / "encoder")[0](images).shape == (7, 32)
+    assert load_encoder(tmp_path / "encoder")(images).shape == (7, 32)
     assert [p.name for p in tmp_path.iterdir()] == ["encoder"]
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter1.txt").write_text("years of work")
@@ -144,7 +193,7 @@ def test_a_saved_model_is_replaced_but_nothing_else_is(model, tmp_path, images):
 
 def test_interrupted_export_leaves_the_one_before(model, tmp_path, images, monkeypatch):
     export_encoder(model, tmp_path / "encoder")
-    before = load_encoder(tmp_path / "encoder")[0](images)
+    before = load_encoder(tmp_path / "encoder")(images)
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -153,7 +202,7 @@ def test_interrupted_export_leaves_the_one_before(model, tmp_path, images, monke
         patch.setattr(export.tf.saved_model, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
             export_encoder(model, tmp_path / "encoder")
-    np.testing.assert_array_equal(load_encoder(tmp_path / "encoder")[0](images), before)
+    np.testing.assert_array_equal(load_encoder(tmp_path / "encoder")(images), before)
 
 
 def test_what_cannot_be_a_saved_model_is_refused_with_what_may_be_meant(tmp_path):

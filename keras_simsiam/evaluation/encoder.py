@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,18 +16,14 @@ from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.preprocessing import Preprocessing
 
 
-class _Encoder(NamedTuple):
-    function: Callable[[tf.Tensor], tf.Tensor]
-    preprocessing: Preprocessing
-
-
-class Encoder(_Encoder):
+class Encoder:
     """A function from images to features, together with the preprocessing that it includes.
 
     Calling it calls the function::
 
         encoder = Encoder.of(model)  # or load_encoder("saved_models/photo_patches")
         features = encoder(images)  # uint8 [B, H, W, 3] to float32 [B, D]
+        batches = dataset.map(encoder)  # of batches of images in tf.data
 
     Attributes:
         function: From uint8 images ``[B, H, W, 3]`` of any size to float32 features ``[B, D]``.
@@ -37,17 +33,21 @@ class Encoder(_Encoder):
         InputError: When it is called on other images.
     """
 
-    __slots__ = ()
-
+    # Not a named tuple, which has no weak references: `tf.function` could not wrap it.
     @checks_arguments
-    def __new__(cls, function: Callable, preprocessing: Preprocessing) -> Self:
+    def __init__(self, function: Callable, preprocessing: Preprocessing):
         """Makes an encoder of a function and what it does before."""
-        return super().__new__(cls, function, preprocessing)
+        self.function: Callable[[tf.Tensor], tf.Tensor] = function
+        self.preprocessing = preprocessing
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Features of a batch of images; see `function`."""
         check_images(images)
         return self.function(images)
+
+    def __getitem__(self, index: int) -> Any:
+        """Makes ``function, preprocessing = encoder`` work."""
+        return (self.function, self.preprocessing)[index]
 
     @property
     def image_size(self) -> int:
