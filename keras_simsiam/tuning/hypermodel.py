@@ -56,8 +56,9 @@ class SimSiamHyperModel(kt.HyperModel):
             **kwargs: See `keras.Model.fit`; ``epochs`` replaces the run's.
 
         Returns:
-            ``knn_top1`` and ``knn_top5`` at the end, and the other metrics of the last epoch, such
-            as ``loss``, ``z_std`` and ``projector_rank``.
+            ``knn_top1`` and ``knn_top5`` of the weights at the end, whichever callback ended the
+            training, and the other metrics of the last epoch, such as ``loss``, ``z_std`` and
+            ``projector_rank``.
         """
         run, inputs = self.space.run(self.space.declare(hp)), self.inputs
         if inputs.monitor is None:
@@ -74,10 +75,17 @@ class SimSiamHyperModel(kt.HyperModel):
             epochs=inputs.monitor.epochs,
             initial_epoch=first_epoch,
             steps_per_epoch=inputs.steps_per_epoch,
-            callbacks=[CollapseMonitor(inputs.images), inputs.monitor, *given],
+            callbacks=[
+                CollapseMonitor(inputs.images, stop=run.training.stop_on_collapse),
+                inputs.monitor,
+                *given,
+            ],
             shuffle=False,
             **kwargs,
         )
         last = {name: values[-1] for name, values in history.history.items()}
-        accuracy = inputs.monitor.latest or inputs.monitor.evaluate()
+        # Weights may have been restored since the monitor measured them, as EarlyStopping does.
+        restored = any(getattr(callback, "restore_best_weights", False) for callback in given)
+        latest = None if restored or model.stop_training else inputs.monitor.latest
+        accuracy = latest or inputs.monitor.evaluate()
         return {**last, "knn_top1": accuracy.top1, "knn_top5": accuracy.top5}

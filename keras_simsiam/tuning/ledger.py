@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 from keras_simsiam.documents import read_json
-from keras_simsiam.errors import InputError, shown
+from keras_simsiam.errors import InputError
 from keras_simsiam.files import write_json
 
 
@@ -21,7 +22,7 @@ class Entry:
         values: Value of each parameter.
         status: "running", "finished", "collapsed" (at its end), "diverged" or "failed".
         cause: Why it diverged or failed, or what the collapse monitor warned of.
-        attempts: How often it was started, not counting those that the user interrupted.
+        attempts: How often it was started.
         tuner: Keras Tuner's name of the process that ran it.
         metrics: Those of `keras_simsiam.metrics` that were measured, and their baselines.
     """
@@ -61,9 +62,13 @@ class Ledger:
         self.folder = folder
 
     def read(self, number: int) -> Entry | None:
-        """An entry; None if the trial was never started."""
+        """An entry; None if the trial was never started, or its file is damaged."""
         path = self._path(number)
-        return _entry(path) if path.exists() else None
+        try:
+            return Entry(**read_json(path)) if path.exists() else None
+        except (InputError, TypeError):
+            warnings.warn(f"'{path}' is damaged; its trial is trained again", stacklevel=2)
+            return None
 
     def write(self, entry: Entry) -> None:
         """Writes an entry atomically."""
@@ -71,7 +76,8 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """All trials that were started, in order."""
-        return [_entry(path) for path in sorted(self.folder.glob("[0-9]*.json"))]
+        numbers = sorted(int(p.stem) for p in self.folder.glob("*.json") if p.stem.isdigit())
+        return [entry for number in numbers if (entry := self.read(number)) is not None]
 
     def lock(self, number: int) -> pathlib.Path:
         """The file that the process running a trial keeps locked."""
@@ -85,11 +91,3 @@ class Ledger:
 
     def _path(self, number: int) -> pathlib.Path:
         return self.folder / f"{number:04d}.json"
-
-
-def _entry(path: pathlib.Path) -> Entry:
-    values = read_json(path)
-    try:
-        return Entry(**values)
-    except TypeError as e:
-        raise InputError(f"'{path}' must describe a trial; got {shown(values)}") from e

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
+import json
+import pathlib
 import sys
+import threading
 from collections.abc import Callable
 
 import keras_tuner as kt
 
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import choices
+from keras_simsiam.files import write_json
 from keras_simsiam.tuning.search import Search
 from keras_simsiam.tuning.space import Space
 
@@ -20,7 +25,59 @@ LARGEST_GRID = 64
 MAX_TRIALS = 20
 """Trials of a random or Bayesian search by default."""
 
-Searched = tuple[kt.Oracle, int]
+
+class KeptOracle(kt.Oracle):
+    """An oracle whose state, its trials included, is one file that is replaced as a whole.
+
+    Keras Tuner itself writes a file for each trial and one for the rest, in place and one after the
+    other, so that a kill leaves torn files, or files that contradict each other.
+
+    Attributes:
+        path: The file.
+        has_ended: Whether a trial need not be trained again.
+        error: Why the state could not be written for a worker, which is told nothing of it: the
+            main thread is interrupted instead.
+    """
+
+    path: pathlib.Path
+    has_ended: Callable[[kt.engine.trial.Trial], bool]
+    error: OSError | None = None
+
+    def save(self) -> None:
+        """Writes the state."""
+        trials = {name: trial.get_state() for name, trial in self.trials.items()}
+        try:
+            write_json(self.path, {**self.get_state(), "trials": trials})
+        except OSError as e:
+            # Keras Tuner would never free its lock if this were raised while it serves a worker.
+            if threading.current_thread() is threading.main_thread():
+                raise
+            self.error = e
+            _thread.interrupt_main()
+
+    def reload(self) -> None:
+        """Continues from the state, if there is any; trials that were cut off are the next.
+
+        Without it, or with that of an earlier version, the oracle starts again: it draws the same
+        values as before, and trials that the ledger knows to have ended are not trained again.
+        """
+        fresh = self.get_state()
+        try:
+            state = json.loads(self.path.read_text())
+            restore = kt.engine.trial.Trial.from_state
+            self.trials = {name: restore(trial) for name, trial in state["trials"].items()}
+            self.set_state(state)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            self.trials = {}
+            self.set_state(fresh)
+        self.ongoing_trials: dict = {}
+        self._retry_queue = [name for name, t in self.trials.items() if not self.has_ended(t)]
+
+    def _save_trial(self, trial) -> None:
+        """Nothing: `save` writes all trials."""
+
+
+Searched = tuple[KeptOracle, int]
 """An oracle, and how many trials it will have at most."""
 
 
@@ -66,18 +123,18 @@ def grid(space: Space, max_trials: int | None, shared: dict) -> Searched:
 def random(space: Space, max_trials: int | None, shared: dict) -> Searched:
     """Combinations drawn at random."""
     trials = int(min(max_trials or MAX_TRIALS, space.size()))
-    return kt.oracles.RandomSearchOracle(max_trials=trials, **shared), trials
+    return RandomOracle(max_trials=trials, **shared), trials
 
 
 def bayesian(space: Space, max_trials: int | None, shared: dict) -> Searched:
     """Combinations that a Gaussian process expects to be good."""
     trials = int(min(max_trials or MAX_TRIALS, space.size()))
-    return kt.oracles.BayesianOptimizationOracle(max_trials=trials, **shared), trials
+    return BayesianOracle(max_trials=trials, **shared), trials
 
 
 def hyperband(space: Space, max_trials: int | None, shared: dict) -> Searched:
     """Many short trainings, the best of them again for longer."""
-    oracle = kt.oracles.HyperbandOracle(max_epochs=space.base.training.epochs, **shared)
+    oracle = HyperbandOracle(max_epochs=space.base.training.epochs, **shared)
     # There is no public way to ask how many trials its brackets have.
     trials = sum(
         oracle._get_size(bracket, round_)
@@ -88,7 +145,19 @@ def hyperband(space: Space, max_trials: int | None, shared: dict) -> Searched:
     return oracle, min(trials, max_trials or trials)
 
 
-class GridOracle(kt.Oracle):
+class RandomOracle(KeptOracle, kt.oracles.RandomSearchOracle):
+    """Keras Tuner's, with its state in one file."""
+
+
+class BayesianOracle(KeptOracle, kt.oracles.BayesianOptimizationOracle):
+    """Keras Tuner's, with its state in one file."""
+
+
+class HyperbandOracle(KeptOracle, kt.oracles.HyperbandOracle):
+    """Keras Tuner's, with its state in one file."""
+
+
+class GridOracle(KeptOracle):
     """Goes through a list of combinations in order.
 
     Keras Tuner's own grid search does not save its position and ends when it is resumed; the

@@ -6,23 +6,27 @@ import contextlib
 import os
 import pathlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import filelock
-
-from keras_simsiam import documents
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, setting, switch
+from keras_simsiam.files import claimed
 from keras_simsiam.training.devices import Devices
-from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.output import Output
+from keras_simsiam.tuning.folder import SweepFolder
 from keras_simsiam.tuning.space import Space
 
 if TYPE_CHECKING:
     from keras_simsiam.tuning.results import Found
+
+
+class SweepPreempted(BaseException):
+    """SIGTERM or SIGHUP ended a sweep, which the same command continues.
+
+    Not an `Exception`, after which Keras Tuner would go on with the next trial.
+    """
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,13 @@ def run_sweep(title: str, spec: dict, run: Run, search: Search, devices: Devices
 
     Raises:
         InputError: If something does not fit. Nothing has been written then.
+        CannotWrite: If the disk is full or read-only.
+        LostWorker: If the chief of this worker is gone.
+        SweepPreempted: If SIGTERM or SIGHUP ended the sweep.
     """
     from keras_simsiam.tuning import results  # TensorFlow takes seconds to import
     from keras_simsiam.tuning.oracles import make_oracle
-    from keras_simsiam.tuning.tuner import open_tuner
+    from keras_simsiam.tuning.tuner import SweepTuner, writing
 
     search.set_role()
     if devices.strategy == "multi_worker":
@@ -113,66 +120,23 @@ def run_sweep(title: str, spec: dict, run: Run, search: Search, devices: Devices
     oracle, trials = make_oracle(search, space)
     label = f"{pathlib.Path(title).stem}-{run.data.dataset}"
     name = search.name or re.sub(r"[^\w.-]+", "-", label)
-    folder = RunFolder(Output(name, search.sweep_dir, search.saved_model_dir), run.data.dataset)
+    folder = SweepFolder(Output(name, search.sweep_dir, search.saved_model_dir), run.data.dataset)
     is_worker = "chief" not in os.environ.get("KERASTUNER_TUNER_ID", "chief")
-    if not is_worker:
-        _prepare(folder, run, {"tuner": search.tuner, "sweep": space.spec}, search.overwrite)
-    elif not (folder.path / "sweep.yaml").exists():
-        raise InputError(
-            f"'{folder.path}' does not exist: start the chief first, with the same options, on a "
-            "disk that all processes share"
-        )
     seeds = search.seeds or [run.training.seed]
-    print(
-        f"sweep {title} on {run.data.dataset}: {trials} trials, by kNN top-1 accuracy, "
-        f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}\n"
-        f"writing to {folder.path}\n",
-        flush=True,
-    )
-    with contextlib.nullcontext() if is_worker else _locked(folder.path):
-        open_tuner(oracle, space, folder.path, trials, devices, is_worker).search()
-    if is_worker:
-        return None
-    return results.write(space, folder.path, folder.saved_model, f"{title} on {run.data.dataset}")
-
-
-@contextlib.contextmanager
-def _locked(path: pathlib.Path) -> Iterator[None]:
-    """Keeps other processes, except workers, from running the sweep in a folder."""
-    try:
-        with filelock.FileLock(path / "sweep.lock", timeout=0):
-            yield
-    except filelock.Timeout:
-        raise InputError(f"another process is running the sweep '{path}'") from None
-
-
-def _prepare(folder: RunFolder, run: Run, about: dict, overwrite: bool) -> None:
-    """Creates the sweep's folder, or checks that it holds the same sweep."""
-    from keras_simsiam.training.checkpoints import check_images
-    from keras_simsiam.training.prepare import load_inputs
-
-    there = folder.path / "sweep.yaml"
-    continued = there.exists() and not overwrite
-    if continued:
-        folder.check_same(run)
-        before, now = documents.read_yaml(there), documents.from_yaml(documents.to_yaml(about))
-        for key in now:
-            if before.get(key) != now[key]:
-                raise InputError(
-                    f"cannot continue sweep '{folder.path}': its {key} was {before.get(key)}, now "
-                    f"{now[key]}; give another --name, or --overwrite to delete it"
-                )
-    # The batch size may be one that the sweep replaces.
-    inputs = load_inputs(run.replace(training={"batch_size": 2}))
-    if continued:
-        refusal = f"cannot continue sweep '{folder.path}'"
-        check_images(before, inputs.description, inputs.fingerprints, refusal)
-        return
-    if inputs.monitor is None:
-        raise InputError(
-            f"dataset must have labeled training and test images, for kNN accuracy; got "
-            f"'{run.data.dataset}'"
+    with writing(folder.path), contextlib.nullcontext() if is_worker else claimed(folder.path):
+        if is_worker:
+            folder.check_prepared()
+        else:
+            about = {"tuner": search.tuner, "sweep": space.spec}
+            folder.prepare(run, about, search.overwrite)
+        print(
+            f"sweep {title} on {run.data.dataset}: {trials} trials, by kNN top-1 accuracy, "
+            f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}\n"
+            f"writing to {folder.path}\n",
+            flush=True,
         )
-    folder.check_free(overwrite)
-    folder.create(run, {})
-    documents.write_yaml(there, {**about, "fingerprints": inputs.fingerprints})
+        SweepTuner(oracle, space, folder.path, trials, devices).search()
+        if is_worker:
+            return None
+        title = f"{title} on {run.data.dataset}"
+        return results.write(space, folder.path, folder.saved_model, title)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pathlib
 import shutil
 import time
 import traceback
+from collections.abc import Iterator
 
 import filelock
+import grpc
 import keras
 import keras_tuner as kt
 import tensorflow as tf
@@ -18,47 +19,43 @@ from tensorboard.plugins.hparams import api as hparams
 
 from keras_simsiam import metrics
 from keras_simsiam.config import Run
-from keras_simsiam.errors import InputError, TrainingDiverged
+from keras_simsiam.errors import CannotWrite, InputError, LostWorker, TrainingDiverged
+from keras_simsiam.files import why_full
 from keras_simsiam.training.devices import Devices
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.run import train
 from keras_simsiam.tuning.ledger import Entry, Ledger
+from keras_simsiam.tuning.oracles import KeptOracle
+from keras_simsiam.tuning.search import SweepPreempted
 from keras_simsiam.tuning.space import Space, short
-
-MAX_ATTEMPTS = 3
-"""How often a trial is started before it is given up, because something kills the process."""
 
 MEASURED = metrics.with_baselines(metrics.SUMMARY)
 """What is recorded of a run, if it was measured."""
 
 
-def open_tuner(
-    oracle: kt.Oracle,
-    space: Space,
-    folder: pathlib.Path,
-    trials: int,
-    devices: Devices,
-    is_worker: bool,
-) -> SweepTuner:
-    """A tuner that continues the sweep in a folder. See `SweepTuner` for the arguments."""
-    state = oracle.get_state()
+class SweepCannotWrite(CannotWrite, kt.errors.FatalError):
+    """`CannotWrite`, which ends a sweep: no other trial could be written, either."""
+
+
+@contextlib.contextmanager
+def writing(folder: pathlib.Path) -> Iterator[None]:
+    """Raises `SweepCannotWrite` if something cannot be written within the block."""
     try:
-        return SweepTuner(oracle, space, folder, trials, devices)
-    except json.JSONDecodeError:  # Keras Tuner was killed while it wrote a file
-        if is_worker:
+        yield
+    except Exception as e:
+        if isinstance(e, SweepCannotWrite) or not (isinstance(e, OSError) or why_full(e)):
             raise
-        # The oracle draws the same values again, and trials that have ended are not run again.
-        shutil.rmtree(folder / "keras_tuner")
-        oracle.trials.clear()
-        oracle.set_state(state)
-        return SweepTuner(oracle, space, folder, trials, devices)
+        reason = why_full(e) or getattr(e, "strerror", None) or e
+        raise SweepCannotWrite(
+            f"cannot write to '{folder}': {reason}; once that is mended, the same command continues"
+        ) from e
 
 
 class SweepTuner(kt.Tuner):
     """Trains a run for each trial and records its outcome.
 
     Args:
-        oracle: Decides on the values.
+        oracle: Decides on the values; it continues from the state in the folder.
         space: Turns values into a run.
         folder: Of the sweep. It gets ``trials/`` (the ledger, and a log for each trial), ``runs/``,
             ``saved_models/`` and ``keras_tuner/``.
@@ -68,7 +65,7 @@ class SweepTuner(kt.Tuner):
 
     def __init__(
         self,
-        oracle: kt.Oracle,
+        oracle: KeptOracle,
         space: Space,
         folder: pathlib.Path,
         trials: int,
@@ -77,18 +74,49 @@ class SweepTuner(kt.Tuner):
         self.space, self.folder, self.trials = space, folder, trials
         self.devices = devices
         self.ledger = Ledger(folder / "trials")
-        with contextlib.redirect_stdout(None):  # Keras Tuner prints that it reloads
+        self.kept = oracle
+        oracle.path, oracle.has_ended = folder / "keras_tuner" / "oracle.json", self._has_ended
+        with contextlib.redirect_stdout(None):  # it prints that it reloads an earlier version's
             super().__init__(oracle, directory=str(folder), project_name="keras_tuner")
+        if not self._is_worker():
+            oracle.reload()
 
     def search(self) -> None:
-        """Runs the trials that are left."""
-        # Keras Tuner prints a traceback of each failure, which is in the trial's log already.
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
-            super().search(verbose=0)
+        """Runs the trials that are left.
 
-    def on_search_begin(self) -> None:
-        """Saves the state, so that a kill during the first trial does not lose it."""
-        self.save()
+        Raises:
+            SweepPreempted: If SIGTERM or SIGHUP ended it within a trial.
+            CannotWrite: If the disk is full or read-only.
+            LostWorker: If the chief of this worker is gone.
+            InputError: If the chief cannot listen at its address.
+        """
+        address = ":".join(os.environ.get(f"KERASTUNER_ORACLE_{n}", "") for n in ("IP", "PORT"))
+        try:
+            # Keras Tuner prints a traceback of each failure, which is in the trial's log already.
+            with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+                super().search(verbose=0)
+        except KeyboardInterrupt:
+            if self.kept.error is not None:
+                raise self.kept.error from None
+            raise
+        except grpc.RpcError as e:
+            raise LostWorker(
+                f"the chief at {address} is gone; start it again, then this worker"
+            ) from e
+        except RuntimeError as e:
+            if "bind" not in str(e):
+                raise
+            raise InputError(
+                f"chief must be a free address of this machine; got {address}"
+            ) from None
+
+    def save(self) -> None:
+        """Saves the oracle, whose state is all there is."""
+        if not self._is_worker():
+            self.oracle.save()
+
+    def reload(self) -> None:
+        """Nothing: the oracle is reloaded when the tuner is made."""
 
     def run_trial(self, trial, *args, **kwargs) -> dict[str, float]:
         """Trains a trial, or takes the outcome that an earlier process recorded.
@@ -106,24 +134,22 @@ class SweepTuner(kt.Tuner):
         values = {k: v for k, v in values.items() if not k.startswith("tuner/")}
         # A restarted chief may hand out a trial that another worker is still running: the second
         # worker waits, and finds the outcome.
-        with filelock.FileLock(self.ledger.lock(number)):
+        with writing(self.folder), filelock.FileLock(self.ledger.lock(number)):
             entry = self.ledger.read(number)
             if entry is None or entry.values != values:
                 entry = Entry(number, values)
             if entry.status == "running":
-                if entry.attempts < MAX_ATTEMPTS:
-                    self._train(entry, epochs)
-                else:
-                    entry.status = "failed"
-                    entry.cause = (
-                        f"the process was killed {MAX_ATTEMPTS} times during this trial, perhaps "
-                        "for lack of memory"
-                    )
+                self._train(entry, epochs)
                 self.ledger.write(entry)
                 print(self._result(entry), flush=True)
         if entry.failed:
             raise kt.errors.FailedTrialError(entry.cause)
         return {k: v for k, v in entry.metrics.items() if v is not None}
+
+    def _has_ended(self, trial) -> bool:
+        """Whether the oracle and the ledger both know how a trial ended."""
+        entry = self.ledger.read(int(trial.trial_id))
+        return trial.status != "RUNNING" and entry is not None and entry.status != "running"
 
     def _train(self, entry: Entry, epochs: int | None) -> None:
         """Trains, and records the outcome in the entry, whatever it is."""
@@ -131,34 +157,40 @@ class SweepTuner(kt.Tuner):
         entry.tuner = self.tuner_id
         self.ledger.write(entry)
         values = ", ".join(f"{name} {short(value)}" for name, value in entry.values.items())
-        print(f"trial {entry.number + 1} of {self.trials}: {values}", flush=True)
+        again = f" (started {entry.attempts} times)" if entry.attempts > 1 else ""
+        print(f"trial {entry.number + 1} of {self.trials}: {values}{again}", flush=True)
         name = f"{entry.number:04d}"
-        output = Output(
-            name, str(self.folder / "runs"), str(self.folder / "saved_models"), overwrite=True
-        )
         started = time.perf_counter()
         keras.backend.clear_session()
-        with (self.ledger.folder / f"{name}.log").open("w") as log:
+        with (self.ledger.folder / f"{name}.log").open("a" if again else "w") as log:
             try:
                 run = self.space.run(entry.values, epochs)
                 with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-                    outcome = train(run, output, devices=self.devices)
+                    outcome = train(run, self._output(name), devices=self.devices)
             except Exception as e:
+                if why_full(e):
+                    raise
                 traceback.print_exc(file=log)
                 entry.status = "diverged" if isinstance(e, TrainingDiverged) else "failed"
                 entry.cause = _cause(e)
                 entry.metrics = {"seconds": time.perf_counter() - started}
                 return
-        if outcome.status in ("interrupted", "preempted"):
-            entry.attempts -= 1
-            self.ledger.write(entry)
+        if outcome.status == "interrupted":
             raise KeyboardInterrupt
+        if outcome.status == "preempted":
+            raise SweepPreempted
         entry.metrics = {k: v for k, v in outcome.to_dict().items() if k in MEASURED}
         entry.status = "collapsed" if outcome.collapsed else "finished"
         entry.cause = outcome.collapse or ""
         self._log_hparams(entry, run)
         # Only the exported encoder is kept.
         shutil.rmtree(self.folder / "runs" / name / "checkpoints", ignore_errors=True)
+
+    def _output(self, name: str) -> Output:
+        """Where a trial is written, in place of what an earlier start has left of it."""
+        return Output(
+            name, str(self.folder / "runs"), str(self.folder / "saved_models"), overwrite=True
+        )
 
     def _log_hparams(self, entry: Entry, run: Run) -> None:
         """Writes the trial for TensorBoard's HParams plugin."""

@@ -1,13 +1,10 @@
 """The tuner's own state, and which oracle a name stands for."""
 
-import json
-
 import pytest
 
 from keras_simsiam import InputError
 from keras_simsiam.fields import choices
 from keras_simsiam.presets import preset
-from keras_simsiam.tuning import tuner
 from keras_simsiam.tuning.oracles import ORACLES, GridOracle, make_oracle
 from keras_simsiam.tuning.search import Search
 from keras_simsiam.tuning.space import Space
@@ -15,29 +12,6 @@ from keras_simsiam.tuning.space import Space
 BASE = preset("photo_patches")
 FEW = Space({"training.batch_size": [32, 64]}, BASE)
 RANGE = Space({"training.momentum": {"min": 0.5, "max": 0.9}}, BASE)
-
-
-@pytest.mark.parametrize("error", [InputError("a value does not fit"), ValueError("a bug")])
-def test_no_error_but_a_torn_file_removes_keras_tuners_folder(tmp_path, monkeypatch, error):
-    kept = tmp_path / "keras_tuner/oracle.json"
-    kept.parent.mkdir()
-    kept.write_text("{}")
-
-    def fails(*args):
-        raise error
-
-    monkeypatch.setattr(tuner, "SweepTuner", fails)
-    with pytest.raises(ValueError, match=str(error)):
-        tuner.open_tuner(make_oracle(Search(), FEW)[0], FEW, tmp_path, 2, None, False)
-    assert kept.exists()
-
-
-def test_a_torn_file_is_left_to_the_chief_by_its_workers(tmp_path, monkeypatch):
-    (tmp_path / "keras_tuner").mkdir()
-    monkeypatch.setattr(tuner, "SweepTuner", lambda *args: json.loads("{"))
-    with pytest.raises(json.JSONDecodeError):
-        tuner.open_tuner(make_oracle(Search(), FEW)[0], FEW, tmp_path, 2, None, True)
-    assert (tmp_path / "keras_tuner").exists()
 
 
 def test_every_tuner_has_its_oracle():
