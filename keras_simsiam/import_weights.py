@@ -10,6 +10,7 @@ from keras_simsiam import config, options
 from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, choices, setting, switch
+from keras_simsiam.files import claimed
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if output.exists() and not what.overwrite:
         raise InputError(f"'{output}' exists; give another --output, or --overwrite")
 
+    # Before anything is read, so that what cannot be written down is not begun.
+    with claimed(output, beside=True):
+        _import(parsed.checkpoint, output, what)
+    return 0
+
+
+def _import(checkpoint: str, output: pathlib.Path, what: Import) -> None:
     from keras_simsiam.export import export_encoder
     from keras_simsiam.models import pytorch
     from keras_simsiam.preprocessing import Preprocessing
 
-    weights = pytorch.read_pytorch(parsed.checkpoint)
+    weights = pytorch.read_pytorch(checkpoint)
     model = pytorch.build(weights, what.backbone)
     export_encoder(model, output, Preprocessing(what.image_size, what.mean, what.std))
     print(
-        f"{parsed.checkpoint}: {', '.join(pytorch.parts(model))}, {len(weights)} arrays\n"
+        f"{checkpoint}: {', '.join(pytorch.parts(model))}, {len(weights)} arrays\n"
         f"SavedModel  {output}\n"
         f"evaluate it with: python -m keras_simsiam.evaluate --saved-model {output}"
     )
-    return 0
 
 
 if __name__ == "__main__":

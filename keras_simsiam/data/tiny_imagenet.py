@@ -7,25 +7,33 @@ folder. Without one, TensorFlow Datasets downloads and stores it with the builde
 from __future__ import annotations
 
 import collections
+import functools
 import pathlib
-import zipfile
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from keras_simsiam.data import archives
+from keras_simsiam.data.archives import UNREADABLE, Folder, Zip, is_file_name
 from keras_simsiam.data.dataset import Dataset
 from keras_simsiam.data.decoding import decode, read_images
-from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.errors import InputError, check_choice, shown
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 SPLITS = ("train", "validation", "test")
 _SIDE = (64, 64)
 
-File = pathlib.Path | zipfile.Path
-"""A file or folder, on disk or in a zip."""
+Opened = Callable[[], BinaryIO]
+"""Opens an image, on disk or in a zip."""
+
+_MAX_IMAGE = 2**18
+"""The largest image file, in bytes. One of 64×64 pixels has 2 KB."""
+
+_MAX_TEXT = 2**24
+"""The largest text file; words.txt has 2.6 MB."""
 
 
 class Archive:
@@ -43,46 +51,66 @@ class Archive:
     """
 
     def __init__(self, path: str | pathlib.Path):
-        self._root, self._described = _open(pathlib.Path(path))
+        self._described = f"data_dir '{path}'"
+        self._tree = _tree(pathlib.Path(path), self._described)
         for needed in ("wnids.txt", "val/val_annotations.txt", "train"):
-            if not (self._root / needed).exists():
+            if not self._tree.has(needed):
                 raise InputError(
                     f"{self._described} must contain wnids.txt, train and val/val_annotations.txt; "
                     f"it has no {needed}"
                 )
-        self.wnids = (self._root / "wnids.txt").read_text().split()
+        self.wnids = self._text("wnids.txt").split()
         if not self.wnids:
             raise InputError(f"{self._described}: wnids.txt must name the classes; it is empty")
+        for wnid, count in collections.Counter(self.wnids).items():
+            if count > 1 or not is_file_name(wnid):
+                raise InputError(
+                    f"{self._described}: wnids.txt must name each class once, by the name of its "
+                    f"folder; got {shown(wnid)}{' twice' if count > 1 else ''}"
+                )
         self.class_names = self._read_names()
 
-    def examples(self, split: str) -> list[tuple[str, int, File]]:
-        """``(name, label, file)`` of each image of a split, in a fixed order.
+    def examples(self, split: str) -> list[tuple[str, int, Opened]]:
+        """``(name, label, what opens it)`` of each image of a split, in a fixed order.
 
         Labels are -1 in "test".
         """
         if split == "train":
             return [
-                (file.name, label, file)
+                example
                 for label, wnid in enumerate(self.wnids)
-                for file in _listed(self._root / f"train/{wnid}/images")
+                for example in self._listed(f"train/{wnid}/images", label)
             ]
-        if split == "validation":
-            labels = {wnid: label for label, wnid in enumerate(self.wnids)}
-            lines = (self._root / "val/val_annotations.txt").read_text().splitlines()
-            rows = [line.split("\t") for line in lines if line.strip()]
-            wrong = [row[:2] for row in rows if len(row) < 2 or row[1] not in labels]
-            if wrong:
+        if split == "test":
+            return self._listed("test/images", -1)
+        labels = {wnid: label for label, wnid in enumerate(self.wnids)}
+        lines = self._text("val/val_annotations.txt").splitlines()
+        rows = [line.split("\t") for line in lines if line.strip()]
+        for row in rows:
+            if len(row) < 2 or row[1] not in labels or not is_file_name(row[0]):
                 raise InputError(
-                    f"{self._described}: each line of val_annotations.txt must have a class of "
-                    f"wnids.txt; got {wrong[0]}"
+                    f"{self._described}: each line of val_annotations.txt must have a file of "
+                    f"val/images and a class of wnids.txt; got {shown(row[:2])}"
                 )
-            return [(row[0], labels[row[1]], self._root / f"val/images/{row[0]}") for row in rows]
-        return [(file.name, -1, file) for file in _listed(self._root / "test/images")]
+        return [(row[0], labels[row[1]], self._opened(f"val/images/{row[0]}")) for row in rows]
+
+    def _listed(self, folder: str, label: int) -> list[tuple[str, int, Opened]]:
+        names = sorted(self._tree.names(folder))
+        return [(name, label, self._opened(f"{folder}/{name}")) for name in names]
+
+    def _opened(self, name: str) -> Opened:
+        return functools.partial(self._tree.open, name)
+
+    def _text(self, name: str) -> str:
+        try:
+            return archives.read(self._opened(name), _MAX_TEXT).decode("utf-8-sig")
+        except UNREADABLE as e:
+            raise InputError(f"{self._described}: cannot read {name} ({e})") from e
 
     def _read_names(self) -> tuple[str, ...]:
         """The first word of each class, with its id if two classes share it."""
-        words, file = {}, self._root / "words.txt"
-        for line in file.read_text().splitlines() if file.exists() else ():
+        words = {}
+        for line in self._text("words.txt").splitlines() if self._tree.has("words.txt") else ():
             wnid, _, text = line.partition("\t")
             words[wnid] = text.split(",")[0].strip()
         names = {wnid: words.get(wnid) or wnid for wnid in self.wnids}
@@ -114,8 +142,8 @@ def read(name: str, split: str, data_dir: str | None = None) -> Dataset:
     examples = archive.examples(split)
     if not examples:
         raise InputError(f"data_dir '{data_dir}' must contain {split} images; it has none")
-    names, labels, files = zip(*examples, strict=True)
-    contents = tf.constant([_contents(file) for file in files])
+    names, labels, opened = zip(*examples, strict=True)
+    contents = tf.constant([_contents(image) for image in opened])
     images, kept = read_images(names, contents, decode, _SIDE)
     return Dataset(images, None if split == "test" else np.array(labels)[kept], archive.class_names)
 
@@ -150,39 +178,24 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(archive, split) for split in SPLITS}
 
     def _generate_examples(self, archive: Archive, split: str) -> Iterator[tuple[str, dict]]:
-        for name, label, file in archive.examples(split):
-            yield name, {"image": file.open("rb"), "label": label, "file": name}
+        for name, label, opened in archive.examples(split):
+            yield name, {"image": opened(), "label": label, "file": name}
 
 
-def _open(path: pathlib.Path) -> tuple[File, str]:
-    """The folder that contains wnids.txt, in a zip or on disk, and its name for messages."""
-    if not path.exists():
+def _tree(path: pathlib.Path, described: str) -> Folder | Zip:
+    if path.is_dir():
+        return Folder(path, "wnids.txt")
+    if not path.is_file():
+        what = "is neither" if path.exists() else "does not exist"
         raise InputError(
-            f"data_dir must be tiny-imagenet-200.zip or its extracted folder; '{path}' does not "
-            "exist"
+            f"data_dir must be tiny-imagenet-200.zip or its extracted folder; '{path}' {what}"
         )
-    described = f"data_dir '{path}'"
+    return Zip(path, "wnids.txt", described)
+
+
+def _contents(opened: Opened) -> bytes:
+    """The bytes of an image; empty, so that decoding fails, if it is missing or damaged."""
     try:
-        root: File = path if path.is_dir() else zipfile.Path(zipfile.ZipFile(path))
-    except (zipfile.BadZipFile, OSError) as e:
-        raise InputError(
-            f"{described} is not a readable zip ({e}). If it is the official "
-            "tiny-imagenet-200.zip, check that it has all of its 248,100,043 bytes"
-        ) from e
-    folders = (f for f in (root, *root.iterdir()) if (f / "wnids.txt").exists())
-    return next(folders, root), described
-
-
-def _listed(folder: File) -> list[File]:
-    """The files of a folder, sorted by name; none if there is no such folder."""
-    if not folder.exists():
-        return []
-    return sorted((f for f in folder.iterdir() if f.is_file()), key=lambda f: f.name)
-
-
-def _contents(file: File) -> bytes:
-    """The bytes of a file; empty, so that decoding fails, if it is missing or damaged."""
-    try:
-        return file.read_bytes()
-    except (OSError, KeyError, zipfile.BadZipFile):
+        return archives.read(opened, _MAX_IMAGE)
+    except UNREADABLE:
         return b""

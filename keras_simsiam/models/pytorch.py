@@ -11,11 +11,12 @@ import pathlib
 import re
 import typing
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
+from keras_simsiam import documents
 from keras_simsiam.errors import InputError, check_choice
 from keras_simsiam.models import heads, torch_files
 from keras_simsiam.models.base import JointEmbedding
@@ -80,7 +81,8 @@ def read_pytorch(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """
     path = pathlib.Path(path)
     found = torch_files.read(path)
-    weights = _named(found)
+    with documents.named(path):
+        weights = _of_parts(_named(found))
     if not any(name.startswith("backbone.conv1.") for name in weights):
         shown = ", ".join(list(found)[:3]) or "none"
         raise InputError(
@@ -105,10 +107,12 @@ def build(weights: dict[str, np.ndarray], backbone: str) -> keras.Model:
         InputError: If there is no such backbone, or it does not fit the checkpoint.
     """
     check_choice("backbone", backbone, BACKBONES)
-    width, _, kernel, _ = weights["backbone.conv1.weight"].shape
+    width, kernel = _first_layer(weights)
     model = BACKBONES[backbone](width=width, stem="imagenet" if kernel == 7 else "cifar")
     if _has(weights, "projector") and _has(weights, "predictor"):
-        of_projector, of_predictor = (_head(weights, p) for p in ("projector", "predictor"))
+        assign(model, weights, "the checkpoint")  # before heads are built around it
+        of_projector = _head(weights, "projector", model.output_shape[1])
+        of_predictor = _head(weights, "predictor", of_projector["output_dim"])
         of_predictor.pop("output_dim")  # that of the projector, or else `assign` says so
         projector = heads.projector(model.output_shape[1], **of_projector)
         model = SimSiam(
@@ -199,7 +203,7 @@ def named_variables(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
 
 def to_keras(array: np.ndarray) -> np.ndarray:
     """Transposes PyTorch's convolutions (OIHW) and linear layers ([out, in]) for Keras."""
-    return np.transpose(array, {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[array.ndim])
+    return np.transpose(array, {4: (2, 3, 1, 0), 2: (1, 0)}.get(array.ndim, range(array.ndim)))
 
 
 def _to_torch(variable) -> np.ndarray:
@@ -226,8 +230,8 @@ def _has(weights: dict[str, np.ndarray], part: str) -> bool:
     return any(name.startswith(f"{part}.") for name in weights)
 
 
-def _named(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of a file with the names of this module."""
+def _named(found: dict[str, Any]) -> dict[str, Any]:
+    """The tensors of a file with the names of this module."""
     weights = {}
     for name, array in found.items():
         for pattern, replacement in _RENAMED:
@@ -243,22 +247,61 @@ def _named(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             re.sub(r"^backbone\.(\d+)\.", lambda m: f"backbone.{names[m[1]]}.", name): array
             for name, array in weights.items()
         }
-    weights = {n: v for n, v in weights.items() if not n.startswith(_CLASSIFIERS)}
+    return weights
+
+
+def _of_parts(tensors: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of backbone and heads."""
+    weights = {
+        name: torch_files.to_array(name, tensor)
+        for name, tensor in tensors.items()
+        if name.startswith(("backbone.", "projector.", "predictor."))
+        and not name.startswith(_CLASSIFIERS)
+    }
     # A bias before BatchNorm only shifts the running mean, and our layers there have none.
     for name in [n for n in weights if re.match(r"(projector|predictor)\.\d+\.bias$", n)]:
         head, number, _ = name.split(".")
         mean = f"{head}.{int(number) + 1}.running_mean"
         if weights.get(f"{head}.{number}.weight", np.empty(0)).ndim == 2 and mean in weights:
+            if weights[mean].shape != weights[name].shape:
+                raise InputError(f"weights '{name}' and '{mean}' must have one shape")
             weights[mean] = weights[mean] - weights.pop(name)
     return weights
 
 
-def _head(weights: dict[str, np.ndarray], part: str) -> dict:
+def _first_layer(weights: dict[str, np.ndarray]) -> tuple[int, int]:
+    """Channels and kernel size of a ResNet's first convolution.
+
+    The network is only as large as the file says twice: a few bytes could ask for terabytes.
+    """
+    first, last = (
+        list(weights.get(f"backbone.{name}.weight", np.empty(0)).shape)
+        for name in ("conv1", "layer4.1.conv2")
+    )
+    if len(first) != 4 or not first[0] or last != [8 * first[0], 8 * first[0], 3, 3]:
+        raise InputError(
+            "backbone.conv1.weight and backbone.layer4.1.conv2.weight must have the shapes of a "
+            f"ResNet, [W, 3, K, K] and [8·W, 8·W, 3, 3]; got {first} and {last}"
+        )
+    return first[0], first[-1]
+
+
+def _head(weights: dict[str, np.ndarray], part: str, input_dim: int) -> dict:
     """The arguments for a head of the same layers."""
-    numbers = sorted({int(n.split(".")[1]) for n in weights if n.startswith(f"{part}.")})
-    dense = [i for i in numbers if weights.get(f"{part}.{i}.weight", np.empty(0)).ndim == 2]
+    shapes = {
+        int(found[1]): array.shape
+        for name, array in weights.items()
+        if (found := re.fullmatch(rf"{part}\.(\d{{1,9}})\.weight", name)) and array.ndim == 2
+    }
+    dense = sorted(shapes)
     normed = [f"{part}.{i + 1}.running_mean" in weights for i in dense]
-    dims = [len(weights[f"{part}.{i}.weight"]) for i in dense]
+    dims = [shapes[i][0] for i in dense]
+    if not dense or [shapes[i][1] for i in dense] != [input_dim, *dims[:-1]] or min(dims) < 1:
+        shown = ", ".join(str([*shapes[i]]) for i in dense) or "none"
+        raise InputError(
+            f"the {part}'s linear layers must follow one another, from {input_dim} inputs; "
+            f"got the shapes {shown}"
+        )
     return {
         "output_dim": dims[-1],
         "hidden_dim": dims[0],

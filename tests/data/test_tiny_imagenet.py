@@ -137,6 +137,105 @@ def test_what_is_not_tiny_imagenet_is_refused_by_name(case, tiny_imagenet_tree, 
     assert "\n" not in str(caught.value)
 
 
+def rezipped(source, path, change=lambda name, content: content, **arguments):
+    """A copy of a zip with changed members; those that become None are left out."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w", **arguments) as new:
+        for name in old.namelist():
+            content = change(name, old.read(name))
+            if content is not None:
+                new.writestr(name, content)
+    return path
+
+
+def changed_text(ending, content):
+    return lambda name, old: content if name.endswith(ending) else old
+
+
+def patched(path, offset, value, ending=b"wnids.txt"):
+    """Changes two bytes of a member's entry in the zip's directory, which is at its end."""
+    content = bytearray(path.read_bytes())
+    start = content.rindex(b"PK\1\2", 0, content.rindex(ending)) + offset
+    content[start : start + 2] = value.to_bytes(2, "little")
+    path.write_bytes(content)
+
+
+TOP = "tiny-imagenet-200"
+
+HOSTILE_ZIPS = {
+    "encrypted": (lambda p: patched(p, 8, 1), "must not be encrypted; .*wnids"),
+    "zstd": (lambda p: patched(p, 10, 93), "has method 93"),
+    "a damaged wnids.txt": (lambda p: patched(p, 16, 12345), r"cannot read wnids\.txt \(Bad CRC"),
+    "climbs out": (f"{TOP}/../../etc/passwd", "names inside one folder; got 'tiny.*passwd'"),
+    "absolute": ("/etc/passwd", "names inside one folder; got '/etc/passwd'"),
+    "twice": (f"{TOP}/wnids.txt", "each file once; got 'tiny-imagenet-200/wnids.txt' twice"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("case", HOSTILE_ZIPS)
+def test_hostile_zips_are_refused_by_name(case, tiny_imagenet_zip, tmp_path):
+    path = pathlib.Path(shutil.copy(tiny_imagenet_zip, tmp_path / "hostile.zip"))
+    change, said = HOSTILE_ZIPS[case]
+    if isinstance(change, str):
+        with zipfile.ZipFile(path, "a") as file:
+            file.writestr(change, "n01")
+    else:
+        change(path)
+    with pytest.raises(InputError, match=said) as caught:
+        load("tiny_imagenet", "train", str(path))
+    assert "hostile.zip'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ending", "content", "said"),
+    [
+        ("wnids.txt", b"\xff\xfe", "cannot read wnids.txt .*utf-8"),
+        ("words.txt", b"n01\tK\xe4fer", "cannot read words.txt .*utf-8"),
+        ("wnids.txt", b"n01\nn01", "name each class once, .*; got 'n01' twice"),
+        ("wnids.txt", b"../../etc", "by the name of its folder; got '../../etc'"),
+        ("wnids.txt", b"\n" * (2**24 + 1), r"cannot read wnids.txt \(it has more than 16,777,216"),
+        ("val_annotations.txt", b"../../wnids.txt\tn01", "must have a file of val/images"),
+        ("val_annotations.txt", b"\xff", "cannot read val/val_annotations.txt"),
+        ("val_annotations.txt", None, "it has no val/val_annotations.txt"),
+        ("val_annotations.txt", b"missing.JPEG\tn01", r"1 of 1 images .*missing\.JPEG"),
+    ],
+)
+def test_hostile_texts_are_refused_by_name(ending, content, said, tiny_imagenet_zip, tmp_path):
+    change = changed_text(ending, content)
+    path = rezipped(tiny_imagenet_zip, tmp_path / "a.zip", change, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(InputError, match=said) as caught:
+        load("tiny_imagenet", "validation", str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_zip_that_would_fill_the_memory_is_refused_at_once(tiny_imagenet_zip, tmp_path):
+    path = pathlib.Path(shutil.copy(tiny_imagenet_zip, tmp_path / "bomb.zip"))
+    patched(path, 26, 2**15)  # the upper half of the size: 2 GiB
+    with pytest.raises(InputError, match="at most 2,147,483,648 bytes when extracted; got 2,147"):
+        load("tiny_imagenet", "train", str(path))
+
+
+def test_an_image_that_is_too_large_is_left_out(tiny_imagenet_zip, tmp_path):
+    large = changed_text("n02_3.JPEG", b"\xff\xd8" + b"\0" * 10**6)
+    path = rezipped(tiny_imagenet_zip, tmp_path / "a.zip", large, compression=zipfile.ZIP_DEFLATED)
+    with pytest.warns(UserWarning, match=r"1 of 120 images cannot be read: n02_3\.JPEG"):
+        assert len(load("tiny_imagenet", "train", str(path)).images) == 119
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_hidden_files_and_a_mac_zip_are_read(
+    compression, tiny_imagenet_zip, tmp_path
+):
+    path = rezipped(tiny_imagenet_zip, tmp_path / "other.zip", compression=compression)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("__MACOSX/tiny-imagenet-200/._wnids.txt", b"\0\5\x16\7")
+        file.writestr(f"{TOP}/train/n01/images/.DS_Store", b"\0\0\0\1Bud1")
+        file.writestr(f"{TOP}/train/n01/images/._n01_0.JPEG", b"\0\5\x16\7")
+    read, expected = (load("tiny_imagenet", "train", str(p)) for p in (path, tiny_imagenet_zip))
+    np.testing.assert_array_equal(read.images, expected.images)
+
+
 def test_an_unknown_split_is_named(tiny_imagenet_tree):
     message = "split must be one of train, validation, test; got 'dev'"
     with pytest.raises(InputError, match=message):

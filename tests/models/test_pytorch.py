@@ -1,6 +1,11 @@
 """Weights from PyTorch and back: what torch computes with them, Keras computes."""
 
+import contextlib
 import importlib.util
+import io
+import json
+import struct
+import zipfile
 
 import keras
 import numpy as np
@@ -139,6 +144,60 @@ def test_files_without_a_resnet_are_refused(tmp_path):
     (tmp_path / "cut.safetensors").write_bytes(b"1234")
     with pytest.raises(InputError, match="cannot read checkpoint"):
         load_pytorch_weights(small(), tmp_path / "cut.safetensors")
+
+
+def raw_safetensors(path, header, data=b"\0" * 64, length=None):
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", length or len(header)) + header + data)
+
+
+def entry(dtype="F32", shape=(4, 4), offsets=(0, 64)):
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
+@pytest.mark.parametrize(
+    ("header", "arguments"),
+    [
+        ({"conv1.weight": entry()}, {"length": 2**60}),
+        ({"conv1.weight": entry()}, {"length": 10**6}),
+        ({"conv1.weight": entry(shape=(8,), offsets=(0, 32)), "b": entry(offsets=(0, 64))}, {}),
+        ({"conv1.weight": entry(shape=(4, 400), offsets=(0, 6400))}, {}),
+        ({"conv1.weight": entry(shape=(2**62, 2**62))}, {}),
+        ({"conv1.weight": entry("F8_E4M3", (64,))}, {}),
+        ({"conv1.weight": entry("I8", (64,))}, {}),
+        ({"conv1.weight": entry("BOOL", (64,))}, {}),
+        ({"conv1.weight": entry("C64", (8,))}, {}),
+        ({"conv1.weight": entry()}, {"data": b"\xff" * 64}),
+        ({"conv1.weight": entry(shape=(0, 4), offsets=(0, 0))}, {"data": b""}),
+        (b"{", {}),
+        (b'{"a":' + b"[" * 10_000, {}),
+        ({}, {"data": b""}),
+    ],
+)
+def test_hostile_safetensors_are_one_line(header, arguments, tmp_path):
+    raw_safetensors(tmp_path / "hostile.safetensors", header, **arguments)
+    with pytest.raises(InputError, match=r"hostile\.safetensors'") as caught:
+        pytorch.read_pytorch(tmp_path / "hostile.safetensors")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda w: w.update({"backbone.conv1.weight": np.ones((10**6, 1, 1, 1))}), "of a ResNet"),
+        (lambda w: w.pop("backbone.conv1.weight"), "shapes of a ResNet"),
+        (lambda w: w.update({"backbone.conv1.weight": np.ones(3)}), r"of a ResNet.*got \[3\]"),
+        (lambda w: w.update({"projector.0.weight": np.ones((10**6, 1))}), "projector's linear"),
+        (lambda w: w.update({"predictor.3.weight": np.ones((9, 9))}), "predictor's linear layers"),
+        (lambda w: w.update({"predictor.x.weight": np.ones((9, 9))}), "unexpected: predictor.x"),
+        (lambda w: w.update({"backbone.bn1.weight": np.ones((2, 2, 2))}), r"shape \[2, 2, 2\]"),
+    ],
+)
+def test_a_network_is_built_as_large_as_its_file_and_no_larger(authors_file, change, said):
+    weights = pytorch.read_pytorch(authors_file[0])
+    change(weights)
+    with pytest.raises(InputError, match=said):
+        pytorch.build(weights, "resnet18")
 
 
 # From here on with torch itself.
@@ -340,6 +399,87 @@ def test_code_in_a_checkpoint_is_not_run(torch, tmp_path):
     with pytest.raises(InputError, match="Only weights can be read"):
         load_pytorch_weights(small(), tmp_path / "evil.pth")
     assert not (tmp_path / "ran").exists()
+
+
+def rewrapped(path, change=lambda name, content: content, compression=zipfile.ZIP_STORED):
+    """Writes a checkpoint's zip again, with changed members."""
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, content in members.items():
+            file.writestr(name, change(name, content))
+
+
+def hostile_tensors(torch):
+    weight = torch.ones(4, 3, 7, 7)
+    return {
+        "NaN": (weight * float("nan"), "finite"),
+        "too large for float32": (weight.double() * 1e300, "finite"),
+        "int8": (weight.to(torch.int8), "got int8"),
+        "bool": (weight > 0, "got bool"),
+        "complex": (weight.to(torch.complex64), "got complex64"),
+        "fp8": (weight.to(torch.float8_e4m3fn), "got float8_e4m3fn"),
+        "quantized": (torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8), "got qint8"),
+        "sparse": (weight.to_sparse(), "dense tensor .*sparse_coo"),
+        "meta": (weight.to("meta"), "dense tensor .*meta"),
+        "nested": (torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "nested"),
+        "empty": (torch.ones(0, 3, 7, 7), "none of them 0"),
+        "scalar": (torch.tensor(1.0), "1 to 4 dimensions"),
+        "terabytes": (torch.ones(1).expand(10**4, 10**4, 10**4), "more than the file"),
+    }
+
+
+def test_weights_that_are_no_finite_floats_are_refused(torch, tmp_path):
+    for case, (tensor, said) in hostile_tensors(torch).items():
+        torch.save({"conv1.weight": tensor}, tmp_path / f"{case}.pth")
+        with pytest.raises(InputError, match=said) as caught:
+            pytorch.read_pytorch(tmp_path / f"{case}.pth")
+        assert f"{case}.pth'" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_weights_of_any_floating_point_type_and_parameters_are_read(torch, tmp_path):
+    weight = torch.rand(4, 3, 7, 7)
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        saved = torch.nn.Parameter(weight.to(dtype))
+        torch.save({"conv1.weight": saved, "steps": torch.tensor(3), 5: saved}, tmp_path / "w.pth")
+        (read,) = pytorch.read_pytorch(tmp_path / "w.pth").values()
+        np.testing.assert_array_equal(read, saved.detach().float())
+
+
+def test_damaged_zips_of_torch_are_one_line(torch, tmp_path):
+    """PyTorch itself does not notice a changed byte of the weights."""
+    path, whole = tmp_path / "w.pth", io.BytesIO()
+    torch.save({"conv1.weight": torch.rand(4, 3, 7, 7)}, whole)
+    content = whole.getvalue()
+    weights = content.index(b"data/0") + 300
+    for damaged in (
+        b"",
+        b"hello",
+        content[:2000],
+        content[:weights] + b"\0\0" + content[weights + 2 :],
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="cannot read checkpoint") as caught:
+            pytorch.read_pytorch(path)
+        assert "\n" not in str(caught.value)
+    path.write_bytes(content)
+    rewrapped(path, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(InputError, match="its members are compressed"):
+        pytorch.read_pytorch(path)
+
+
+def test_a_changed_bit_in_the_old_format_is_read_or_refused(torch, tmp_path):
+    path, whole = tmp_path / "old.pth", io.BytesIO()
+    weights = {"conv1.weight": torch.rand(4, 3, 7, 7)}
+    torch.save(weights, whole, _use_new_zipfile_serialization=False)
+    content = whole.getvalue()
+    for position in range(0, len(content) - 4 * 588, 3):
+        changed = bytearray(content)
+        changed[position] ^= 1 << position % 8
+        path.write_bytes(changed)
+        with contextlib.suppress(InputError):
+            pytorch.read_pytorch(path)
 
 
 def test_training_goes_on_from_imported_weights(authors_file, tmp_path):
