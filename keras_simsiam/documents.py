@@ -48,7 +48,7 @@ def read_yaml(path: str | os.PathLike) -> dict:
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise InputError(
             f"'{path}' must contain a mapping, such as 'training: {{epochs: 3}}'; "
-            f"got {shown(values)}"
+            f"got {_kind(values)}"
         )
     return values
 
@@ -118,6 +118,13 @@ def _read_text(path: str | os.PathLike, most: int | None = None) -> str:
         raise InputError(
             f"'{path}' must be UTF-8 text; byte {e.start:,} is {content[e.start]:#04x}"
         ) from e
+
+
+def _kind(values: Any) -> str:
+    """What a file holds in place of a mapping from text."""
+    if isinstance(values, dict):
+        return f"the key {shown(next(key for key in values if not isinstance(key, str)))}"
+    return "nothing" if values is None else f"a {type(values).__name__}"
 
 
 def _problem(error: Exception) -> str:

@@ -67,6 +67,8 @@ def export_encoder(
 def load_encoder(path: str | pathlib.Path) -> Encoder:
     """Loads what `export_encoder` wrote.
 
+    A SavedModel is a program: it can read and write files. Load only those you trust.
+
     Args:
         path: The folder of the SavedModel.
 

@@ -191,6 +191,14 @@ def test_every_ablation_is_an_experiment_and_a_sweep_of_tune(name):
     assert name in sweeps.SWEEPS
 
 
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "variant,paper,status,collapse,seed\nx,,,,y\n"])
+def test_a_results_file_that_is_none_is_named(content, tmp_path):
+    (tmp_path / "results.csv").write_text(content)
+    with pytest.raises(InputError, match=r"results\.csv' is not a table of results") as caught:
+        common.read(tmp_path / "results.csv")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.fixture
 def page(trained, tmp_path):
     """The report of one experiment."""

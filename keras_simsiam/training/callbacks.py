@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_simsiam import _compat, metrics
-from keras_simsiam.errors import TrainingDiverged
+from keras_simsiam.errors import InputError, TrainingDiverged
 from keras_simsiam.files import written_atomically
 from keras_simsiam.models.base import JointEmbedding
 
@@ -107,9 +107,19 @@ def diverged(what: str, step: int) -> TrainingDiverged:
 
 
 def read_history(path: pathlib.Path) -> list[dict[str, float]]:
-    """The rows of history.csv, without empty cells."""
-    with path.open(newline="") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    """The rows of history.csv, without empty cells.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    except (ValueError, TypeError, csv.Error) as e:
+        raise InputError(f"'{path}' must be a table of numbers: {e}") from e
+    if not all("epoch" in row for row in rows):
+        raise InputError(f"'{path}' must have the epoch in each row")
+    return rows
 
 
 class HistoryFile(keras.callbacks.Callback):

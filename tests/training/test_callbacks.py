@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_simsiam import TrainingDiverged
+from keras_simsiam import InputError, TrainingDiverged
 from keras_simsiam.training.callbacks import (
     EpochLines,
     HistoryFile,
@@ -86,6 +86,17 @@ def test_history_file_keeps_metrics_that_the_table_does_not_know(tmp_path):
     assert [row["queue_age"] for row in rows] == [3.0, 4.0]
     assert "ema_decay" not in rows[0]
     assert rows[1]["ema_decay"] == 0.99
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"epoch,loss\n1,x\n", b"epoch,loss\n1,2,3\n", b"loss\n1\n", b"\xff\xfe\n1\n", b"a\n\0\n"],
+)
+def test_a_damaged_history_is_named(content, tmp_path):
+    (tmp_path / "history.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"history\.csv' must") as caught:
+        read_history(tmp_path / "history.csv")
+    assert "\n" not in str(caught.value)
 
 
 def test_epoch_lines_are_one_line_each_with_the_metrics_as_in_tables(capsys):

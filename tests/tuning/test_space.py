@@ -107,7 +107,7 @@ def test_hyperbands_epochs_take_the_place_of_the_runs():
         ({"p": {"choices": [{"a": 3}]}}, "must be a list of values"),
         ({"p": {"choices": {"a": {3: 4}}}}, "must have their section .*; got 3"),
         ({"training.epochs": {"min": 1, "max": 2, "log": "x"}}, "log .* true or false; got 'x'"),
-        ({"training.epochs": {"choices": [1], "when": [2]}}, r"when .* a mapping; got \[2\]"),
+        ({"training.epochs": {"choices": [1], "when": [2]}}, "when .* a mapping; got 2"),
         ({"training.epochs": {"choices": [1], "paper": 3}}, "paper .* a mapping; got 3"),
         (
             {"training.batch_size": {"choices": [32], "when": {"predictor": ["none"]}}},
