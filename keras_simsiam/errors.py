@@ -15,6 +15,10 @@ class InputError(ValueError):
     ag_pass_through = True
     _keras_call_info_injected = True
 
+    def __init__(self, message: object = ""):
+        # Names in it may have line breaks.
+        super().__init__(printable(str(message)))
+
 
 class NoSuchSplit(InputError):
     """A dataset has no split of that name. A folder without validation images is one."""
@@ -65,3 +69,11 @@ def _sides(shape: Iterable[int | None]) -> str:
         return str([*shape])
     except ValueError:  # a tensor of unknown rank
         return "of unknown shape"
+
+
+def printable(text: str) -> str:
+    """Text as one line that can be encoded: what cannot be printed is written as its escape.
+
+    Names of files may have line breaks, and bytes that are no text.
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

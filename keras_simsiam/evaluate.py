@@ -57,8 +57,8 @@ def _evaluate(e: Evaluation, probes: Probes) -> None:
     if train.labels is None or test.labels is None:
         raise InputError(f"dataset '{e.dataset}' must have labels, which probes need")
     print(
-        f"{e.saved_model} on {e.dataset}, {len(train.images):,} training images, "
-        f"{len(test.images):,} test images, seed {probes.seed}",
+        f"{e.saved_model} on {data.sizes(e.dataset, train, test)}, seed {probes.seed}"
+        f"{data.left_out({'training': train, 'test': test})}",
         flush=True,
     )
     evaluation = probing.evaluate(encoder, train, test, probes)

@@ -5,7 +5,9 @@ stored, `as_images` gives images one interface, `Images`.
 """
 
 from keras_simsiam.data.dataset import Dataset as Dataset
+from keras_simsiam.data.dataset import left_out as left_out
 from keras_simsiam.data.dataset import load as load
+from keras_simsiam.data.dataset import sizes as sizes
 from keras_simsiam.data.images import Images as Images
 from keras_simsiam.data.images import ImagesLike as ImagesLike
 from keras_simsiam.data.in_files import ImageFiles as ImageFiles

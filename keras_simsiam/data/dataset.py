@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,22 +12,33 @@ from keras_simsiam import datasets
 from keras_simsiam.data import fingerprint
 from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_memory import as_images
+from keras_simsiam.errors import printable
 from keras_simsiam.fields import checks_arguments
 
 
-class Dataset(NamedTuple):
-    """One split of a dataset.
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One split of a dataset::
+
+        images, labels, class_names = keras_simsiam.load("photo_patches", "train")
 
     Attributes:
         images: uint8 ``[N, H, W, 3]`` if all have one size and fit into memory, else `ImageFiles`
             or `ImageStream`.
         labels: int64 ``[N]``, indices into `class_names`; None if there are none.
         class_names: Human-readable names.
+        paths: The file of each image, if it has one of its own.
+        left_out: What was found and is not among the images, and why; empty if nothing.
     """
 
     images: ImagesLike
     labels: np.ndarray | None
     class_names: tuple[str, ...]
+    paths: list[str] | None = None
+    left_out: str = ""
+
+    def __iter__(self) -> Iterator:
+        return iter((self.images, self.labels, self.class_names))
 
     def fingerprints(self, kind: str) -> dict[str, str]:
         """What the images and their labels are, not where: by what they are called, a digest each.
@@ -40,6 +52,33 @@ class Dataset(NamedTuple):
             digest = fingerprint.of_parts([labels, *self.class_names])
             found[f"{kind} labels"] = f"{len(self.class_names):,} classes ({digest})"
         return found
+
+
+def sizes(name: str, train: Dataset, test: Dataset | None) -> str:
+    """The name of a dataset and the numbers of its images and classes.
+
+    Args:
+        name: Its name.
+        train: Its training images.
+        test: Its labeled test images, if there are any.
+    """
+    said = f"{printable(name)}, {len(train.images):,} training images"
+    if test is not None:
+        said += f", {len(test.images):,} test images, {len(test.class_names)} classes"
+    return said
+
+
+def left_out(splits: Mapping[str, Dataset]) -> str:
+    """What was left out of splits and why, to follow their sizes; empty if nothing.
+
+    Args:
+        splits: The splits, by what their images are called, such as "test".
+    """
+    return "".join(
+        f"; left out of the {kind} images: {split.left_out}"
+        for kind, split in splits.items()
+        if split.left_out
+    )
 
 
 @checks_arguments

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+
+from keras_simsiam.data.scan import canonical
 
 _READ = 64
 """Files whose first 64 KiB count, too: BMP files of one size differ in nothing else. To read all of
@@ -21,8 +22,7 @@ def of_parts(parts: Iterable[str | bytes | memoryview]) -> str:
     """The digest of a sequence, 16 hexadecimal digits."""
     found = hashlib.sha256()
     for part in parts:
-        # A name is the same in any normal form; macOS and Linux write accents differently.
-        raw = os.fsencode(unicodedata.normalize("NFC", part)) if isinstance(part, str) else part
+        raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
         found.update(memoryview(raw).nbytes.to_bytes(8, "little"))
         found.update(raw)
     return found.hexdigest()[:16]
@@ -40,7 +40,7 @@ def of_files(paths: Sequence[str]) -> str:
     Names count from the folder that holds all files, so a folder may be moved or renamed.
     """
     root = os.path.commonpath([os.path.dirname(path) for path in (min(paths), max(paths))])
-    names = "\0".join(path.removeprefix(root).lstrip(os.sep) for path in paths)
+    names = "\0".join(canonical(path.removeprefix(root).lstrip(os.sep)) for path in paths)
     sizes = " ".join(str(_size(path)) for path in paths)
     step = max(1, len(paths) // _READ)
     return of_parts([names, sizes, *map(_start, paths[::step])])

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import pathlib
+import warnings
 
 import numpy as np
 import tensorflow as tf
 
+from keras_simsiam.data import scan
 from keras_simsiam.data.dataset import Dataset
 from keras_simsiam.data.decoding import decode, read_images, readable
 from keras_simsiam.data.images import ImagesLike
-from keras_simsiam.data.in_files import ImageFiles
+from keras_simsiam.data.in_files import ImageFiles, as_tensor
 from keras_simsiam.data.in_memory import MAX_IN_MEMORY
 from keras_simsiam.errors import InputError, NoSuchSplit, check_choice
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
-
-_SPLIT_FOLDERS = {"train": ("train",), "validation": ("val", "validation", "test")}
+_SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "test", "testing"),
+}
+"""Names of the folder of a split, in any case; the first that there is counts."""
 
 
 def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
     """Reads a split of a folder of images.
 
     Images in ``PATH/train/<class>/…`` and ``PATH/val/<class>/…`` are labeled. In a folder without
-    train/, all images at any depth are unlabeled training images.
+    train/, all images at any depth are unlabeled training images. See this folder's README for
+    what is skipped, and what is left out with a warning.
 
     Args:
         path: The folder.
-        split: "train" or "validation" (the val, validation or test folder).
+        split: "train" or "validation" (the val, valid, validation, test or testing folder).
         data_dir: Not used.
 
     Returns:
@@ -38,62 +45,106 @@ def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
         InputError: If there is no such folder, split or image, or more than 1% of the images
             cannot be read.
     """
-    root = pathlib.Path(path).expanduser()
-    if not root.is_dir():
+    root = os.path.expanduser(path)
+    if not os.path.isdir(root):
         raise InputError(f"folder '{path}' does not exist")
     check_choice("split", split, _SPLIT_FOLDERS)
-    found = [root / name for name in _SPLIT_FOLDERS[split] if (root / name).is_dir()]
-    if not found and (
-        split == "validation" or any((root / n).is_dir() for n in _SPLIT_FOLDERS["validation"])
-    ):
+    folders = _split_folders(os.fspath(pathlib.Path(root)))
+    if split not in folders and (folders or split == "validation"):
         raise NoSuchSplit(
             f"folder '{path}' must contain a folder named {' or '.join(_SPLIT_FOLDERS[split])} "
             f"to have a {split} split"
         )
-    folder = found[0] if found else root
-    # Not hidden files, such as macOS's "._a.jpg".
-    named = (f for f in folder.rglob("[!.]*") if f.suffix.lower() in EXTENSIONS)
-    files = sorted(f for f in named if f.is_file())
+    folder, left_out = folders.get(split, root), scan.LeftOut()
+    files = scan.images(folder, left_out)
     if not files:
         raise InputError(
-            f"folder '{folder}' must contain images, files ending in {' '.join(EXTENSIONS)}"
+            f"folder '{folder}' must contain images, files ending in {' '.join(scan.EXTENSIONS)}"
+            + (f"; it has {left_out}" if left_out else "")
         )
-    labels, classes = _labels(folder, files) if found else (None, ())
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    if folders:
+        files, labels, classes = _labeled(files, folder, folders.get("train", folder), left_out)
+    if left_out:
+        warnings.warn(f"folder '{folder}': left out {left_out}", stacklevel=2)
+    if not files:
+        raise NoSuchSplit(
+            f"folder '{folder}' must have images of the classes of '{folders['train']}'"
+        )
     images, kept = _images(files)
-    return Dataset(images, None if labels is None else labels[kept], classes)
+    if len(kept) < len(files):
+        lost = np.setdiff1d(np.arange(len(files)), kept)
+        left_out.add("unreadable", *(os.path.relpath(files[i], folder) for i in lost))
+    labels = None if labels is None else labels[kept]
+    return Dataset(images, labels, classes, [files[i] for i in kept], str(left_out))
 
 
-def _labels(
-    folder: pathlib.Path, files: list[pathlib.Path]
-) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Labels by class folder; None if any file is in no class folder.
+def _split_folders(root: str) -> dict[str, str]:
+    """The folder of each split that there is."""
+    spelled: dict[str, list[str]] = {}
+    for name, path in scan.subfolders(root).items():
+        spelled.setdefault(name.lower(), []).append(path)
+    found = {}
+    for split, names in _SPLIT_FOLDERS.items():
+        there = next((spelled[name] for name in names if name in spelled), [])
+        if len(there) > 1:
+            named = " and ".join(f"'{os.path.basename(path)}'" for path in there)
+            raise InputError(
+                f"folder '{root}' must have one folder for its {split} images; it has {named}"
+            )
+        if there:
+            found[split] = there[0]
+    return found
 
-    The classes are those of the training folder, so that both splits number them alike.
+
+def _labeled(
+    files: list[str], folder: str, training: str, left_out: scan.LeftOut
+) -> tuple[list[str], np.ndarray | None, tuple[str, ...]]:
+    """Files with their labels, by class folder, and the names of the classes.
+
+    The classes are those of the training folder, so that both splits number them alike. A folder
+    with fewer images in class folders than beside them has no labels.
     """
-    parts = [file.relative_to(folder).parts for file in files]
-    if any(len(p) == 1 for p in parts):
-        return None, ()
-    train = folder.parent / _SPLIT_FOLDERS["train"][0]
-    source = train if train.is_dir() else folder
-    classes = tuple(sorted(d.name for d in source.iterdir() if d.is_dir()))
-    unknown = sorted({p[0] for p in parts} - set(classes))
-    if unknown:
-        raise InputError(
-            f"folder '{folder}' must have the classes of '{train}'; got class '{unknown[0]}'"
-        )
-    return np.searchsorted(classes, [p[0] for p in parts]), classes
+    start, canonical = len(os.path.join(folder, "")), functools.cache(scan.canonical)
+    names = [file[start:] for file in files]
+    beside = [name for name in names if os.sep not in name]
+    if 2 * len(beside) >= len(files):
+        if len(beside) < len(files):
+            warnings.warn(
+                f"folder '{folder}' has no labels, because {len(beside):,} of its {len(files):,} "
+                f"images lie beside the class folders, such as {beside[0]}",
+                stacklevel=3,
+            )
+        return files, None, ()
+    if beside:
+        left_out.add("beside the class folders", *beside)
+    classes = tuple(sorted(scan.subfolders(training) or scan.subfolders(folder)))
+    number = {name: i for i, name in enumerate(classes)}
+    kept, labels = [], []
+    for file, name in zip(files, names, strict=True):
+        of = canonical(name.split(os.sep, 1)[0])
+        if of in number:
+            kept.append(file)
+            labels.append(number[of])
+        elif os.sep in name:
+            left_out.add("of classes without training images", of)
+    if folder == training:
+        empty = set(number.values()) - set(labels)
+        if empty:
+            left_out.add("empty class folder", *(classes[i] for i in sorted(empty)))
+    return kept, np.array(labels, np.int64), classes
 
 
-def _images(files: list[pathlib.Path]) -> tuple[ImagesLike, np.ndarray]:
+def _images(names: list[str]) -> tuple[ImagesLike, np.ndarray]:
     """The images, and the positions of the files that could be read."""
-    names = [str(f) for f in files]
-    shapes = dict(readable(names, tf.constant(names), _checked_shape))
+    shapes = dict(readable(names, as_tensor(names), _checked_shape))
     kept = np.array(sorted(shapes))
     names = [names[i] for i in kept]
     (height, width), *others = {tuple(shape.tolist()) for shape in shapes.values()}
     if not others and height * width * 3 * len(names) <= MAX_IN_MEMORY:
-        images, _ = read_images(names, tf.constant(names), ImageFiles.decode, (height, width))
-        return images, kept
+        images, still = read_images(names, as_tensor(names), ImageFiles.decode, (height, width))
+        return images, kept[still]
     return ImageFiles(names), kept
 
 

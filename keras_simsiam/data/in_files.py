@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,16 +39,19 @@ class ImageFiles(Images):
 
     def dataset(self) -> tf.data.Dataset:
         """Every image in order."""
-        return tf.data.Dataset.from_tensor_slices(self.paths).map(self.decode, tf.data.AUTOTUNE)
+        return tf.data.Dataset.from_tensor_slices(as_tensor(self.paths)).map(
+            self.decode, tf.data.AUTOTUNE
+        )
 
     def pick(self, positions: np.ndarray, size: int) -> np.ndarray:
         """Decodes each file once."""
-        squares = {i: square(self.decode(self.paths[i]), size) for i in set(positions.tolist())}
+        paths = as_tensor(self.paths)
+        squares = {i: square(self.decode(paths[i]), size) for i in set(positions.tolist())}
         return np.stack([squares[i] for i in positions.tolist()])
 
     def batches(self, plan: Plan) -> tf.data.Dataset:
         """Decodes and crops each image, then batches the crops."""
-        paths = tf.constant(self.paths)
+        paths = as_tensor(self.paths)
 
         def examples(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
             epochs, examples = shuffled(plan.positions(step), len(self), plan.seed)
@@ -66,3 +71,8 @@ class ImageFiles(Images):
     def fingerprint(self) -> str:
         """Of the files' names and sizes."""
         return fingerprint.of_files(self.paths)
+
+
+def as_tensor(paths: Sequence[str]) -> tf.Tensor:
+    """Paths as a string tensor ``[N]``, also those that are not UTF-8."""
+    return tf.constant([os.fsencode(path) for path in paths])

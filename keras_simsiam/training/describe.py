@@ -19,7 +19,7 @@ def describe(prepared: Prepared) -> str:
     run, inputs, folder = prepared.run, prepared.inputs, prepared.folder
     size = inputs.image_size
     lines = {
-        "dataset": inputs.description,
+        "dataset": f"{inputs.description}{inputs.left_out}",
         "views": f"{size}×{size} pixels, made on the {run.data.augment_on}, "
         f"{'blurred' if run.augmentation.blur_probability else 'not blurred'}",
         "model": _model(prepared),

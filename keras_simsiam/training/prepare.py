@@ -37,6 +37,7 @@ class Inputs:
         batch_size: Images per step, over all devices.
         epochs: Epochs of the whole training.
         description: The dataset and its sizes.
+        left_out: What was left out of the images and why, to follow the description.
         fingerprints: Digests by which a checkpoint knows its images.
     """
 
@@ -46,6 +47,7 @@ class Inputs:
     batch_size: int
     epochs: int
     description: str
+    left_out: str = ""
     fingerprints: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -153,31 +155,36 @@ def load_inputs(run: Run) -> Inputs:
         )
     size = d.image_size or data.as_images(train.images).side()
     bank = train if pretraining == "train" else data.load(d.dataset, "train", d.data_dir)
-    description = f"{d.dataset}, {len(train.images):,} training images"
-    fingerprints = train.fingerprints("training")
+    splits = {"training": train}
     if bank is not train:
-        fingerprints |= bank.fingerprints("labeled training")
-    monitor = None
+        splits["labeled training"] = bank
+    monitor, queries = None, None
     if bank.labels is not None:
         queries = _test_images(d.dataset, d.data_dir)
-        if queries is not None and queries.labels is not None:
-            description += f", {len(queries.images):,} test images, {len(bank.class_names)} classes"
-            labeled = (bank.images, bank.labels, queries.images, queries.labels)
-            monitor = KNNMonitor(*labeled, e.knn_every, e.knn_k, e.knn_temperature)
-            monitor.epochs = t.epochs
-            fingerprints |= queries.fingerprints("test")
-    preprocessing = Preprocessing(size, run.augmentation.mean, run.augmentation.std)
+    if queries is not None:
+        splits["test"] = queries
+        labeled = (bank.images, bank.labels, queries.images, queries.labels)
+        monitor = KNNMonitor(*labeled, e.knn_every, e.knn_k, e.knn_temperature)
+        monitor.epochs = t.epochs
     return Inputs(
-        train.images, monitor, preprocessing, t.batch_size, t.epochs, description, fingerprints
+        train.images,
+        monitor,
+        Preprocessing(size, run.augmentation.mean, run.augmentation.std),
+        t.batch_size,
+        t.epochs,
+        data.sizes(d.dataset, train, queries),
+        data.left_out(splits),
+        {k: v for kind, s in splits.items() for k, v in s.fingerprints(kind).items()},
     )
 
 
 def _test_images(dataset: str, data_dir: str | None) -> data.Dataset | None:
-    """The test images; None if a folder of the user's has none."""
+    """The labeled test images; None if there are none, as in a user's own folder."""
     try:
-        return data.load(dataset, "validation", data_dir)
+        found = data.load(dataset, "validation", data_dir)
     except NoSuchSplit:
         return None
+    return None if found.labels is None else found
 
 
 def build_model(run: Run, inputs: Inputs) -> JointEmbedding:

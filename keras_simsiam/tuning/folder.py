@@ -66,6 +66,7 @@ class SweepFolder:
             self._check_free(overwrite)
         # The batch size may be one that the sweep replaces.
         inputs = load_inputs(run.replace(training={"batch_size": 2}))
+        print(f"{inputs.description}{inputs.left_out}", flush=True)
         if continued:
             refusal = f"cannot continue sweep '{self.path}'"
             before = documents.read_yaml(self._about)
