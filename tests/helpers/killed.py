@@ -5,26 +5,25 @@ command. Forking is safe as long as TensorFlow has not computed anything.
 
 A moment is
 
-- ``"open runs/run/history.csv 2"``: just before the second time that this file is opened to be
-  written. Likewise ``rename`` (by the new name), ``remove``, ``mkdir``, ``link`` and ``rmdir``, for
-  every file below the working directory. Python's audit events tell them, so that no write of
-  Python's is left out; TensorFlow's own are between them.
-- ``"call keras_simsiam.training.record:export_encoder 1"``: just before the first call of a
-  function, by the name by which it is called.
+- the number of a change below the working directory, from 1: just before a file is opened to be
+  written, renamed, linked or removed, or a folder made or removed. Python's audit events tell of
+  them, so that no write of Python's is left out; TensorFlow's own are between them.
+- ``"keras_simsiam.training.record:export_encoder 1"``: just before the first call of a function, by
+  the name by which it is called.
 """
 
 from __future__ import annotations
 
-import collections
 import functools
 import importlib
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 
-WRITES = {
+CHANGES = {
     "open": "open",
     "os.rename": "rename",
     "os.remove": "remove",
@@ -43,7 +42,7 @@ class Runner:
         )
 
     def __call__(self, cwd, *argv, at=None, send="SIGKILL"):
-        """Runs the command, and returns its exit code, what it printed and its moments.
+        """Runs the command, and returns its exit code, what it printed and the changes it made.
 
         Args:
             cwd: Its working directory.
@@ -54,8 +53,8 @@ class Runner:
         request = {"cwd": str(cwd), "argv": argv, "at": at, "signal": send}
         print(json.dumps(request), file=self.server.stdin, flush=True)
         code = int(self.server.stdout.readline())
-        with open(f"{cwd}/printed") as printed, open(f"{cwd}/moments") as moments:
-            return code, printed.read(), moments.read().splitlines()
+        with open(f"{cwd}/printed") as printed, open(f"{cwd}/changes") as changes:
+            return code, printed.read(), changes.read().splitlines()
 
     def close(self):
         self.server.stdin.close()
@@ -63,9 +62,8 @@ class Runner:
 
 
 def serve():
-    from keras_simsiam import options, train  # noqa: F401
+    import keras_simsiam.training.run  # noqa: F401
     from keras_simsiam.models.resnet import BACKBONES
-    from keras_simsiam.training.run import train as _  # noqa: F401
 
     BACKBONES.update(dict.fromkeys(BACKBONES, tiny))
     answers = os.dup(1)
@@ -97,28 +95,31 @@ def run(request):
     os.chdir(request["cwd"])
     for descriptor in (1, 2):
         os.dup2(os.open("printed", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND), descriptor)
-    passed = os.open("moments", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    counts = collections.Counter()
+    changes = os.open("changes", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    at = request["at"]
+    count = itertools.count(1)
 
-    def moment(name):
-        counts[name] += 1
-        name = f"{name} {counts[name]}"
-        os.write(passed, f"{name}\n".encode())
-        if name == request["at"]:
-            os.kill(os.getpid(), signal.Signals[request["signal"]])
+    def die():
+        os.kill(os.getpid(), signal.Signals[request["signal"]])
 
     def audit(event, args):
-        if event not in WRITES or not isinstance(args[0], str | os.PathLike):
-            return
-        if event == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR):
+        if event not in CHANGES or not isinstance(args[0], str | os.PathLike):
             return
         path = args[1] if event in ("os.rename", "os.link") else args[0]
-        path = os.path.relpath(path, request["cwd"])
-        if not path.startswith(".."):
-            moment(f"{WRITES[event]} {path}")
+        below = os.path.relpath(path, request["cwd"])
+        unchanged = {
+            "open": event == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR),
+            "os.mkdir": os.path.exists(path),
+            "os.remove": not os.path.lexists(path),
+        }
+        if below.startswith("..") or unchanged.get(event):
+            return
+        os.write(changes, f"{CHANGES[event]} {below}\n".encode())
+        if next(count) == at:
+            die()
 
-    if (request["at"] or "").startswith("call "):
-        count_calls(request["at"].split()[1], moment)
+    if isinstance(at, str):
+        before_call(*at.split(), die)
     sys.addaudithook(audit)
     code = 1
     try:
@@ -133,16 +134,18 @@ def run(request):
         os._exit(code)
 
 
-def count_calls(name, moment):
-    """Makes each call of a function a moment."""
+def before_call(name, number, act):
+    """Has a function act before a certain call of it."""
     module, _, path = name.partition(":")
     *owners, last = path.split(".")
     owner = functools.reduce(getattr, owners, importlib.import_module(module))
     function = getattr(owner, last)
+    count = itertools.count(1)
 
     @functools.wraps(function)
     def counted(*args, **kwargs):
-        moment(f"call {name}")
+        if next(count) == int(number):
+            act()
         return function(*args, **kwargs)
 
     setattr(owner, last, counted)

@@ -1,5 +1,6 @@
 """`CollapseMonitor` on models that collapse and models that do not."""
 
+import json
 import warnings
 
 import keras
@@ -75,6 +76,44 @@ def test_one_point_for_all_images_is_a_complete_collapse(images):
     monitor.set_model(model)
     with pytest.warns(UserWarning, match="all images have nearly the same z"):
         monitor.on_epoch_end(0, {})
+
+
+def test_it_does_not_warn_before_the_moving_statistics_of_batchnorm_mean_anything(images):
+    backbone = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Flatten(),
+            keras.layers.BatchNormalization(momentum=0.9),
+        ]
+    )
+    one_point = keras.Sequential(
+        [
+            keras.Input((192,)),
+            keras.layers.Dense(16, kernel_initializer="zeros", bias_initializer="ones"),
+        ]
+    )
+    monitor = CollapseMonitor(images, stop=True)
+    monitor.set_model(SimSiam(backbone, one_point, predictor(16)))
+    monitor.model.step_counter.assign(43)  # 0.9 to the 43rd is 1.1%
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        monitor.on_epoch_end(0, {})
+    assert monitor.collapse is None
+    assert not monitor.collapsed
+    monitor.model.step_counter.assign(44)
+    with pytest.warns(UserWarning, match="collapsing"):
+        monitor.on_epoch_end(1, {})
+
+
+def test_its_findings_are_restored_from_values_for_json(images):
+    monitor, resumed = CollapseMonitor(images), CollapseMonitor(images)
+    monitor.collapse, monitor.collapsed = "the representations are collapsing", True
+    monitor.spectra = {"projector": np.linspace(1, 0, 7)}
+    resumed.set_state(json.loads(json.dumps(monitor.get_state())))
+    assert (resumed.collapse, resumed.collapsed) == (monitor.collapse, True)
+    np.testing.assert_array_equal(resumed.spectra["projector"], monitor.spectra["projector"])
+    resumed.set_state({})  # of a new run
+    assert resumed.collapsed
 
 
 def test_spectra_are_logged_to_tensorboard_each_epoch(images, tmp_path):
