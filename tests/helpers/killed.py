@@ -10,6 +10,8 @@ A moment is
   them, so that no write of Python's is left out; TensorFlow's own are between them.
 - ``"keras_simsiam.training.record:export_encoder 1"``: just before the first call of a function, by
   the name by which it is called.
+
+With ``"all"`` the process goes on, and at each change copies what a kill would leave.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import importlib
 import itertools
 import json
 import os
+import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +35,10 @@ CHANGES = {
     "os.link": "link",
     "os.rmdir": "rmdir",
 }
+
+
+copying: list[int] = []
+"""Not empty while this program copies files itself."""
 
 
 class Runner:
@@ -103,7 +111,7 @@ def run(request):
         os.kill(os.getpid(), signal.Signals[request["signal"]])
 
     def audit(event, args):
-        if event not in CHANGES or not isinstance(args[0], str | os.PathLike):
+        if copying or event not in CHANGES or not isinstance(args[0], str | os.PathLike):
             return
         path = args[1] if event in ("os.rename", "os.link") else args[0]
         below = os.path.relpath(path, request["cwd"])
@@ -115,10 +123,13 @@ def run(request):
         if below.startswith("..") or unchanged.get(event):
             return
         os.write(changes, f"{CHANGES[event]} {below}\n".encode())
-        if next(count) == at:
+        number = next(count)
+        if number == at:
             die()
+        elif at == "all":
+            copy_what_is_there(number)
 
-    if isinstance(at, str):
+    if isinstance(at, str) and at != "all":
         before_call(*at.split(), die)
     sys.addaudithook(audit)
     code = 1
@@ -132,6 +143,14 @@ def run(request):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def copy_what_is_there(number):
+    """Copies the working directory to ``NUMBER`` in the folder ``copies`` beside it."""
+    copying.append(number)
+    here = pathlib.Path.cwd()
+    shutil.copytree(here, here.parent / "copies" / str(number))
+    copying.clear()
 
 
 def before_call(name, number, act):
