@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_simsiam.arrays import as_features
+
 
 def singular_values(features: np.ndarray) -> np.ndarray:
     """Singular values of a feature matrix, largest first.
@@ -13,7 +15,11 @@ def singular_values(features: np.ndarray) -> np.ndarray:
 
     Returns:
         float64 ``[min(N, D)]``.
+
+    Raises:
+        InputError: If they are no features, or not finite.
     """
+    as_features(features)
     return np.linalg.svd(np.asarray(features, np.float64), compute_uv=False)
 
 

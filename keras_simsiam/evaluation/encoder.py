@@ -113,7 +113,8 @@ def preprocessing_of(
     if size is None:
         raise InputError(
             f"preprocessing is required, as {model.name} takes images of any size; give "
-            "Preprocessing(image_size, mean, std), or an image size for ImageNet's mean and std"
+            "Preprocessing(image_size, mean, std), or an image size for ImageNet's mean and std; "
+            "got None"
         )
     return Preprocessing(size)
 

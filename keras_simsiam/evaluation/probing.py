@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_simsiam.data import Dataset, ImagesLike
+from keras_simsiam.arrays import as_labels
+from keras_simsiam.data import Dataset, ImagesLike, as_images
 from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation.encoder import Encoder
 from keras_simsiam.evaluation.features import augmented_features, extract
 from keras_simsiam.evaluation.knn import knn_predict
 from keras_simsiam.evaluation.linear import linear_predict, part_of_each_class
-from keras_simsiam.fields import choices
+from keras_simsiam.fields import checks_arguments, choices
 from keras_simsiam.probes import Probes
 
 
@@ -38,12 +39,17 @@ class Labeled(NamedTuple):
         """Extracts the features of a dataset.
 
         Raises:
-            InputError: If it has no labels.
+            InputError: If it has no labels, or they are not the classes'.
         """
-        images, labels, class_names = dataset
-        if labels is None:
-            raise InputError("the dataset must have labels, which probes need")
-        return cls(images, labels, class_names, extract(encoder, images))
+        if dataset.labels is None:
+            raise InputError("the dataset must have labels, which probes need; got None")
+        images, names = as_images(dataset.images), dataset.class_names
+        labels = as_labels(dataset.labels, len(images))
+        if labels.max() >= len(names):
+            raise InputError(
+                f"labels must be below {len(names)}, the number of class_names; got {labels.max()}"
+            )
+        return cls(images, labels, names, extract(encoder, images))
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,7 @@ class Evaluation(NamedTuple):
     results: list[Result]
 
 
+@checks_arguments
 def evaluate(encoder: Encoder, train: Dataset, test: Dataset, probes: Probes) -> Evaluation:
     """Runs the probes on an encoder's features.
 

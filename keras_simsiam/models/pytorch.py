@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_simsiam import documents
 from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.fields import checks_arguments
 from keras_simsiam.models import heads, torch_files
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.models.resnet import BACKBONES
@@ -52,6 +53,7 @@ _KINDS = {
 }
 
 
+@checks_arguments
 def load_pytorch_weights(model: keras.Model, path: str | pathlib.Path) -> None:
     """Loads the weights of a PyTorch checkpoint into a model.
 
@@ -160,6 +162,7 @@ def assign(model: keras.Model, weights: dict[str, np.ndarray], source: str | pat
         variable.assign(given[name])
 
 
+@checks_arguments
 def export_pytorch(
     model: keras.Model, path: str | pathlib.Path, layout: Layout = "torchvision"
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 
+from keras_simsiam.arrays import as_features, as_labels
 from keras_simsiam.plots.style import finish, one_panel, save, series_styles
 
 _NAMED = 40
@@ -67,11 +68,16 @@ def scatter(
 
     Args:
         points: float ``[N, 2]``.
-        labels: int ``[N]``, indices into `names`.
+        labels: Class numbers ``[N]``, indices into `names`.
         names: Of the classes; the legend lists them if there are at most 20.
         path: The PNG to write.
         title: Of the figure.
+
+    Raises:
+        InputError: If points or labels are of another shape or type.
     """
+    points = as_features(points, "points")
+    labels = as_labels(labels, len(points))
     figure, axis = one_panel(7.2, 5.2, title)
     axis.set(xticks=[], yticks=[])
     few = len(names) <= 20

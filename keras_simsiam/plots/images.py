@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from keras_simsiam.arrays import check_images
 from keras_simsiam.plots.style import GREEN, ORANGE, save
 
 if TYPE_CHECKING:
@@ -57,7 +58,11 @@ def neighbors(
         found: uint8 ``[Q, k, H, W, 3]``, nearest first.
         same_class: bool ``[Q, k]``, shown as green and orange frames; no frames if None.
         path: The PNG to write.
+
+    Raises:
+        InputError: If the queries are no images.
     """
+    check_images(queries, "queries")
     rows, columns = found.shape[:2]
     figure, axes = _grid(rows, columns + 1, (0.8 * columns + 1.2, 0.8 * rows + 0.5))
     for row in range(rows):

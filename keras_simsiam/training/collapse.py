@@ -12,8 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simsiam.data import ImagesLike, as_images
+from keras_simsiam.errors import InputError, TrainingDiverged, shown
 from keras_simsiam.evaluation import preprocessing_of
 from keras_simsiam.evaluation.collapse import effective_rank, singular_values
+from keras_simsiam.fields import Count, Share, checks_arguments
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.models.objectives import z_std
 from keras_simsiam.preprocessing import Preprocessing
@@ -39,7 +41,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         least_rank: A ``projector_rank`` below this fraction of the largest possible one, or below
             3, is a dimensional collapse. If only a few dimensions are possible, half of them
             suffice.
-        preprocessing: How images become the model's input; if None, the model's own.
+        preprocessing: How images become the model's input; see `KNNMonitor`.
         log_dir: Folder of TensorBoard logs, to which the spectra of singular values are written as
             histograms; if None, they are not.
 
@@ -48,16 +50,20 @@ class CollapseMonitor(keras.callbacks.Callback):
         collapsed: Whether it applied after the last epoch, too; a model may recover.
         spectra: The latest singular values of the features of "backbone" and "projector", largest
             first.
+
+    Raises:
+        InputError: If images are not uint8, or a number is out of range.
     """
 
+    @checks_arguments
     def __init__(
         self,
         images: ImagesLike,
-        samples: int = 1024,
+        samples: Count = 1024,
         stop: bool = False,
-        least_std: float = 0.1,
-        least_rank: float = 0.01,
-        preprocessing: Preprocessing | None = None,
+        least_std: Share = 0.1,
+        least_rank: Share = 0.01,
+        preprocessing: Preprocessing | Count | None = None,
         log_dir: str | None = None,
     ):
         super().__init__()
@@ -73,7 +79,17 @@ class CollapseMonitor(keras.callbacks.Callback):
         self._decoded: dict[int, np.ndarray] = {}
 
     def measure(self) -> dict[str, float]:
-        """The metrics of the model as it is now."""
+        """The metrics of the model as it is now.
+
+        Raises:
+            InputError: If it is no `SimSiam` or another method.
+            TrainingDiverged: If features are not finite.
+        """
+        if not isinstance(self.model, JointEmbedding):
+            raise InputError(
+                f"the model of CollapseMonitor must be a SimSiam, or of another method; "
+                f"got {shown(self.model)}"
+            )
         preprocessing = preprocessing_of(
             self.model, self.preprocessing, default_size=self.images.side()
         )
@@ -82,6 +98,8 @@ class CollapseMonitor(keras.callbacks.Callback):
             for batch in self._whole(preprocessing.image_size)
         ]
         features = {part: tf.concat([b[part] for b in batches], 0) for part in batches[0]}
+        if not all(np.isfinite(f).all() for f in features.values()):
+            raise TrainingDiverged("the features of whole images are no longer finite")
         self.spectra = {part: singular_values(f) for part, f in features.items()}
         stds = {f"{part}_std": float(z_std(f)) for part, f in features.items()}
         ranks = {f"{part}_rank": effective_rank(s) for part, s in self.spectra.items()}

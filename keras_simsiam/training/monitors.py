@@ -5,8 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from keras_simsiam.arrays import as_labels
 from keras_simsiam.data import ImagesLike, as_images
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import InputError, TrainingDiverged
 from keras_simsiam.evaluation import (
     Encoder,
     KNNAccuracy,
@@ -14,6 +15,7 @@ from keras_simsiam.evaluation import (
     knn_accuracy,
     preprocessing_of,
 )
+from keras_simsiam.fields import Count, Index, Positive, checks_arguments
 from keras_simsiam.preprocessing import Preprocessing
 
 
@@ -29,55 +31,67 @@ class KNNMonitor(keras.callbacks.Callback):
 
     Args:
         bank: Training images, see `keras_simsiam.data.load`.
-        bank_labels: int ``[N]``.
+        bank_labels: Class numbers ``[N]``, see `keras_simsiam.arrays.as_labels`.
         queries: Test images.
-        query_labels: int ``[Q]``.
+        query_labels: Class numbers ``[Q]``.
         every: Epochs between evaluations; the last epoch is always evaluated. 0 to evaluate the
             last epoch only.
         k: Number of neighbors that vote, at most the size of the bank.
         temperature: Temperature of the vote, see `keras_simsiam.knn_accuracy`.
-        preprocessing: How images become the model's input. If None, the model's own
-            `Preprocessing`; for a model that has none, ImageNet's mean and standard deviation at
-            the size of the model's input or, if it takes any, of the bank's images.
+        preprocessing: How images become the model's input; an image size keeps the model's own mean
+            and std. If None, the model's own `Preprocessing`; for a model that has none, ImageNet's
+            mean and standard deviation at the size of the model's input or, if it takes any, of the
+            bank's images.
 
     Attributes:
         latest: The last `KNNAccuracy`; None if the weights have changed since.
         epochs: Epochs of the whole training, if `fit` is called for parts of it.
 
     Raises:
-        InputError: If there are no labels.
+        InputError: If images are not uint8, labels are missing or no class numbers, or a number is
+            out of range.
     """
 
+    @checks_arguments
     def __init__(
         self,
         bank: ImagesLike,
         bank_labels: np.ndarray | None,
         queries: ImagesLike,
         query_labels: np.ndarray | None,
-        every: int = 1,
-        k: int = 200,
-        temperature: float = 0.1,
-        preprocessing: Preprocessing | None = None,
+        every: Index = 1,
+        k: Count = 200,
+        temperature: Positive = 0.1,
+        preprocessing: Preprocessing | Count | None = None,
     ):
         super().__init__()
-        if bank_labels is None or query_labels is None:
-            raise InputError("labels of bank and queries are required; got None")
-        self.bank, self.bank_labels = as_images(bank), bank_labels
-        self.queries, self.query_labels = as_images(queries), query_labels
+        self.bank, self.queries = as_images(bank, "bank"), as_images(queries, "queries")
+        self.bank_labels = as_labels(bank_labels, len(self.bank), "bank_labels")
+        self.query_labels = as_labels(query_labels, len(self.queries), "query_labels")
         self.every = every
-        self.k = min(k, len(bank))
+        self.k = min(k, len(self.bank))
         self.temperature = temperature
         self.preprocessing = preprocessing
         self.latest: KNNAccuracy | None = None
         self.epochs: int | None = None
 
+    @checks_arguments
     def evaluate(self, encoder: Encoder | None = None) -> KNNAccuracy:
-        """The accuracy of the model's features now, or of another encoder's."""
+        """The accuracy of the model's features now, or of another encoder's.
+
+        Raises:
+            InputError: If there is neither a model nor an encoder.
+            TrainingDiverged: If features are not finite.
+        """
         if encoder is None:
+            if self.model is None:
+                raise InputError("encoder is required before the monitor is given to fit; got None")
             size = self.bank.side()
             preprocessing = preprocessing_of(self.model, self.preprocessing, default_size=size)
             encoder = Encoder.of(self.model, preprocessing)
         bank, queries = (extract(encoder, images) for images in (self.bank, self.queries))
+        if not (np.isfinite(bank).all() and np.isfinite(queries).all()):
+            raise TrainingDiverged("the features of whole images are no longer finite")
         return knn_accuracy(
             bank, self.bank_labels, queries, self.query_labels, self.k, self.temperature
         )

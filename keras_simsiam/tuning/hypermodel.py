@@ -9,6 +9,7 @@ import keras_tuner as kt
 
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError
+from keras_simsiam.fields import checks_arguments
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.training.collapse import CollapseMonitor
 from keras_simsiam.training.prepare import Inputs, build_model, load_inputs, load_weights, views_of
@@ -31,6 +32,7 @@ class SimSiamHyperModel(kt.HyperModel):
         InputError: If the sweep is invalid.
     """
 
+    @checks_arguments
     def __init__(self, run: Run, sweep: dict):
         super().__init__()
         self.space = Space(sweep, run)
