@@ -10,12 +10,13 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from keras_simsiam import datasets, documents
+from keras_simsiam import datasets, documents, method_options
 from keras_simsiam.errors import InputError, check_choice
-from keras_simsiam.fields import Settings, checks_arguments, setting, switch
+from keras_simsiam.fields import Settings, by_method, checks_arguments, setting, switch
 from keras_simsiam.probes import Knn
+from keras_simsiam.target_rules import TargetRule
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -97,8 +98,11 @@ class Data(Settings):
 class Model(Settings):
     """The network (paper, Section 3)."""
 
-    method: Literal["simsiam"] = "simsiam"
-    """The self-supervised method."""
+    method: Literal["simsiam", "byol", "simclr", "moco", "swav", "barlow_twins", "vicreg"] = (
+        "simsiam"
+    )
+    """The self-supervised method. The options below whose default depends on it are refused if it
+    does not have them, see `keras_simsiam.method_options`."""
     backbone: Literal["resnet18", "resnet34", "resnet50"] = "resnet18"
     """The backbone."""
     width: int = setting(64, at_least=1)
@@ -119,16 +123,56 @@ class Model(Settings):
     batch_norm: Literal["default", "hidden", "all", "none"] = "default"
     """Where the heads have BatchNorm: everywhere but on the predictor's output (default), on hidden
     layers, everywhere, or nowhere (paper, Table 3)."""
-    predictor: Literal["mlp", "fixed", "none"] = "mlp"
+    predictor: Literal["mlp", "fixed", "none"] = by_method()
     """The predictor: trained (mlp), fixed at its random initialization, or none (Table 1)."""
-    stop_gradient: bool = switch(True)
+    stop_gradient: bool = by_method(switch=True)
     """Stop the gradient at z; without it, SimSiam collapses (paper, Section 4.1)."""
-    similarity: Literal["cosine", "cross_entropy"] = "cosine"
+    similarity: Literal["cosine", "cross_entropy"] = by_method()
     """What the loss measures between p and z (paper, Section 4.5)."""
-    symmetry: Literal["symmetric", "asymmetric", "two_pairs"] = "symmetric"
+    symmetry: Literal["symmetric", "asymmetric", "two_pairs"] = by_method()
     """Which view predicts which (paper, Section 4.6)."""
+    target: str = by_method()
+    """The network that makes the target: the trained one (self), or one that follows it with a
+    constant momentum (momentum:0.99), with one that rises to 1 (cosine:0.996), or as a copy that is
+    renewed every few steps (every:10; paper, Section 5.2)."""
+    temperature: float = by_method(above=0)
+    """Temperature of the softmax over keys or prototypes."""
+    queue: int = by_method(at_least=4)
+    """Keys in MoCo's queue, at least two per image of a batch."""
+    prototypes: int = by_method(at_least=2)
+    """Prototypes of SwAV."""
+    epsilon: float = by_method(above=0)
+    """Smoothness of SwAV's codes."""
+    sinkhorn_iterations: int = by_method(at_least=1)
+    """Iterations of the Sinkhorn-Knopp algorithm for SwAV's codes."""
+    freeze_prototypes: float = by_method(at_least=0)
+    """Epochs at the beginning in which SwAV's prototypes stay as they are."""
+    off_diagonal: float = by_method(at_least=0)
+    """Weight of the off-diagonal in the loss of Barlow Twins."""
+    invariance: float = by_method(at_least=0)
+    """Weight of VICReg's invariance."""
+    variance: float = by_method(at_least=0)
+    """Weight of VICReg's variance."""
+    covariance: float = by_method(at_least=0)
+    """Weight of VICReg's covariance."""
     pytorch_weights: str | None = None
     """PyTorch checkpoint to start from: a whole SimSiam of the same sizes, or a backbone."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = {name: getattr(self, name) for name in method_options.names()}
+        for name, value in method_options.resolved(self.method, given).items():
+            object.__setattr__(self, name, value)
+        if (self.target and TargetRule.parse(self.target)) is None and self.method == "moco":
+            raise InputError("target must be a network of its own for moco; got 'self'")
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed. Another method gets defaults of its own."""
+        if changes.get("method", self.method) != self.method:
+            own = method_options.METHOD_OPTIONS[self.method]
+            defaults = {n: None for n, value in own.items() if getattr(self, n) == value}
+            changes = defaults | changes
+        return super().replace(**changes)
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,19 @@ def switch(default: bool, **kwargs: Any) -> Any:
     return simple_parsing.flag(default, negative_prefix="--no-", **kwargs)
 
 
+def by_method(**kwargs: Any) -> Any:
+    """A field whose default depends on the method, and which is None for methods without it.
+
+    Args:
+        **kwargs: See `setting`; or ``switch=True`` for an option without a value.
+    """
+    make = functools.partial(switch, False) if kwargs.pop("switch", False) else setting
+    field = make(required=False, **kwargs)
+    field.default = None
+    field.metadata = types.MappingProxyType({**field.metadata, "by_method": True})
+    return field
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """Base of frozen dataclasses whose fields are checked when an instance is made.
@@ -111,6 +124,8 @@ class Settings:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             given = getattr(self, field.name)
+            if given is None and field.metadata.get("by_method"):
+                continue
             value = _converted(field.name, given, hints[field.name], from_text=True)
             object.__setattr__(self, field.name, value)
             if value is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
@@ -243,8 +244,11 @@ def _schedule(kind: str, rate: float, steps: int, warmup_steps: int):
     if kind == "constant" and not warmup_steps:
         return rate
     warmup = {"warmup_target": rate, "warmup_steps": warmup_steps} if warmup_steps else {}
+    initial = 0.0 if warmup else rate
+    if keras.backend.floatx() == "float64":
+        initial = np.float64(initial)  # Keras computes the schedule in the type of this value
     return keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else rate,
+        initial,
         decay_steps=max(1, steps - warmup_steps),
         alpha=1.0 if kind == "constant" else 0.0,
         **warmup,

@@ -91,6 +91,7 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
             "--config", metavar="FILE", help="read settings from YAML, such as a run's config.yaml"
         )
     chooser.add_argument("--dataset")
+    chooser.add_argument("--method")
     chosen, _ = chooser.parse_known_args(argv)
     file = documents.read_yaml(chosen.config) if chosen.config else {}
     data = file.get("data")
@@ -99,6 +100,8 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
     start = presets.preset(chosen.preset or presets.default_preset(str(dataset)))
     with documents.named(chosen.config):
         default = start.replace(**file)
+    if chosen.method is not None:  # its options have defaults of its own
+        default = default.replace(model={"method": chosen.method})
     parser.add_arguments(config.Run, dest="run", default=default)
     options = parser.parse_args(argv)
     return options.run, options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, NamedTuple, Self, TypedDict, Unpack
 
 import keras
 import tensorflow as tf
@@ -30,12 +30,21 @@ class ModelArguments(TypedDict, total=False):
     dtype: Any
 
 
+class Length(NamedTuple):
+    """How long a training is, for what changes during it."""
+
+    steps: int
+    """Steps of the whole training."""
+    steps_per_epoch: int
+    """Steps of an epoch."""
+
+
 class JointEmbedding(_compat.Model):
     """Base of models that learn features by embedding several views of each image.
 
     A method subclasses it, passes its networks to the constructor, and defines `forward`. If it has
     settings, it extends `get_config`; if it updates anything besides the optimizers' variables,
-    such as a target network, it overrides `after_step`.
+    such as a target network, it overrides `before_step` or `after_step`.
 
     Calling the model returns the backbone's features. Each step logs ``loss``, ``z_std`` (see
     `keras_simsiam.models.objectives.z_std`) and ``learning_rate``.
@@ -115,18 +124,24 @@ class JointEmbedding(_compat.Model):
         raise NotImplementedError
 
     @classmethod
-    def from_settings(cls, settings: config.Model, backbone: keras.Model, **kwargs: Any) -> Self:
+    def from_settings(
+        cls, settings: config.Model, backbone: keras.Model, length: Length, **kwargs: Any
+    ) -> Self:
         """Builds the method's networks as the configuration says.
 
         Args:
             settings: The configuration.
             backbone: The backbone that it names.
+            length: Of the training.
             **kwargs: ``augmentation`` and ``image_size``.
         """
         raise NotImplementedError
 
+    def before_step(self) -> None:
+        """Called before a training step's forward pass."""
+
     def after_step(self) -> None:
-        """Called after the optimizers have updated the weights."""
+        """Called after the optimizers have updated the weights, before the step is counted."""
 
     def predictor_variables(self) -> list:
         """Variables that `predictor_optimizer` trains: those of the predictor, if there is one."""
@@ -158,6 +173,10 @@ class JointEmbedding(_compat.Model):
         """
         check_views(images, "images")
         return self.backbone(images, training=training)
+
+    def encode(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        """z ``[B, d]`` of a view ``[B, H, W, 3]``."""
+        return self.projector(self.backbone(x, training=training), training=training)
 
     def representations(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Outputs ``[B, D]`` of "backbone" and ``[B, d]`` of "projector", in inference mode."""
@@ -218,6 +237,7 @@ class JointEmbedding(_compat.Model):
                 mixed_float16, where loss scaling skips the step.
         """
         groups = self._optimizer_groups()
+        self.before_step()
         with tf.GradientTape() as tape:
             loss, z1 = self.forward(self._views(data), training=True)
             # Optimizers sum the gradients of the replicas.

@@ -1,4 +1,4 @@
-"""The heads of SimSiam: projector and predictor (paper, Section 3 and Appendix A)."""
+"""The heads: projector, predictor (paper, Section 3 and Appendix A) and SwAV's prototypes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import keras
 
+from keras_simsiam import config
 from keras_simsiam.errors import check_choice
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models.resnet import batch_norm as new_batch_norm
@@ -89,6 +90,42 @@ def no_predictor(dim: Count = 2048, name: str = "predictor") -> keras.Model:
     """The identity, p = z, in place of a predictor; SimSiam collapses with it (Table 1a)."""
     z = keras.Input((dim,), name="z")
     return keras.Model(z, keras.layers.Identity(name="identity")(z), name=name)
+
+
+def projector_of(settings: config.Model, input_dim: int) -> keras.Model:
+    """The projector that a configuration describes.
+
+    Args:
+        settings: The configuration.
+        input_dim: Dimension of the backbone's features.
+    """
+    where, _ = BATCH_NORM[settings.batch_norm]
+    s = settings
+    return projector(input_dim, s.projector_dim, s.projector_hidden, s.projector_layers, where)
+
+
+def predictor_of(settings: config.Model) -> keras.Model:
+    """The predictor that a configuration describes; the identity if it has none."""
+    _, where = BATCH_NORM[settings.batch_norm]
+    s = settings
+    if s.predictor == "none":
+        return no_predictor(s.projector_dim)
+    return predictor(s.projector_dim, s.predictor_hidden, s.predictor_layers, where)
+
+
+def prototypes(dim: int, count: int, name: str = "prototypes") -> keras.Model:
+    """SwAV's prototypes: a linear layer without bias.
+
+    Args:
+        dim: d, the dimension of z.
+        count: K, the number of prototypes.
+        name: Name of the model.
+
+    Returns:
+        A model from z ``[B, dim]`` to scores ``[B, count]``.
+    """
+    z = keras.Input((dim,), name="z")
+    return keras.Model(z, _dense(z, count, "scores", use_bias=False), name=name)
 
 
 def _mlp(x, dims: list[int], batch_norm: str, **last_norm):

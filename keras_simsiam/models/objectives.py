@@ -33,7 +33,7 @@ def softmax_cross_entropy(p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
     Returns:
         A non-negative scalar, log d if both are uniform; at least float32.
     """
-    p, z = _at_least_float32(p), _at_least_float32(z)
+    p, z = at_least_float32(p), at_least_float32(z)
     return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(z), p))
 
 
@@ -61,7 +61,7 @@ def z_std(z: tf.Tensor) -> tf.Tensor:
 
 def normalized(v: tf.Tensor) -> tf.Tensor:
     """v / |v| along the last axis; at least float32."""
-    return tf.math.l2_normalize(_at_least_float32(v), axis=-1)
+    return tf.math.l2_normalize(at_least_float32(v), axis=-1)
 
 
 def replicas() -> int:
@@ -79,5 +79,26 @@ def mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
-def _at_least_float32(v: tf.Tensor) -> tf.Tensor:
+def of_whole_batch(local: tf.Tensor) -> tf.Tensor:
+    """The rows of all devices, ``[B, d]``, in their order; gradients reach each device's own.
+
+    Args:
+        local: The rows of this device ``[B / devices, d]``.
+    """
+    if replicas() == 1 or tf.distribute.in_cross_replica_context():
+        return local
+    return tf.distribute.get_replica_context().all_gather(local, axis=0)
+
+
+def own_rows(local: tf.Tensor) -> tf.Tensor:
+    """The positions of this device's rows in the whole batch, int32 ``[B / devices]``."""
+    count = tf.shape(local)[0]
+    if replicas() == 1 or tf.distribute.in_cross_replica_context():
+        return tf.range(count)
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    return tf.cast(replica, tf.int32) * count + tf.range(count)
+
+
+def at_least_float32(v: tf.Tensor) -> tf.Tensor:
+    """A tensor of half precision as float32; others as they are."""
     return tf.cast(v, tf.float32) if v.dtype in (tf.float16, tf.bfloat16) else v

@@ -22,9 +22,11 @@ from keras_simsiam.config import Augmentation
 from keras_simsiam.errors import InputError, check_choice
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models import heads
-from keras_simsiam.models.base import JointEmbedding, ModelArguments
+from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments
 from keras_simsiam.models.objectives import SIMILARITIES
 from keras_simsiam.models.parts import output_dim
+from keras_simsiam.models.targets import Target
+from keras_simsiam.target_rules import TargetRule
 
 SYMMETRIES = {
     "symmetric": ((0, 1), (1, 0)),  # D(p1, z2) and D(p2, z1), equation 2
@@ -61,13 +63,17 @@ class SimSiam(JointEmbedding):
         similarity: "cosine", or "cross_entropy" of softmaxes (Section 4.5).
         symmetry: "symmetric", the loss of equation 2; "asymmetric", D(p1, z2) alone; or
             "two_pairs", D(p1, z2) and D(p3, z4) of batches ``(x1, x2, x3, x4)`` (Section 4.6).
+        target: Which encoder makes the target z: "self"; or another one that follows it, see
+            `keras_simsiam.target_rules.TargetRule`: "momentum:0.99", "cosine:0.996" or "every:10"
+            (Sections 5.2 and 6.2).
+        steps: Steps of the whole training, required with the target "cosine".
         augmentation: Makes the views within the training step, see `JointEmbedding`.
         image_size: Side of the views in pixels, see `JointEmbedding`.
         **kwargs: See `keras.Model`.
 
     Raises:
         InputError: If a network is none, the networks do not fit one another, there is no such
-            similarity or symmetry, or as `JointEmbedding` says.
+            similarity, symmetry or target, or as `JointEmbedding` says.
     """
 
     predictor: keras.Model
@@ -82,6 +88,8 @@ class SimSiam(JointEmbedding):
         train_predictor: bool = True,
         similarity: str = "cosine",
         symmetry: str = "symmetric",
+        target: str = "self",
+        steps: int | None = None,
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
         image_size: Count | None = None,
         **kwargs: Unpack[ModelArguments],
@@ -96,6 +104,9 @@ class SimSiam(JointEmbedding):
         self.train_predictor = train_predictor
         self.similarity = similarity
         self.symmetry = symmetry
+        rule = TargetRule.parse(target)
+        self.target = Target(backbone, projector, rule, steps) if rule else None
+        self._target = target, steps
 
     def forward(self, views: tuple[tf.Tensor, ...], training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch, and z1.
@@ -109,11 +120,10 @@ class SimSiam(JointEmbedding):
                 f"a batch must have {needed} views for symmetry={self.symmetry!r}; got {len(views)}"
             )
         # One pass per view, because BatchNorm's statistics are those of one view.
-        z = [  # [B, d] each
-            self.projector(self.backbone(x, training=training), training=training) for x in views
-        ]
+        z = [self.encode(x, training) for x in views]  # [B, d] each
+        targets = [self.target(x, training=training) for x in views] if self.target else z
         losses = [
-            self.distance(self.predictor(z[i], training=training), z[j])
+            self.distance(self.predictor(z[i], training=training), targets[j])
             for i, j in SYMMETRIES[self.symmetry]
         ]
         return tf.add_n(losses) / len(losses), z[0]
@@ -128,31 +138,32 @@ class SimSiam(JointEmbedding):
         # A fixed predictor is not frozen: Keras would freeze its BatchNorm, too.
         return super().predictor_variables() if self.train_predictor else []
 
+    def after_step(self) -> None:
+        """Lets the target follow."""
+        if self.target is not None:
+            self.target.follow(self.backbone, self.projector, self.step_counter)
+
     @classmethod
-    def from_settings(cls, settings: config.Model, backbone: keras.Model, **kwargs: Any) -> Self:
+    def from_settings(
+        cls, settings: config.Model, backbone: keras.Model, length: Length, **kwargs: Any
+    ) -> Self:
         """Builds the heads that the configuration describes, and the model."""
-        m, dim = settings, settings.projector_dim
-        for_projector, for_predictor = heads.BATCH_NORM[m.batch_norm]
-        projector = heads.projector(
-            output_dim(backbone), dim, m.projector_hidden, m.projector_layers, for_projector
-        )
-        predictor = (
-            heads.no_predictor(dim)
-            if m.predictor == "none"
-            else heads.predictor(dim, m.predictor_hidden, m.predictor_layers, for_predictor)
-        )
         return cls(
             backbone,
-            projector,
-            predictor,
-            stop_gradient=m.stop_gradient,
-            train_predictor=m.predictor == "mlp",
-            similarity=m.similarity,
-            symmetry=m.symmetry,
+            heads.projector_of(settings, output_dim(backbone)),
+            heads.predictor_of(settings),
+            stop_gradient=settings.stop_gradient,
+            train_predictor=settings.predictor == "mlp",
+            similarity=settings.similarity,
+            symmetry=settings.symmetry,
+            target=settings.target,
+            steps=length.steps,
             **kwargs,
         )
 
     def get_config(self) -> dict:
         """The arguments that make this model again, its networks included."""
         names = ("stop_gradient", "train_predictor", "similarity", "symmetry")
-        return super().get_config() | {name: getattr(self, name) for name in names}
+        target, steps = self._target
+        own = {name: getattr(self, name) for name in names} | {"target": target, "steps": steps}
+        return super().get_config() | own

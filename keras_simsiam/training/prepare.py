@@ -14,7 +14,7 @@ from keras_simsiam.errors import InputError, NoSuchSplit
 from keras_simsiam.evaluation import raw_pixels
 from keras_simsiam.metrics import baseline_key
 from keras_simsiam.models import pytorch
-from keras_simsiam.models.base import JointEmbedding
+from keras_simsiam.models.base import JointEmbedding, Length
 from keras_simsiam.models.methods import method
 from keras_simsiam.models.resnet import BACKBONES
 from keras_simsiam.optimizers import paper_optimizers
@@ -204,6 +204,7 @@ def _build_model(run: Run, inputs: Inputs) -> JointEmbedding:
     model = method(m.method).from_settings(
         m,
         BACKBONES[m.backbone](width=m.width, stem=m.stem),
+        Length(inputs.steps, inputs.steps_per_epoch),
         augmentation=run.augmentation if on_device else None,
         image_size=inputs.image_size if on_device else None,
     )

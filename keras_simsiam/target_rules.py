@@ -1,0 +1,44 @@
+"""How a target network follows the network that is trained; no TensorFlow here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keras_simsiam.errors import InputError
+
+_FORMS = "self, momentum:M or cosine:M with M in [0, 1), or every:K with K of at least 1"
+
+
+@dataclass(frozen=True)
+class TargetRule:
+    """A rule such as "momentum:0.99".
+
+    Attributes:
+        kind: "momentum", an average of the trained weights with a constant momentum; "cosine", the
+            same with a momentum that rises to 1 as in BYOL; "every", a copy of the trained weights
+            that is renewed every few steps (SimSiam, Section 5.2).
+        value: The momentum, at first; or the number of steps.
+    """
+
+    kind: str
+    value: float
+
+    @classmethod
+    def parse(cls, text: str) -> TargetRule | None:
+        """Reads a rule; None for "self", which is no target network.
+
+        Raises:
+            InputError: If it is none.
+        """
+        if text == "self":
+            return None
+        kind, _, number = str(text).partition(":")
+        try:
+            value = float(number)
+        except ValueError:
+            value = float("nan")
+        is_momentum = kind in ("momentum", "cosine") and 0 <= value < 1
+        is_period = kind == "every" and value >= 1 and value % 1 == 0
+        if not (is_momentum or is_period):
+            raise InputError(f"target must be {_FORMS}; got {text!r}")
+        return cls(kind, value)
