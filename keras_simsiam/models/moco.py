@@ -14,7 +14,7 @@ Both views are queries, as in SimSiam's comparison (its Table 4).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self, Unpack
+from typing import Annotated, Any, Self, Unpack
 
 import keras
 import tensorflow as tf
@@ -22,9 +22,11 @@ import tensorflow as tf
 from keras_simsiam import _compat, config
 from keras_simsiam.config import Augmentation
 from keras_simsiam.errors import InputError
+from keras_simsiam.fields import Bounds, Count, Positive, checks_arguments
 from keras_simsiam.models import heads
-from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments, output_dim
+from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments
 from keras_simsiam.models.objectives import normalized, of_whole_batch
+from keras_simsiam.models.parts import output_dim
 from keras_simsiam.models.targets import Target
 from keras_simsiam.target_rules import TargetRule
 
@@ -56,16 +58,17 @@ class MoCo(JointEmbedding):
         InputError: If there is no such target, or the queue is shorter than the keys of a batch.
     """
 
+    @checks_arguments
     def __init__(
         self,
         backbone: keras.Model,
         projector: keras.Model | None = None,
-        temperature: float = 0.2,
-        queue: int = 65536,
+        temperature: Positive = 0.2,
+        queue: Annotated[int, Bounds(at_least=4)] = 65536,
         target: str = "momentum:0.999",
-        steps: int | None = None,
+        steps: Count | None = None,
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
-        image_size: int | None = None,
+        image_size: Count | None = None,
         **kwargs: Unpack[ModelArguments],
     ):
         projector = projector or heads.projector(
@@ -76,7 +79,9 @@ class MoCo(JointEmbedding):
         )
         rule = TargetRule.parse(target)
         if rule is None:
-            raise InputError("target must be a network that follows, such as momentum:0.999")
+            raise InputError(
+                "target must be a network of its own, such as momentum:0.999; got 'self'"
+            )
         self.temperature = temperature
         self.target = Target(backbone, projector, rule, steps)
         self._target = target, steps

@@ -17,9 +17,11 @@ import tensorflow as tf
 
 from keras_simsiam import config
 from keras_simsiam.config import Augmentation
+from keras_simsiam.fields import Count, Positive, checks_arguments
 from keras_simsiam.models import heads
-from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments, output_dim
+from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments
 from keras_simsiam.models.objectives import normalized, of_whole_batch, own_rows
+from keras_simsiam.models.parts import output_dim
 
 
 @keras.saving.register_keras_serializable("keras_simsiam")
@@ -41,15 +43,16 @@ class SimCLR(JointEmbedding):
         **kwargs: See `keras.Model`.
     """
 
+    @checks_arguments
     def __init__(
         self,
         backbone: keras.Model,
         projector: keras.Model | None = None,
         predictor: keras.Model | None = None,
-        temperature: float = 0.1,
+        temperature: Positive = 0.1,
         stop_gradient: bool = False,
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
-        image_size: int | None = None,
+        image_size: Count | None = None,
         **kwargs: Unpack[ModelArguments],
     ):
         projector = projector or heads.projector(

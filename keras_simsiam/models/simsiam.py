@@ -89,7 +89,7 @@ class SimSiam(JointEmbedding):
         similarity: str = "cosine",
         symmetry: str = "symmetric",
         target: str = "self",
-        steps: int | None = None,
+        steps: Count | None = None,
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
         image_size: Count | None = None,
         **kwargs: Unpack[ModelArguments],

@@ -12,21 +12,23 @@ H(q, p) is the cross-entropy -Σ q log p. There is no multi-crop, as in SimSiam'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self, Unpack
+from typing import Annotated, Any, Self, Unpack
 
 import keras
 import tensorflow as tf
 
 from keras_simsiam import config
 from keras_simsiam.config import Augmentation
+from keras_simsiam.fields import Bounds, Count, Index, Positive, checks_arguments
 from keras_simsiam.models import heads
-from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments, output_dim
+from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments
 from keras_simsiam.models.objectives import (
     at_least_float32,
     normalized,
     of_whole_batch,
     own_rows,
 )
+from keras_simsiam.models.parts import output_dim
 from keras_simsiam.models.targets import assign
 
 
@@ -55,27 +57,27 @@ class SwAV(JointEmbedding):
         **kwargs: See `keras.Model`.
     """
 
+    @checks_arguments
     def __init__(
         self,
         backbone: keras.Model,
         projector: keras.Model | None = None,
         predictor: keras.Model | None = None,
-        prototypes: int | keras.Model = 3000,
-        temperature: float = 0.1,
-        epsilon: float = 0.05,
-        iterations: int = 3,
-        freeze_steps: int = 0,
+        prototypes: Annotated[int, Bounds(at_least=2)] = 3000,
+        temperature: Positive = 0.1,
+        epsilon: Positive = 0.05,
+        iterations: Count = 3,
+        freeze_steps: Index = 0,
         stop_gradient: bool = True,
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
-        image_size: int | None = None,
+        image_size: Count | None = None,
         **kwargs: Unpack[ModelArguments],
     ):
         projector = projector or heads.projector(
             output_dim(backbone), 128, layers=2, batch_norm="hidden"
         )
-        if isinstance(prototypes, int):
-            prototypes = heads.prototypes(projector.output_shape[1], prototypes)
-        parts = {"backbone": backbone, "projector": projector, "prototypes": prototypes}
+        scores = heads.prototypes(output_dim(projector, "projector"), prototypes)
+        parts = {"backbone": backbone, "projector": projector, "prototypes": scores}
         if predictor is not None:
             parts["predictor"] = predictor
         super().__init__(parts, augmentation, image_size, **kwargs)
@@ -135,7 +137,8 @@ class SwAV(JointEmbedding):
     def get_config(self) -> dict:
         """The arguments that make this model again, its networks included."""
         names = ("temperature", "epsilon", "iterations", "freeze_steps", "stop_gradient")
-        return super().get_config() | {name: getattr(self, name) for name in names}
+        own = {name: getattr(self, name) for name in names}
+        return super().get_config() | own | {"prototypes": output_dim(self.prototypes)}
 
 
 def sinkhorn(scores: tf.Tensor, epsilon: float = 0.05, iterations: int = 3) -> tf.Tensor:

@@ -17,9 +17,11 @@ import tensorflow as tf
 
 from keras_simsiam import config
 from keras_simsiam.config import Augmentation
+from keras_simsiam.fields import Count, NonNegative, checks_arguments
 from keras_simsiam.models import heads
-from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments, output_dim
+from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments
 from keras_simsiam.models.objectives import at_least_float32, mean_over_replicas, replicas
+from keras_simsiam.models.parts import output_dim
 
 
 @keras.saving.register_keras_serializable("keras_simsiam")
@@ -41,15 +43,16 @@ class VICReg(JointEmbedding):
         **kwargs: See `keras.Model`.
     """
 
+    @checks_arguments
     def __init__(
         self,
         backbone: keras.Model,
         projector: keras.Model | None = None,
-        invariance: float = 25.0,
-        variance: float = 25.0,
-        covariance: float = 1.0,
+        invariance: NonNegative = 25.0,
+        variance: NonNegative = 25.0,
+        covariance: NonNegative = 1.0,
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
-        image_size: int | None = None,
+        image_size: Count | None = None,
         **kwargs: Unpack[ModelArguments],
     ):
         projector = projector or heads.projector(

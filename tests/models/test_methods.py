@@ -1,15 +1,28 @@
 """The methods that SimSiam is compared with, against PyTorch's losses, gradients and steps."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import keras_simsiam as ks
-from keras_simsiam import paper_optimizers, predictor, projector, resnet18
+from keras_simsiam import (
+    InputError,
+    Run,
+    method_options,
+    paper_optimizers,
+    predictor,
+    projector,
+    resnet18,
+)
+from keras_simsiam.config import Model
+from keras_simsiam.fields import choices
 from keras_simsiam.models.barlow_twins import barlow_twins_loss
 from keras_simsiam.models.moco import info_nce
 from keras_simsiam.models.pytorch import named_variables, to_keras
+from keras_simsiam.models.resnet import batch_norm
 from keras_simsiam.models.simclr import nt_xent
 from keras_simsiam.models.swav import cross_entropy, sinkhorn
 from keras_simsiam.models.vicreg import vicreg_loss
@@ -174,3 +187,115 @@ def check_final(model, name, arrays):
         found = model.queue.numpy() if own == "queue" else names[own].numpy()
         expected = arrays[key] if own == "queue" else to_keras(arrays[key])
         np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-6, err_msg=key)
+
+
+def tiny(method, **kwargs):
+    """A method on a network of one convolution."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input((None, None, 3))
+    x = keras.layers.ReLU()(batch_norm("bn")(keras.layers.Conv2D(8, 3, 2, name="conv")(images)))
+    backbone = keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
+    model = method(backbone, projector(8, 16, layers=2), **kwargs)
+    model.compile(**paper_optimizers(8, 4, base_learning_rate=1.0))
+    return model
+
+
+TINY = {
+    "byol": lambda: tiny(ks.BYOL, steps=4),
+    "moco": lambda: tiny(ks.MoCo, queue=24, target="momentum:0.5"),
+    "swav": lambda: tiny(ks.SwAV, prototypes=6, freeze_steps=1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["moco", "swav", "byol"])
+def test_a_saved_method_goes_on_exactly(name, tmp_path):
+    """Target network, queue and prototypes are in the file."""
+    images = np.random.RandomState(0).randint(0, 256, (32, 16, 16, 3), np.uint8)
+
+    def train(model, start_step, steps):
+        pairs = ks.views(images, ks.Augmentation(), 8, start_step=start_step)
+        model.fit(pairs, steps_per_epoch=steps, verbose=0, shuffle=False)
+
+    unbroken, broken = TINY[name](), TINY[name]()
+    train(unbroken, 0, 4)
+    train(broken, 0, 2)
+    broken.save(tmp_path / "method.keras")
+    again = keras.models.load_model(tmp_path / "method.keras")
+    train(again, 2, 2)
+    assert type(again) is type(unbroken)
+    for weight, expected in zip(again.weights, unbroken.weights, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), expected.numpy())
+
+
+def test_prototypes_stay_as_they_are_while_they_are_frozen():
+    model = TINY["swav"]()
+    views = tuple(tf.random.stateless_normal([2, 8, 16, 16, 3], [1, 2]))
+    model.before_step()
+    before = model.prototypes.get_weights()[0]
+    model.train_step(views)
+    model.before_step()
+    np.testing.assert_allclose(model.prototypes.get_weights()[0], before, atol=1e-6)
+    model.train_step(views)
+    model.before_step()
+    after = model.prototypes.get_weights()[0]
+    assert np.abs(after - before).max() > 1e-4
+    np.testing.assert_allclose(np.linalg.norm(after, axis=0), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [
+        ("momentum:0.9", [0.9, 0.9, 0.9, 0.9, 0.9]),
+        ("every:2", [1, 0, 1, 0, 1]),
+        ("cosine:0.6", [0.6, 0.6586, 0.8, 0.9414, 1]),  # BYOL, Section 3.3
+    ],
+)
+def test_a_target_keeps_the_share_of_its_weights_that_its_rule_says(rule, kept):
+    model = tiny(ks.SimSiam, target=rule, steps=4)
+    found = [float(model.target.momentum(tf.constant(step, tf.int64))) for step in range(5)]
+    np.testing.assert_allclose(found, kept, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: tiny(ks.MoCo, target="self"), "target must be a network of its own"),
+        (lambda: tiny(ks.MoCo, queue=2), "queue must be at least 4; got 2"),
+        (lambda: tiny(ks.SimCLR, temperature=0), "temperature must be above 0; got 0"),
+        (lambda: tiny(ks.SwAV, prototypes=1), "prototypes must be at least 2; got 1"),
+        (lambda: tiny(ks.BYOL), "steps is required"),
+        (lambda: tiny(ks.SimSiam, target="momentum:1"), r"M in \[0, 1\).*got 'momentum:1'"),
+        (lambda: tiny(ks.SimSiam, target="every:0"), "got 'every:0'"),
+        (lambda: tiny(ks.VICReg, variance=float("nan")), "variance must be a finite number"),
+        (
+            lambda: Run().replace(model={"method": "vicreg", "temperature": 0.1}),
+            "temperature is an option of simclr, moco, swav; vicreg does not have it; got 0.1",
+        ),
+        (lambda: Run().replace(model={"method": "moco", "target": "self"}), "for moco"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_named(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_a_batch_of_more_keys_than_the_queue_has_is_refused():
+    model = tiny(ks.MoCo, queue=8)
+    views = tuple(tf.zeros([2, 8, 16, 16, 3]))
+    with pytest.raises(InputError, match="queue must hold the 16 keys of a batch"):
+        model.train_step(views)
+
+
+def test_another_method_gets_defaults_of_its_own():
+    run = Run().replace(model={"method": "simclr", "temperature": 0.5})
+    assert (run.model.predictor, run.model.temperature, run.model.queue) == ("none", 0.5, None)
+    assert Run().replace(model={"method": "moco"}).model.temperature == 0.2
+    assert run.replace(model={"method": "moco"}).model.temperature == 0.5
+    assert Run().replace(model={"method": "swav"}).replace(model={"method": "simsiam"}) == Run()
+
+
+def test_every_option_of_a_method_is_a_setting_and_the_other_way_round():
+    by_method = {f.name for f in dataclasses.fields(Model) if f.metadata.get("by_method")}
+    assert by_method == set(method_options.names())
+    assert tuple(method_options.METHOD_OPTIONS) == choices(Model, "method")
