@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 
 
@@ -34,6 +35,20 @@ class CannotWrite(RuntimeError):
 
 class LostWorker(RuntimeError):
     """Another process of the training is gone. The message says how to continue."""
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal ends the process at once, as Ctrl-C does.
+
+    Attributes:
+        number: The signal.
+        resumable: Whether a run was under way, which --resume continues.
+    """
+
+    def __init__(self, number: int, resumable: bool = False):
+        said = "interrupted" if number == signal.SIGINT else "terminated"
+        super().__init__(f"{said}; the same command with --resume continues" if resumable else said)
+        self.number, self.resumable = number, resumable
 
 
 def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:

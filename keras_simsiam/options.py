@@ -7,17 +7,21 @@ imports TensorFlow.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import simple_parsing
 
-from keras_simsiam import config, documents, presets
-from keras_simsiam.errors import CannotWrite, InputError, LostWorker, TrainingDiverged
+from keras_simsiam import config, documents, presets, streams
+from keras_simsiam.errors import CannotWrite, InputError, LostWorker, Terminated, TrainingDiverged
+from keras_simsiam.files import why_full
 
 
 class _InputErrors(argparse.ArgumentParser):
@@ -111,16 +115,60 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     """Runs a command and exits with its exit code.
 
     That is 2 with one line for invalid input, 1 for a training that diverged, cannot write or lost
-    a worker, and 130 for Ctrl-C before there was anything to save.
+    a worker, and 130 for Ctrl-C before there was anything to save. SIGTERM and SIGHUP end the
+    process as they would without Python, but with one line and nothing half-written; a run that
+    --resume continues exits with 0.
+
+    A closed standard output, such as that of ``| head``, does not end a command.
     """
     # Warnings are for users, too, who need no line of our code with them.
     warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {message}\n"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with streams.tolerant(), _terminations():
+        try:
+            code = command(None)
+        except (InputError, TrainingDiverged, CannotWrite, LostWorker) as e:
+            print(f"error: {e}", file=sys.stderr)
+            code = 2 if isinstance(e, InputError) else 1
+        except KeyboardInterrupt as e:
+            print(str(e) or "interrupted", file=sys.stderr)
+            code = _end(e)
+        except Exception as e:
+            full = why_full(e)
+            if full is None:
+                raise
+            print(f"error: cannot write: {full}", file=sys.stderr)
+            code = 1
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def _terminations() -> Iterator[None]:
+    """Raises Terminated within the block for SIGTERM and SIGHUP, unless they are ignored."""
+
+    def terminate(number: int, _frame) -> None:
+        raise Terminated(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGTERM, signal.SIGHUP) if main else ()
+    taken = [n for n in numbers if signal.getsignal(n) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, terminate)
     try:
-        sys.exit(command(None))
-    except (InputError, TrainingDiverged, CannotWrite, LostWorker) as e:
-        print(f"error: {e}", file=sys.stderr)
-        sys.exit(2 if isinstance(e, InputError) else 1)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(interrupt: KeyboardInterrupt) -> int:
+    """The exit code after a signal; it ends the process if nothing can be resumed."""
+    number = getattr(interrupt, "number", signal.SIGINT)
+    if number == signal.SIGINT:
+        return 130
+    if getattr(interrupt, "resumable", False):
+        return 0
+    sys.stdout.flush()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number  # in a thread, the process may take a moment to end

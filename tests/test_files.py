@@ -2,15 +2,14 @@
 
 import contextlib
 import errno
-import itertools
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 
 import pytest
+from helpers.kills import killed_at
 
 from keras_simsiam import files
 from keras_simsiam.errors import CannotWrite, InputError
@@ -104,30 +103,6 @@ def test_names_may_be_as_long_as_the_file_system_allows(name, tmp_path):
                 fill(partial, text)
     assert (path / "a").read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def killed_at(call, act):
-    """Whether a process that does `act` is killed before its `call`-th call of the system."""
-    child = os.fork()
-    if not child:
-        calls = itertools.count(1)
-
-        def kill_before(real):
-            def called(*args, **kwargs):
-                if next(calls) == call:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return real(*args, **kwargs)
-
-            return called
-
-        for name in ("rename", "replace", "unlink", "rmdir", "mkdir", "fsync"):
-            setattr(os, name, kill_before(getattr(os, name)))
-        try:
-            act()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
 
 
 @pytest.mark.parametrize("act", ["write", "discard"])

@@ -14,7 +14,16 @@ LAYERS = (
     {"training", "tuning", "evaluation", "export", "plots"},
     {"models", "data", "augment", "optimizers", "preprocessing", "arrays", "_compat"},
     {"config", "presets", "probes", "options", "fields", "datasets", "documents", "metrics"}
-    | {"environment", "errors", "files", "method_options", "tables", "target_rules", "_stack"},
+    | {
+        "environment",
+        "errors",
+        "files",
+        "streams",
+        "method_options",
+        "tables",
+        "target_rules",
+        "_stack",
+    },
 )
 """The parts of the package, each of which may import its own layer and those below."""
 

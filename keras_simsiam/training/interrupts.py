@@ -1,7 +1,9 @@
 """What may end a training early, and what remains of it then.
 
 - Ctrl-C: a checkpoint, and the results so far.
-- SIGTERM, sent before a machine is taken away: a checkpoint after the current step.
+- SIGTERM, sent before a machine is taken away, and SIGHUP, sent when a terminal is closed: a
+  checkpoint after the current step.
+- A second signal, or one before the first step is done: the last checkpoint.
 - Divergence: the checkpoint before it, and the results so far.
 - A full disk, or the loss of another worker: the last checkpoint.
 """
@@ -9,7 +11,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import re
 import signal
 import threading
@@ -20,10 +21,12 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from keras_simsiam.errors import CannotWrite, LostWorker, TrainingDiverged
+from keras_simsiam.errors import CannotWrite, LostWorker, Terminated, TrainingDiverged
+from keras_simsiam.files import why_full
 from keras_simsiam.models.gradients import NOT_FINITE
 from keras_simsiam.training.callbacks import diverged
 from keras_simsiam.training.checkpoints import Checkpoints
+from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.outcome import Status
 from keras_simsiam.training.prepare import Prepared
 
@@ -57,32 +60,44 @@ def interrupts(
 
     Raises:
         LostWorker: If another worker is gone.
-        CannotWrite: If the disk is full or read-only.
+        Terminated: If a signal ends it at once.
     """
     ending, started = Ending(), time.perf_counter()
     try:
         with preemption.listening(), _understandable_errors(prepared):
             yield ending
+            preemption.stop_if_received()
         if prepared.model.stop_training:
             ending.status = "collapsed"
-    except KeyboardInterrupt:
+    except Stopped as e:
+        ending.status = "interrupted" if e.number == signal.SIGINT else "preempted"
+    except Terminated:
+        raise
+    except KeyboardInterrupt:  # not by our handler, but in a notebook or a thread, for example
         ending.status = "interrupted"
         if prepared.chief:
-            print("\ninterrupted: saving a checkpoint, the figures and the summary so far")
-            checkpoints.save_within_epoch()
-    except Preempted:
-        ending.status = "preempted"
+            _save_after_ctrl_c(checkpoints)
     except TrainingDiverged as e:
         ending.status, ending.error = "diverged", e
     ending.seconds = time.perf_counter() - started
 
 
-class Preempted(Exception):
-    """SIGTERM was received, and a checkpoint has been saved."""
+class Stopped(Exception):
+    """A signal was received, and a checkpoint has been saved.
+
+    Attributes:
+        number: The signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
 
 
 class Preemption(keras.callbacks.Callback):
-    """Ends `fit` after the current step once SIGTERM is received.
+    """Ends `fit` after the current step, or evaluation, once a signal is received.
+
+    It must be the last of the callbacks.
 
     Args:
         checkpoints: Saves a checkpoint then; None for a worker that is not the chief.
@@ -91,33 +106,61 @@ class Preemption(keras.callbacks.Callback):
     def __init__(self, checkpoints: Checkpoints | None):
         super().__init__()
         self.checkpoints = checkpoints
-        self.received = threading.Event()
+        self._received: int | None = None
+        self._trained = False
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Handles SIGTERM within the block; a second SIGTERM ends the process."""
+        """Handles Ctrl-C, SIGTERM and SIGHUP within the block, unless they are ignored."""
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread receives signals
             return
-
-        def receive(*_):
-            signal.signal(signal.SIGTERM, before)
-            self.received.set()
-
-        before = signal.signal(signal.SIGTERM, receive)
+        before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        if before[signal.SIGINT] is not signal.default_int_handler:
+            del before[signal.SIGINT]  # somebody has other plans for it
+        # nohup ignores SIGHUP, for example.
+        before = {n: by for n, by in before.items() if by not in (signal.SIG_IGN, None)}
+        for number in before:
+            signal.signal(number, self._receive)
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def on_train_batch_end(self, batch, logs=None):
         """Raises:
-        Preempted: If SIGTERM was received.
+        Stopped: If a signal was received.
         """
-        if self.received.is_set():
+        self._trained = True
+        if self._received is not None:
             if self.checkpoints is not None:
-                self.checkpoints.save_within_epoch()
-            raise Preempted
+                if self._received == signal.SIGINT:
+                    _save_after_ctrl_c(self.checkpoints)
+                else:
+                    self.checkpoints.save_within_epoch()
+            self.stop_if_received()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Raises:
+        Stopped: If a signal was received; the checkpoint of the epoch was just saved.
+        """
+        self.stop_if_received()
+
+    def stop_if_received(self) -> None:
+        """Raises Stopped if a signal was received."""
+        if self._received is not None:
+            raise Stopped(self._received)
+
+    def _receive(self, number: int, _frame) -> None:
+        if self._received is not None or not self._trained:
+            raise Terminated(number)
+        self._received = number
+
+
+def _save_after_ctrl_c(checkpoints: Checkpoints) -> None:
+    print("\ninterrupted: saving a checkpoint, the figures and the summary so far", flush=True)
+    checkpoints.save_within_epoch()
 
 
 @contextlib.contextmanager
@@ -135,10 +178,24 @@ def _understandable_errors(prepared: Prepared) -> Iterator[None]:
         raise LostWorker(
             "another worker of this training is gone; restart all workers with --resume"
         ) from e
-    except OSError as e:
-        if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+
+
+@contextlib.contextmanager
+def disk_errors(folder: RunFolder) -> Iterator[None]:
+    """Replaces an error in writing the files of a run by one that says what to do.
+
+    Raises:
+        CannotWrite: If a disk is full, or one of the files cannot be written.
+    """
+    try:
+        yield
+    except Exception as e:
+        why = why_full(e)
+        if why is None and isinstance(e, OSError) and folder.owns(e.filename):
+            why = e.strerror or str(e)
+        if why is None:
             raise
         raise CannotWrite(
-            f"cannot write to '{prepared.folder.path}': {e.strerror or e}. Its checkpoints are "
-            "intact; make room and continue with --resume"
+            f"cannot write to '{folder.path}' or '{folder.saved_model}': {why}. What is written is "
+            f"intact; {folder.how_to_go_on()} once that is mended"
         ) from e

@@ -20,7 +20,7 @@ from keras_simsiam.models.resnet import BACKBONES
 from keras_simsiam.optimizers import paper_optimizers
 from keras_simsiam.preprocessing import Preprocessing
 from keras_simsiam.training import checkpoints
-from keras_simsiam.training.devices import Devices, is_chief, make_strategy
+from keras_simsiam.training.devices import Devices, is_chief
 from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.monitors import KNNMonitor
 from keras_simsiam.training.output import Output
@@ -100,14 +100,27 @@ class Prepared:
         return is_chief(self.strategy)
 
 
-def prepare(run: Run, output: Output, devices: Devices) -> Prepared:
+def prepare(
+    run: Run,
+    output: Output,
+    devices: Devices,
+    folder: RunFolder,
+    strategy: tf.distribute.Strategy,
+) -> Prepared:
     """Loads the images, builds or restores the model, and creates the folder of a new run.
+
+    A run to be resumed that has no checkpoint is new.
+
+    Args:
+        run: Its settings.
+        output: Where it writes.
+        devices: Where it is computed.
+        folder: Its files, which the chief has claimed.
+        strategy: TensorFlow's strategy for the devices.
 
     Raises:
         InputError: If anything is invalid or unavailable. Nothing has been written.
     """
-    folder = RunFolder(output, run.data.dataset)
-    strategy = make_strategy(devices)
     chief = is_chief(strategy)
     devices.check_data_service()
     if output.resume:
@@ -125,12 +138,15 @@ def prepare(run: Run, output: Output, devices: Devices) -> Prepared:
     with strategy.scope():
         model = build_model(run, inputs)
     common = (run, output, devices, folder, strategy, inputs)
-    if output.resume:
-        baselines = folder.baselines()
+    if output.resume and folder.has_checkpoint():
+        # Measured before the weights are no longer random.
+        baselines = folder.baselines() or measure_baselines(model, inputs.monitor)
         with strategy.scope():
             path, model, resumed = checkpoints.restore(
                 folder.checkpoints, model, inputs.description, inputs.fingerprints
             )
+        if chief:
+            folder.go_on(baselines)
         return Prepared(*common, model, baselines, f"going on from {path}", resumed)
     baselines = measure_baselines(model, inputs.monitor)
     start = load_weights(run, model) or "random"

@@ -28,6 +28,7 @@ def record(prepared: Prepared, callbacks: Callbacks, ending: Ending) -> Outcome:
         return _outcome(prepared, callbacks, ending, prepared.model, {}, None)
     model = _usable_model(prepared, ending)
     if model is not None:
+        prepared.folder.mark_exported()
         export_encoder(model, prepared.folder.saved_model)
     _draw(prepared, callbacks)
     last_epoch = callbacks.history.rows[-1] if callbacks.history.rows else {}

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+
 from keras_simsiam.config import Run
+from keras_simsiam.errors import Terminated, TrainingDiverged
 from keras_simsiam.training.describe import describe
-from keras_simsiam.training.devices import Devices, op_determinism
+from keras_simsiam.training.devices import Devices, is_chief, make_strategy, op_determinism
 from keras_simsiam.training.fit import Callbacks, fit
-from keras_simsiam.training.interrupts import interrupts
+from keras_simsiam.training.folder import RunFolder
+from keras_simsiam.training.interrupts import disk_errors, interrupts
 from keras_simsiam.training.outcome import Outcome
 from keras_simsiam.training.output import Output
-from keras_simsiam.training.prepare import prepare
+from keras_simsiam.training.prepare import Prepared, prepare
 from keras_simsiam.training.record import record
 
 
 def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
     """Trains, and writes ``run_dir/name`` and ``saved_model_dir/name``.
 
-    Ctrl-C ends the training; a checkpoint, the figures and the summary so far are written all the
-    same. SIGTERM, which precedes the loss of a preemptible machine, ends it after the current step
-    with a checkpoint and nothing else.
+    Ctrl-C ends the training after the current step; a checkpoint, the figures and the summary so
+    far are written all the same. SIGTERM, which precedes the loss of a preemptible machine, and
+    SIGHUP end it after the current step with a checkpoint and nothing else. A second signal, or one
+    outside the training, ends everything at once.
 
     Args:
         run: What to train.
@@ -34,15 +40,32 @@ def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
             the last checkpoint before that, and figures and summary up to there.
         CannotWrite: If the disk is full or read-only; earlier checkpoints are intact.
         LostWorker: If another worker is gone.
+        Terminated: If a signal ended everything at once; it is a KeyboardInterrupt.
     """
-    with op_determinism(run.training.deterministic):
-        prepared = prepare(run, output, devices or Devices())
-        if prepared.chief:
-            print(f"{describe(prepared)}\n", flush=True)
-        callbacks = Callbacks.of(prepared)
-        with interrupts(prepared, callbacks.checkpoints, callbacks.preemption) as ending:
-            fit(prepared, callbacks)
-        outcome = record(prepared, callbacks, ending)
-    if ending.error is not None:
-        raise ending.error
+    devices = devices or Devices()
+    folder = RunFolder(output, run.data.dataset)
+    if output.resume:
+        folder.check_begun()
+    strategy = make_strategy(devices)
+    claimed = folder.claimed() if is_chief(strategy) else contextlib.nullcontext()
+    resumable = output.resume
+    with op_determinism(run.training.deterministic), disk_errors(folder), claimed:
+        try:
+            prepared = prepare(run, output, devices, folder, strategy)
+            resumable = True
+            outcome, error = _train(prepared)
+        except KeyboardInterrupt as e:
+            raise Terminated(getattr(e, "number", signal.SIGINT), resumable) from e
+    if error is not None:
+        raise error
     return outcome
+
+
+def _train(prepared: Prepared) -> tuple[Outcome, TrainingDiverged | None]:
+    """Trains what has been prepared; returns the outcome, and the error if it diverged."""
+    if prepared.chief:
+        print(f"{describe(prepared)}\n", flush=True)
+    callbacks = Callbacks.of(prepared)
+    with interrupts(prepared, callbacks.checkpoints, callbacks.preemption) as ending:
+        fit(prepared, callbacks)
+    return record(prepared, callbacks, ending), ending.error
