@@ -31,6 +31,11 @@ def _is_our_command() -> bool:
 _in_command = _is_our_command()
 if (_problem := _stack.problem()) is not None:
     raise SystemExit(f"error: {_problem}") if _in_command else ImportError(_problem)
+if (_problem := _stack.wrong_setting()) is not None:
+    if _in_command:  # as for a wrong option
+        print(f"error: {_problem}", file=sys.stderr)
+        raise SystemExit(2)
+    raise ImportError(_problem)
 if not _in_command:  # commands import what they need once their options are parsed
     # `keras.models.load_model` must know our classes as soon as the package is imported.
     for _module in ("optimizers", *(f"models.{m}" for m in choices(config.Model, "method"))):

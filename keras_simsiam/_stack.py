@@ -1,10 +1,14 @@
-"""Checks that the installed TensorFlow and Keras go together, without importing them."""
+"""Checks that TensorFlow, Keras and its settings go together, without importing them."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
 import importlib.util
+import json
+import os
+import pathlib
+import sys
 import warnings
 
 _NEEDS = "keras_simsiam needs TensorFlow 2.16 or newer with Keras 3.5 or newer"
@@ -31,6 +35,44 @@ def problem() -> str | None:
             f"{addons[0]} does not work with {keras[0]} and is ignored; {_KERAS_2}", stacklevel=3
         )
     return None
+
+
+def wrong_setting() -> str | None:
+    """Returns in one line which setting of Keras cannot be used here; None if all can.
+
+    The settings are those of Keras if it is imported, else those that it is going to read.
+    """
+    keras = sys.modules.get("keras")
+    if keras is not None and hasattr(keras, "backend"):
+        where = of_backend = "keras.config"
+        backend, layout = keras.backend.backend(), keras.backend.image_data_format()
+    else:
+        path = _keras_json()
+        where = of_backend = str(path)
+        try:
+            settings = json.loads(path.read_text())
+            backend, layout = settings.get("backend"), settings.get("image_data_format")
+        except (OSError, ValueError, AttributeError):  # Keras then takes its defaults
+            backend = layout = None
+        if variable := os.environ.get("KERAS_BACKEND"):
+            backend, of_backend = variable, "KERAS_BACKEND"
+    version = _version("keras")
+    if version is not None and version[1] < (3, 0):
+        backend = None  # Keras 2 has only one, whatever the settings say
+    for name, needed, value, source in (
+        ("backend", "tensorflow", backend, of_backend),
+        ("image_data_format", "channels_last", layout, where),
+    ):
+        if value not in (None, needed):
+            return f"keras_simsiam needs Keras's {name} to be {needed}; got {value!r} from {source}"
+    return None
+
+
+def _keras_json() -> pathlib.Path:
+    """The file of Keras's settings."""
+    home = os.path.expanduser("~")
+    base = home if os.access(home, os.W_OK) else "/tmp"  # as Keras does
+    return pathlib.Path(os.environ.get("KERAS_HOME") or f"{base}/.keras") / "keras.json"
 
 
 def _version(*distributions: str) -> tuple[str, tuple[int, ...]] | None:

@@ -126,8 +126,12 @@ class _SummingGradients(keras.optimizers.Optimizer):
         """Adds the gradients to the sums, and applies the sums."""
         gradients, variables = zip(*grads_and_vars, strict=True)
         for total, gradient in zip(self._sums, gradients, strict=True):
-            total.assign_add(gradient)
-        sums = map(_compat.tensorflow_variable, self._sums)
+            if gradient is not None:
+                total.assign_add(gradient)
+        sums = [
+            None if gradient is None else _compat.tensorflow_variable(total)
+            for total, gradient in zip(self._sums, gradients, strict=True)
+        ]
         super().apply_gradients(zip(sums, variables, strict=True), **kwargs)
 
 

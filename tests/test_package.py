@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import pathlib
 import subprocess
@@ -182,3 +183,26 @@ def test_addons_beside_keras_3_are_ignored_with_a_warning(monkeypatch):
     said = "tensorflow-addons 0.23.0 does not work with keras 3.15.1 and is ignored"
     with pytest.warns(UserWarning, match=said):
         importlib.reload(keras_simsiam)
+
+
+@pytest.mark.parametrize(
+    ("backend", "layout", "said"),
+    [
+        ("jax", "channels_last", "backend to be tensorflow; got 'jax'"),
+        ("tensorflow", "channels_first", "image_data_format to be channels_last"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named_in_one_line(
+    backend, layout, said, monkeypatch, tmp_path
+):
+    pretend(monkeypatch, tensorflow="2.21.0", keras="3.15.1")
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    settings = {"backend": backend, "image_data_format": layout}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    with pytest.raises(ImportError, match=said) as caught:
+        importlib.reload(keras_simsiam)
+    assert "\n" not in str(caught.value)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")  # which comes before the file
+    assert "'torch' from KERAS_BACKEND" in keras_simsiam._stack.wrong_setting()

@@ -16,7 +16,7 @@ from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models import batches
 from keras_simsiam.models.gradients import checked, with_loss_scale
-from keras_simsiam.models.objectives import mean_over_replicas, replicas, z_std
+from keras_simsiam.models.objectives import mean_over_replicas, replicas, share, z_std
 from keras_simsiam.models.parts import check_parts
 from keras_simsiam.optimizers import named
 from keras_simsiam.preprocessing import Preprocessing, remembered
@@ -76,6 +76,7 @@ class JointEmbedding(_compat.Model):
 
     backbone: keras.Model
     projector: keras.Model
+    view_count: int | None = None  # how many views a batch must have, if that is fixed
 
     @checks_arguments
     def __init__(
@@ -86,7 +87,7 @@ class JointEmbedding(_compat.Model):
         **kwargs: Unpack[ModelArguments],
     ):
         super().__init__(**kwargs)
-        check_parts(parts)
+        check_parts(parts, image_size)
         for name, part in parts.items():
             setattr(self, name, part)
         self._part_names = tuple(parts)
@@ -214,14 +215,25 @@ class JointEmbedding(_compat.Model):
 
         Raises:
             InputError: If `keras_simsiam.views` made the views by another preprocessing than the
-                model's.
+                model's, there is a ``class_weight``, or a batch leaves a device without images.
         """
+        batches.refuse_class_weight(kwargs)
         made = remembered(x)
         if made is not None:
             if self.augmentation is not None:  # its size, not that of `views`
                 made = made.replace(image_size=self.image_size)
             self.preprocessing = batches.agreed(made, self.preprocessing, self._assumed)
-        return super().fit(x, *args, **kwargs)
+        with batches.enough_images():
+            return super().fit(x, *args, **kwargs)
+
+    def train_on_batch(self, *args, **kwargs):
+        """Takes one step, on ``(x1, x2)`` or, for more than two views, on a tuple of them."""
+        batches.refuse_class_weight(kwargs)
+        return super().train_on_batch(*args, **kwargs)
+
+    def export(self, *args, **kwargs):
+        """Exports the backbone, which is what calling the model calls."""
+        return self.backbone.export(*args, **kwargs)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -238,10 +250,13 @@ class JointEmbedding(_compat.Model):
         """
         groups = self._optimizer_groups()
         self.before_step()
+        views, sample_weight = self._views(data)
+        part = share(views[0])
+        batches.assert_images(part, self.jit_compile)
         with tf.GradientTape() as tape:
-            loss, z1 = self.forward(self._views(data), training=True)
+            loss, z1 = self._forward(views, True, sample_weight)
             # Optimizers sum the gradients of the replicas.
-            scaled = _compat.scale_loss(self.optimizer, loss) / replicas()
+            scaled = _compat.scale_loss(self.optimizer, loss * part) / replicas()
         gradients = tape.gradient(scaled, [variables for _, variables in groups])
         paths = [_compat.path_of(v) for _, variables in groups for v in variables]
         gradients = checked(gradients, paths, self.optimizer, raises=not self.jit_compile)
@@ -249,13 +264,19 @@ class JointEmbedding(_compat.Model):
         for (optimizer, variables), group in zip(groups, gradients, strict=True):
             _compat.apply_gradients(optimizer, group, variables)
         self.after_step()
-        with tf.control_dependencies(tf.nest.flatten(gradients)):
+        with tf.control_dependencies([g for g in tf.nest.flatten(gradients) if g is not None]):
             self.step_counter.assign_add(1)
-        return {**self._track(loss, z1), "learning_rate": learning_rate}
+        return {**self._track(loss, z1, views), "learning_rate": learning_rate}
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """Loss and z_std of a batch, with BatchNorm in inference mode."""
-        return self._track(*self.forward(self._views(data), training=False))
+        views, sample_weight = self._views(data)
+        return self._track(*self._forward(views, False, sample_weight), views)
+
+    def predict_step(self, data) -> tf.Tensor:
+        """Features of a batch of images."""
+        images, _ = batches.unpacked(data)
+        return self(images, training=False)
 
     def get_config(self) -> dict:
         """The arguments that make this model again, its networks included."""
@@ -299,18 +320,27 @@ class JointEmbedding(_compat.Model):
         """Sets the saved optimizers."""
         self.compile(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
 
-    def _views(self, data) -> tuple[tf.Tensor, ...]:
-        """The views of a batch, float32 ``[B, H, W, 3]`` each.
+    def _views(self, data) -> tuple[tuple[tf.Tensor, ...], tf.Tensor | None]:
+        """The views of a batch, float32 ``[B, H, W, 3]`` each, and the weights of its images.
 
         Raises:
             InputError: If the batch is no batch of views.
         """
+        batch, sample_weight = batches.unpacked(data)
         if self.augmentation is not None and self.image_size is not None:
-            return augment.make_views(self.augmentation, data, self.image_size)
-        batches.check(data)
+            return augment.make_views(self.augmentation, batch, self.image_size), sample_weight
+        batches.check(batch, self.view_count)
         if self.preprocessing is None:
-            self.preprocessing = self._assumed = Preprocessing(data[0].shape[1])
-        return data
+            self.preprocessing = self._assumed = Preprocessing(batch[0].shape[1])
+        return tuple(batch), sample_weight
+
+    def _forward(self, views, training: bool, sample_weight) -> tuple[tf.Tensor, tf.Tensor]:
+        """`forward`, which need not know weights."""
+        if sample_weight is None:
+            return self.forward(views, training=training)
+        weighted: Any = self.forward  # with an argument more
+        batches.check_weighted(weighted)
+        return weighted(views, training=training, sample_weight=sample_weight)
 
     def _optimizer_groups(self) -> list[tuple[keras.optimizers.Optimizer, list]]:
         """Each optimizer with the variables that it trains."""
@@ -321,10 +351,13 @@ class JointEmbedding(_compat.Model):
             return [(self.optimizer, encoder + predictor)]
         return [(self.optimizer, encoder), (self.predictor_optimizer, predictor)]
 
-    def _track(self, loss: tf.Tensor, z1: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _track(self, loss: tf.Tensor, z1: tf.Tensor, views) -> dict[str, tf.Tensor]:
         """Adds a batch to the averages of the epoch, and returns them."""
-        self.loss_tracker.update_state(mean_over_replicas(loss))
-        self.z_std_tracker.update_state(z_std(z1))
+        count = None
+        if views[0].shape[0] is None:  # the last batch may be smaller
+            count = mean_over_replicas(tf.cast(tf.shape(views[0])[0], tf.float32))
+        self.loss_tracker.update_state(mean_over_replicas(loss, share(views[0])), count)
+        self.z_std_tracker.update_state(z_std(z1), count)
         return {m.name: m.result() for m in self.metrics}
 
 

@@ -2,16 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import tensorflow as tf
 
 from keras_simsiam.arrays import check_views
 from keras_simsiam.errors import InputError, shown
 from keras_simsiam.preprocessing import Preprocessing
 
+_NO_IMAGES = (
+    "a batch must have at least as many images as there are devices; got a smaller one, which "
+    "Dataset.batch(..., drop_remainder=True) leaves out"
+)
 
-def check(batch: Any) -> None:
-    """Raises InputError unless a batch is normalized views, float ``[B, H, W, 3]`` each."""
+
+def unpacked(data: Any) -> tuple[Any, tf.Tensor | None]:
+    """The batch in what Keras passes to a step, and the weight of each image.
+
+    Args:
+        data: A batch; or ``(x, y, sample_weight)``, as `fit` makes it of arrays. x and y are then
+            the views, or x is the batch. What is missing is None, or left out at the end.
+
+    Returns:
+        The batch, and float32 ``[B]``; None if there are no weights.
+
+    Raises:
+        InputError: If the weights are not one for each image.
+    """
+    if not isinstance(data, tuple | list):
+        return data, None
+    given = [part for part in data if part is not None]
+    weights = None
+    if len(given) > 1 and len(getattr(given[-1], "shape", "none")) < 3:
+        weights = tf.convert_to_tensor(given.pop())
+        if weights.shape.rank != 1:
+            raise InputError(
+                f"sample_weight must have shape [B], one for each image; got {weights.shape}"
+            )
+    return (given[0] if len(given) == 1 else tuple(given)), weights
+
+
+def check(batch: Any, count: int | None = None) -> None:
+    """Raises InputError unless a batch is normalized views, float ``[B, H, W, 3]`` each.
+
+    Args:
+        batch: The batch.
+        count: How many views there must be; None for any number.
+    """
     if isinstance(batch, Mapping):
         raise InputError(
             "augmentation and image_size of the model are required to train on "
@@ -21,6 +61,49 @@ def check(batch: Any) -> None:
         raise InputError(f"a batch must be views (x1, x2); got {shown(batch)}")
     for i, view in enumerate(batch, start=1):
         check_views(view, f"view x{i}")
+    if count not in (None, len(batch)):
+        raise InputError(f"a batch must have {count} views; got {len(batch)}")
+
+
+def check_weighted(forward: Callable) -> None:
+    """Raises InputError unless a method's `forward` takes weights."""
+    if "sample_weight" not in inspect.signature(forward).parameters:
+        raise InputError(
+            "sample_weight must be None for a method whose forward has no such argument"
+        )
+
+
+def refuse_class_weight(arguments: Mapping[str, Any]) -> None:
+    """Raises InputError if there are weights of classes."""
+    if (given := arguments.get("class_weight")) is not None:
+        raise InputError(
+            f"class_weight must be None, as there are no labels; use sample_weight; "
+            f"got {shown(given)}"
+        )
+
+
+def assert_images(share: tf.Tensor | float, compiled: bool) -> None:
+    """Fails in the step if this device has no images, of which BatchNorm would make NaN.
+
+    Args:
+        share: See `keras_simsiam.models.objectives.share`.
+        compiled: Whether XLA compiles the step, which cannot fail.
+    """
+    if isinstance(share, tf.Tensor) and not compiled:
+        tf.debugging.Assert(share > 0, [_NO_IMAGES])
+
+
+@contextlib.contextmanager
+def enough_images() -> Iterator[None]:
+    """Raises InputError in place of the error of `assert_images`."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as e:
+        if _NO_IMAGES not in str(e):
+            raise
+    else:
+        return
+    raise InputError(_NO_IMAGES)
 
 
 def agreed(

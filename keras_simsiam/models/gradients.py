@@ -16,24 +16,28 @@ def checked(gradients: list[list], paths: list[str], optimizer, raises: bool) ->
     the step; otherwise it is an error that names the first such variable.
 
     Args:
-        gradients: A list for each optimizer.
+        gradients: A list for each optimizer. None, of a variable that the loss does not depend on,
+            stays None, of which Keras warns.
         paths: Names of the variables, in one list.
         optimizer: One of the optimizers.
         raises: Whether an error is possible; XLA cannot raise any.
     """
-    flat = tf.nest.flatten(gradients)
-    finite = tf.stack([tf.reduce_all(tf.math.is_finite(g)) for g in flat])
+    there = {i: g for i, g in enumerate(tf.nest.flatten(gradients)) if g is not None}
+    if not there:
+        return gradients
+    finite = tf.stack([tf.reduce_all(tf.math.is_finite(g)) for g in there.values()])
     if isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
         # Each optimizer looks at its own gradients; all must skip the same steps to keep the same
         # scale.
         all_finite = tf.reduce_all(finite)
-        flat = [tf.where(all_finite, g, tf.constant(float("nan"), g.dtype)) for g in flat]
+        nan = float("nan")
+        there = {i: tf.where(all_finite, g, tf.constant(nan, g.dtype)) for i, g in there.items()}
     elif raises:
-        first = tf.gather(paths, tf.argmin(tf.cast(finite, tf.int32)))
+        first = tf.gather([paths[i] for i in there], tf.argmin(tf.cast(finite, tf.int32)))
         check = tf.debugging.Assert(tf.reduce_all(finite), [NOT_FINITE, first])
         with tf.control_dependencies([check] if check is not None else []):
-            flat = [tf.identity(g) for g in flat]
-    return tf.nest.pack_sequence_as(gradients, flat)
+            there = {i: tf.identity(g) for i, g in there.items()}
+    return tf.nest.pack_sequence_as(gradients, [there.get(i) for i in range(len(paths))])
 
 
 def with_loss_scale(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

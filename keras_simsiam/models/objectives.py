@@ -8,33 +8,39 @@ from keras_simsiam.config import Model
 from keras_simsiam.fields import choices
 
 
-def negative_cosine_similarity(p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+def negative_cosine_similarity(
+    p: tf.Tensor, z: tf.Tensor, sample_weight: tf.Tensor | None = None
+) -> tf.Tensor:
     """D(p, z) of the paper's equation 1, averaged over the batch.
 
     Args:
         p: ``[B, d]``, a prediction.
         z: ``[B, d]``, its target.
+        sample_weight: ``[B]``, by which each D(p, z) is multiplied first; None for 1.
 
     Returns:
         A scalar in [-1, 1], -1 if every p has the direction of its z. It is float32 if p and z
         have half precision, else of their dtype.
     """
     p, z = normalized(p), normalized(z)
-    return -tf.reduce_mean(tf.reduce_sum(p * z, axis=1))
+    return -_mean(tf.reduce_sum(p * z, axis=1), sample_weight)
 
 
-def softmax_cross_entropy(p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+def softmax_cross_entropy(
+    p: tf.Tensor, z: tf.Tensor, sample_weight: tf.Tensor | None = None
+) -> tf.Tensor:
     """Cross-entropy between softmax(p) and its target softmax(z), averaged (paper, Section 4.5).
 
     Args:
         p: ``[B, d]``, a prediction.
         z: ``[B, d]``, its target.
+        sample_weight: As for `negative_cosine_similarity`.
 
     Returns:
         A non-negative scalar, log d if both are uniform; at least float32.
     """
     p, z = at_least_float32(p), at_least_float32(z)
-    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(z), p))
+    return _mean(tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(z), p), sample_weight)
 
 
 _FUNCTIONS = {"cosine": negative_cosine_similarity, "cross_entropy": softmax_cross_entropy}
@@ -54,8 +60,9 @@ def z_std(z: tf.Tensor) -> tf.Tensor:
     """
     z = normalized(z)
     root_d = tf.sqrt(tf.cast(tf.shape(z)[1], z.dtype))
-    mean = mean_over_replicas(tf.reduce_mean(z, axis=0))
-    variance = mean_over_replicas(tf.reduce_mean(tf.square(z - mean), axis=0))
+    part = share(z)
+    mean = mean_over_replicas(tf.reduce_mean(z, axis=0), part)
+    variance = mean_over_replicas(tf.reduce_mean(tf.square(z - mean), axis=0), part)
     return root_d * tf.reduce_mean(tf.sqrt(variance))
 
 
@@ -69,13 +76,30 @@ def replicas() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
-    """The mean of a value over all devices, on each of them; all have equally many images.
+def share(batch: tf.Tensor) -> tf.Tensor | float:
+    """This device's share of a batch as a multiple of an equal one: a float32 scalar.
+
+    It is 1 where the number of images is static, as in batches that Keras splits evenly.
+    """
+    if not _in_replica() or batch.shape[0] is not None:
+        return 1.0
+    count = tf.cast(tf.shape(batch)[0], tf.float32)
+    return count / mean_over_replicas(count)
+
+
+def mean_over_replicas(value: tf.Tensor, share: tf.Tensor | float = 1.0) -> tf.Tensor:
+    """The mean of a value over all devices, on each of them.
 
     Outside of the devices' own computation, as in callbacks, there is only one value.
+
+    Args:
+        value: The value, the mean over this device's images.
+        share: What `share` says of them. If it is 0, the value may be NaN.
     """
-    if replicas() == 1 or tf.distribute.in_cross_replica_context():
+    if not _in_replica():
         return value
+    if isinstance(share, tf.Tensor):
+        value = tf.math.multiply_no_nan(value, tf.cast(share, value.dtype))
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
@@ -97,6 +121,18 @@ def own_rows(local: tf.Tensor) -> tf.Tensor:
         return tf.range(count)
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
     return tf.cast(replica, tf.int32) * count + tf.range(count)
+
+
+def _in_replica() -> bool:
+    """Whether this is the computation of one of several devices."""
+    return replicas() > 1 and not tf.distribute.in_cross_replica_context()
+
+
+def _mean(values: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+    """The mean of values ``[B]``, weighted ones if there are weights."""
+    if weights is not None:
+        values *= tf.cast(weights, values.dtype)
+    return tf.reduce_mean(values)
 
 
 def at_least_float32(v: tf.Tensor) -> tf.Tensor:

@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 
 from keras_simsiam.errors import InputError, shown
 
 
-def output_dim(network: keras.Model, name: str = "backbone") -> int:
+def output_dim(network: keras.Model, name: str = "backbone", image_size: int | None = None) -> int:
     """Dimension of a network's output, such as a backbone's features.
 
+    Args:
+        network: A functional model, or a subclassed one, which is called on a symbolic input.
+        name: Its name in messages.
+        image_size: Side of a backbone's images, if it is known.
+
     Raises:
-        InputError: If its output is not one vector per image.
+        InputError: If its output is not one vector per image, or not known.
     """
-    shape = network.output_shape
+    shape = getattr(network, "output_shape", None)
+    if shape is None:
+        shape = network(keras.Input(_built_on(network, name, image_size))).shape
+    shape = tuple(shape) if isinstance(shape, tf.TensorShape) else shape
     if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None:
         raise InputError(f"the {name}'s output must have shape (None, D); got {shape}")
     return shape[1]
 
 
-def check_parts(parts: dict[str, keras.Model]) -> None:
+def _built_on(network: keras.Model, name: str, image_size: int | None) -> tuple:
+    """The shape of one input of a subclassed network."""
+    shape = (network.get_build_config() or {}).get("input_shape")
+    if isinstance(shape, tuple | list | tf.TensorShape):
+        return tuple(shape)[1:]
+    if name == "backbone" and image_size is not None:
+        return (image_size, image_size, 3)
+    raise InputError(
+        f"the {name} must be built, such as by calling it on an array; got {network.name}, "
+        "which does not know its input's shape"
+    )
+
+
+def check_parts(parts: dict[str, keras.Model], image_size: int | None = None) -> None:
     """Raises InputError unless each network takes what the one before it gives."""
     for name in ("backbone", "projector"):
         if name not in parts:
@@ -32,7 +54,7 @@ def check_parts(parts: dict[str, keras.Model]) -> None:
     taken = _input_shape(parts["backbone"])
     if taken is not None and (len(taken) != 4 or taken[3] not in (3, None)):
         raise InputError(f"the backbone's input must have shape (None, H, W, 3); got {taken}")
-    dim = output_dim(parts["backbone"])
+    dim = output_dim(parts["backbone"], image_size=image_size)
     for name in ("projector", "predictor"):
         if name in parts:
             taken = _input_shape(parts[name])

@@ -87,6 +87,7 @@ def resnet(
         InputError: If there is no such stem.
     """
     check_choice("stem", stem, choices(Model, "stem"))
+    check_choice("image_data_format", keras.backend.image_data_format(), ["channels_last"])
     inputs = keras.Input((None, None, 3), name="images")
     kernel, stride = {"imagenet": (7, 2), "cifar": (3, 1)}[stem]
     x = _convolution(inputs, width, kernel, stride, "conv1")

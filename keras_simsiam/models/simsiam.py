@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from keras_simsiam import config
 from keras_simsiam.config import Augmentation
-from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.errors import check_choice
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models import heads
 from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments
@@ -96,7 +96,7 @@ class SimSiam(JointEmbedding):
     ):
         check_choice("similarity", similarity, SIMILARITIES)
         check_choice("symmetry", symmetry, SYMMETRIES)
-        projector = projector or heads.projector(output_dim(backbone))
+        projector = projector or heads.projector(output_dim(backbone, image_size=image_size))
         predictor = predictor or heads.predictor(output_dim(projector, "projector"))
         parts = {"backbone": backbone, "projector": projector, "predictor": predictor}
         super().__init__(parts, augmentation, image_size, **kwargs)
@@ -107,31 +107,27 @@ class SimSiam(JointEmbedding):
         rule = TargetRule.parse(target)
         self.target = Target(backbone, projector, rule, steps) if rule else None
         self._target = target, steps
+        self.view_count = 1 + max(map(max, SYMMETRIES[symmetry]))
 
-    def forward(self, views: tuple[tf.Tensor, ...], training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """The loss of a batch, and z1.
-
-        Raises:
-            InputError: If there are more or fewer views than `symmetry` needs.
-        """
-        needed = 1 + max(map(max, SYMMETRIES[self.symmetry]))
-        if len(views) != needed:
-            raise InputError(
-                f"a batch must have {needed} views for symmetry={self.symmetry!r}; got {len(views)}"
-            )
+    def forward(
+        self, views: tuple[tf.Tensor, ...], training: bool, sample_weight: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The loss of a batch, and z1."""
         # One pass per view, because BatchNorm's statistics are those of one view.
         z = [self.encode(x, training) for x in views]  # [B, d] each
         targets = [self.target(x, training=training) for x in views] if self.target else z
         losses = [
-            self.distance(self.predictor(z[i], training=training), targets[j])
+            self.distance(self.predictor(z[i], training=training), targets[j], sample_weight)
             for i, j in SYMMETRIES[self.symmetry]
         ]
         return tf.add_n(losses) / len(losses), z[0]
 
-    def distance(self, p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    def distance(
+        self, p: tf.Tensor, z: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """D(p, stopgrad(z)), a scalar, for p and z ``[B, d]``."""
         target = tf.stop_gradient(z) if self.stop_gradient else z
-        return SIMILARITIES[self.similarity](p, target)
+        return SIMILARITIES[self.similarity](p, target, sample_weight)
 
     def predictor_variables(self) -> list:
         """The predictor's variables, unless it is fixed."""
