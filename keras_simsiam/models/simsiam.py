@@ -123,7 +123,10 @@ class SimSiam(JointEmbedding):
         return tf.add_n(losses) / len(losses), z[0]
 
     def distance(
-        self, p: tf.Tensor, z: tf.Tensor, sample_weight: tf.Tensor | None = None
+        self,
+        p: tf.Tensor,
+        z: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """D(p, stopgrad(z)), a scalar, for p and z ``[B, d]``."""
         target = tf.stop_gradient(z) if self.stop_gradient else z
