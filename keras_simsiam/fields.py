@@ -187,7 +187,7 @@ def checks_arguments(function: _Function) -> _Function:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
-        for name in bound.arguments.keys() & hints().keys():
+        for name in [name for name in bound.arguments if name in hints()]:  # the first is named
             bound.arguments[name] = _converted(name, bound.arguments[name], hints()[name])
         return function(*bound.args, **bound.kwargs)
 
