@@ -33,6 +33,10 @@ class CannotWrite(RuntimeError):
     """A run's files cannot be written. The message says why, and what is safe."""
 
 
+class CannotRead(RuntimeError):
+    """Too many image files that were readable at first are not any more. The message names them."""
+
+
 class LostWorker(RuntimeError):
     """Another process of the training is gone. The message says how to continue."""
 

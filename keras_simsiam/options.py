@@ -20,7 +20,14 @@ from collections.abc import Callable, Iterator, Sequence
 import simple_parsing
 
 from keras_simsiam import config, documents, presets, streams
-from keras_simsiam.errors import CannotWrite, InputError, LostWorker, Terminated, TrainingDiverged
+from keras_simsiam.errors import (
+    CannotRead,
+    CannotWrite,
+    InputError,
+    LostWorker,
+    Terminated,
+    TrainingDiverged,
+)
 from keras_simsiam.files import why_full
 
 
@@ -114,8 +121,8 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     """Runs a command and exits with its exit code.
 
-    That is 2 with one line for invalid input, 1 for a training that diverged, cannot write or lost
-    a worker, and 130 for Ctrl-C before there was anything to save. SIGTERM and SIGHUP end the
+    That is 2 with one line for invalid input, 1 for a training that diverged, cannot read or
+    write, or lost a worker, and 130 for Ctrl-C before there was anything to save. SIGTERM and SIGHUP end the
     process as they would without Python, but with one line and nothing half-written; a run that
     --resume continues exits with 0.
 
@@ -127,7 +134,7 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     with streams.tolerant(), _terminations():
         try:
             code = command(None)
-        except (InputError, TrainingDiverged, CannotWrite, LostWorker) as e:
+        except (InputError, TrainingDiverged, CannotRead, CannotWrite, LostWorker) as e:
             print(f"error: {e}", file=sys.stderr)
             code = 2 if isinstance(e, InputError) else 1
         except KeyboardInterrupt as e:

@@ -1,123 +1,99 @@
-"""Decoding image files, and finding those that cannot be decoded before the training."""
+"""Decoding image files in a TensorFlow graph, which runs on machines without this package, too."""
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Any
+import functools
 
-import numpy as np
 import tensorflow as tf
 
-from keras_simsiam.errors import InputError
+from keras_simsiam.data.bmp import decode_bmp
+from keras_simsiam.data.exif import upright
+from keras_simsiam.data.parsing import big_endian, branch, check, little_endian, numbers
 
-MAX_UNREADABLE = 0.01
-"""The largest share of unreadable files that is left out with a warning."""
+MAX_PIXELS = 178_956_970
+"""Larger images are refused, so that a header cannot make TensorFlow allocate any amount of memory.
+It is Pillow's limit, and TensorFlow's for a JPEG."""
 
-_SHOWN = 10
+_EXIF_WITHIN = 2**16  # bytes of a file; cameras write Exif data first
 
 
+# Traced once for all pipelines, without AutoGraph, which would take seconds.
+@functools.partial(tf.function, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def decode(contents: tf.Tensor) -> tf.Tensor:
-    """Decodes a JPEG, PNG, GIF (first frame), BMP or WebP to uint8 ``[H, W, 3]``.
+    """Decodes a JPEG, PNG or BMP, or the first frame of a GIF or WebP, to uint8 ``[H, W, 3]``.
 
-    Grayscale, palette, CMYK and 16-bit images become RGB uint8; an alpha channel is dropped.
+    Grayscale, palette, CMYK and 16-bit images become RGB uint8; an alpha channel is dropped. JPEG,
+    PNG and WebP are turned upright as their Exif data say.
 
     Args:
         contents: The file's bytes, a scalar string tensor.
+
+    Raises:
+        tf.errors.InvalidArgumentError: If the file is damaged or cut off, has another format, or
+            more than `MAX_PIXELS` pixels.
     """
-    contents = tf.convert_to_tensor(contents)
-    # TensorFlow decodes the pixels of a BMP with a palette, but not the palette.
-    is_palette_bmp = (tf.strings.substr(contents, 0, 2) == b"BM") & (
-        tf.strings.substr(contents, 28, 2) == b"\x08\x00"
-    )
-    # Pillow, and so torchvision, uses the accurate transform.
-    jpeg = partial(tf.io.decode_jpeg, contents, 3, dct_method="INTEGER_ACCURATE")
-    palette_bmp = partial(_decode_palette_bmp, contents)
-    other = partial(tf.io.decode_image, contents, channels=3, expand_animations=False)
-    image = tf.case([(tf.io.is_jpeg(contents), jpeg), (is_palette_bmp, palette_bmp)], other)
+    image = tf.cond(tf.io.is_jpeg(contents), lambda: _jpeg(contents), lambda: _other(contents))
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def _decode_palette_bmp(contents: tf.Tensor) -> tf.Tensor:
-    """Decodes a BMP of 8 bits per pixel: indices into a table of blue, green, red, unused."""
-    header = 14 + tf.io.decode_raw(tf.strings.substr(contents, 14, 4), tf.int32)[0]
-    start = tf.io.decode_raw(tf.strings.substr(contents, 10, 4), tf.int32)[0]
-    palette = tf.io.decode_raw(tf.strings.substr(contents, header, start - header), tf.uint8)
-    palette = tf.reshape(palette, [-1, 4])[:, 2::-1]
-    return tf.gather(palette, tf.cast(tf.io.decode_bmp(contents)[..., 0], tf.int32))
+def _jpeg(contents: tf.Tensor) -> tf.Tensor:
+    # Pillow, and so torchvision, uses the accurate transform.
+    image = tf.io.decode_jpeg(contents, 3, dct_method="INTEGER_ACCURATE")
+    return upright(image, tf.strings.substr(contents, 0, _EXIF_WITHIN), b"Exif\0\0")
 
 
-def read_images(
-    names: Sequence[str], items: tf.Tensor, read: Callable, side: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Decodes images of one size into memory, without those that cannot be read.
+@branch(tf.TensorSpec([], tf.string))
+def _other(contents: tf.Tensor) -> tf.Tensor:
+    header = numbers(contents, 0, 30)
 
-    Args:
-        names: Names of the images for messages.
-        items: string ``[N]``, arguments of `read`: contents or paths.
-        read: From one item to uint8 ``[H, W, 3]``.
-        side: Height and width that all must have.
+    def png() -> tf.Tensor:
+        height, width = big_endian(header[20:24]), big_endian(header[16:20])
+        image = tf.io.decode_png(_bounded(contents, height, width), 3)
+        return upright(image, tf.strings.substr(contents, 0, _EXIF_WITHIN), b"eXIf")
 
-    Returns:
-        Images uint8 ``[n, H, W, 3]``, and their positions among the names, int64 ``[n]``.
+    def gif() -> tf.Tensor:
+        height, width = little_endian(header[8:10]), little_endian(header[6:8])
+        sized = _bounded(contents, height, width)
+        return tf.io.decode_image(sized, 3, expand_animations=False)
 
-    Raises:
-        InputError: If more than 1% cannot be read.
-    """
-    images = np.empty((len(names), *side, 3), np.uint8)
-    kept: list[int] = []
-
-    def read_checked(item: tf.Tensor) -> tf.Tensor:
-        image = read(item)
-        tf.debugging.assert_equal(tf.shape(image)[:2], side, message=f"image size must be {side}")
-        return image
-
-    for position, image in readable(names, items, read_checked):
-        images[len(kept)] = image
-        kept.append(position)
-    return images[: len(kept)], np.array(kept)
+    formats = [
+        (_has(header, b"\x89PNG"), png),
+        (_has(header, b"GIF8"), gif),
+        (_has(header, b"BM"), lambda: decode_bmp(contents, MAX_PIXELS)),
+        (_has(header, b"RIFF") & _has(header, b"WEBP", 8), lambda: _webp(contents, header)),
+    ]
+    # Of anything else, TensorFlow says which formats it reads.
+    return tf.case(formats, lambda: tf.io.decode_image(contents, 3, expand_animations=False))
 
 
-def readable(names: Sequence[str], items: tf.Tensor, read: Callable) -> Iterator[tuple[int, Any]]:
-    """Yields what `read` returns for each item, in order, skipping those on which it fails.
-
-    One warning at the end counts and names those.
-
-    Args:
-        names: Names of the items for messages.
-        items: A tensor with one row per name.
-        read: A function of one item that TensorFlow can trace.
-
-    Yields:
-        Position and result, as NumPy.
-
-    Raises:
-        InputError: At the end, if more than 1% failed.
-    """
-    dataset = tf.data.Dataset.from_tensor_slices(items).enumerate()
-    dataset = dataset.map(lambda i, item: (i, read(item)), tf.data.AUTOTUNE).ignore_errors()
-    failed = set(range(len(names)))
-    for position, result in dataset.as_numpy_iterator():
-        failed.discard(int(position))
-        yield int(position), result
-    if not failed:
-        return
-    shown = [f"{names[i]} ({_cause(read, items[i])})" for i in sorted(failed)[:_SHOWN]]
-    listed = "; ".join(shown + ["…"] * (len(failed) > _SHOWN))
-    message = f"{len(failed):,} of {len(names):,} images cannot be read: {listed}"
-    if len(failed) > MAX_UNREADABLE * len(names):
-        raise InputError(f"{message}. At most 1% may be left out; repair or remove them")
-    warnings.warn(f"{message}. They are left out", stacklevel=2)
+def _webp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
+    is_extended, is_lossless = _has(header, b"VP8X", 12), _has(header, b"VP8L", 12)
+    bits = little_endian(header[21:25])
+    height, width = tf.unstack(
+        tf.case(
+            [
+                (is_extended, lambda: little_endian(tf.reshape(header[24:30], [2, 3])[::-1]) + 1),
+                (is_lossless, lambda: tf.stack([bits // 2**14, bits]) % 2**14 + 1),
+            ],
+            lambda: little_endian(tf.reshape(header[26:30], [2, 2])[::-1]) % 2**14,
+        )
+    )
+    flags = tf.where(is_extended, header[20], tf.zeros_like(header[20]))
+    is_animation, has_exif = flags // 2 % 2 == 1, flags // 8 % 2 == 1
+    # Of an animation without alpha TensorFlow returns three channels, but writes four into their
+    # memory. A header that announces alpha prevents that.
+    rest = tf.strings.substr(contents, 21, tf.strings.length(contents))
+    with_alpha = tf.strings.substr(contents, 0, 20) + b"\x12" + rest
+    sized = _bounded(tf.where(is_animation, with_alpha, contents), height, width)
+    image = tf.io.decode_image(sized, expand_animations=False)[..., :3]
+    return tf.cond(has_exif, lambda: upright(image, contents, b"EXIF", 4), lambda: image)
 
 
-def _cause(read: Callable, item: tf.Tensor) -> str:
-    """A short reason why reading an item fails."""
-    try:
-        read(item)
-    except (tf.errors.OpError, ValueError) as e:
-        # Strip TensorFlow's "{{function_node …}}" prefix and "[Op:…]" suffix.
-        first = str(e).strip().split("\n")[0]
-        return re.sub(r"\{\{.*?\}\}|\[Op:.*", "", first).strip()[:120]
-    return "unreadable at first, readable now"
+def _has(header: tf.Tensor, magic: bytes, at: int = 0) -> tf.Tensor:
+    """Whether bytes, int64 ``[n]``, have those of a format at a position."""
+    return tf.reduce_all(header[at : at + len(magic)] == [*magic])
+
+
+def _bounded(contents: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """The contents, unless the image has too many pixels."""
+    return check(contents, height * width <= MAX_PIXELS, f"more than {MAX_PIXELS:,} pixels")

@@ -12,11 +12,15 @@ import tensorflow as tf
 
 from keras_simsiam.data import scan
 from keras_simsiam.data.dataset import Dataset
-from keras_simsiam.data.decoding import decode, read_images, readable
+from keras_simsiam.data.decoding import decode
 from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_files import ImageFiles, as_tensor
 from keras_simsiam.data.in_memory import MAX_IN_MEMORY
+from keras_simsiam.data.reading import Unreadable, read_images, readable
 from keras_simsiam.errors import InputError, NoSuchSplit, check_choice
+
+_DARK = 64
+"""Images of 16 bits that use at most so many of 256 levels are warned of; 14 bits use 64."""
 
 _SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -138,23 +142,39 @@ def _labeled(
 
 def _images(names: list[str]) -> tuple[ImagesLike, np.ndarray]:
     """The images, and the positions of the files that could be read."""
-    shapes = dict(readable(names, as_tensor(names), _checked_shape))
-    kept = np.array(sorted(shapes))
-    names = [names[i] for i in kept]
-    (height, width), *others = {tuple(shape.tolist()) for shape in shapes.values()}
+    paths, unreadable = as_tensor(names), Unreadable(len(names))
+    found = dict(readable(names, paths, _read_to_the_end, unreadable))
+    kept = np.array(sorted(found))
+    _warn_if_dark([int(levels) for *_, levels in found.values()])
+    names, paths = [names[i] for i in kept], tf.gather(paths, kept)
+    (height, width), *others = {(int(h), int(w)) for h, w, _ in found.values()}
     if not others and height * width * 3 * len(names) <= MAX_IN_MEMORY:
-        images, still = read_images(names, as_tensor(names), ImageFiles.decode, (height, width))
+        images, still = read_images(names, paths, ImageFiles.decode, (height, width), unreadable)
         return images, kept[still]
-    return ImageFiles(names), kept
+    return ImageFiles(names, unreadable), kept
 
 
-def _checked_shape(name: tf.Tensor) -> tf.Tensor:
-    """Height and width, int32 ``[2]``, of an image, read to its end."""
-    contents = tf.io.read_file(name)
+def _read_to_the_end(path: tf.Tensor) -> tf.Tensor:
+    """Height, width, and the levels of 256 that an image of 16 bits uses, int32 ``[3]``.
 
-    def of_jpeg() -> tf.Tensor:
-        # Decoding at an eighth of the size costs a fraction, and still fails on a truncated file.
-        with tf.control_dependencies([tf.io.decode_jpeg(contents, ratio=8)]):
-            return tf.image.extract_jpeg_shape(contents)[:2]
+    The image is decoded as in training, since whatever is accepted here must be decoded there: a
+    header says little about a damaged file. An image of 8 bits has 0 levels.
+    """
+    contents = tf.io.read_file(path)
+    image = decode(contents)
+    is_deep = (tf.strings.substr(contents, 0, 4) == b"\x89PNG") & (
+        tf.strings.substr(contents, 24, 1) == b"\x10"
+    )
+    levels = tf.cond(is_deep, lambda: tf.cast(tf.reduce_max(image), tf.int32) + 1, lambda: 0)
+    return tf.concat([tf.shape(image)[:2], [levels]], axis=0)
 
-    return tf.cond(tf.io.is_jpeg(contents), of_jpeg, lambda: tf.shape(decode(contents))[:2])
+
+def _warn_if_dark(levels: list[int]) -> None:
+    """Warns if images of 16 bits use so little of the range that they become nearly black."""
+    brightest = max(levels)
+    if 0 < brightest <= _DARK:
+        warnings.warn(
+            f"the images of 16 bits end at {256 * brightest - 1:,} of 65,535 or earlier, and keep "
+            f"{brightest} of 256 levels: they are nearly black. Scale them to the whole range",
+            stacklevel=4,
+        )

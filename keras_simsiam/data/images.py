@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -43,8 +44,18 @@ class Images(abc.ABC):
         """The batches of a plan, from its first step on, without end.
 
         Returns:
-            ``(step, batch)``, with a batch as for `keras_simsiam.augment.make_views`.
+            ``(step, batch)``, with a batch as for `keras_simsiam.augment.make_views`, which may
+            also have "unread", see `keras_simsiam.data.in_files.ImageFiles.batches`.
         """
+
+    def checked(self, unread: tf.Tensor, batch: Any) -> Any:
+        """A batch, unless too many images could not be read.
+
+        Args:
+            unread: int64 ``[B]``, see `batches`; -1 for images that were read.
+            batch: The batch.
+        """
+        return batch
 
     @abc.abstractmethod
     def check_sendable(self) -> None:
@@ -76,12 +87,19 @@ class Images(abc.ABC):
         Yields:
             uint8 ``[B, size, size, 3]``.
         """
-        # Made once: each pipeline traces functions, which TensorFlow never frees.
-        made = vars(self).setdefault("_whole", {})
-        if (size, batch_size) not in made:
+
+        def make() -> tf.data.Dataset:
             each = self.dataset().map(lambda image: square(image, size), tf.data.AUTOTUNE)
-            made[size, batch_size] = each.batch(batch_size).prefetch(2)
-        yield from made[size, batch_size]
+            return each.batch(batch_size).prefetch(2)
+
+        yield from self.made_once((size, batch_size), make)
+
+    def made_once(self, key: tuple, make: Callable[[], tf.data.Dataset]) -> tf.data.Dataset:
+        """What `make` gave for a key; pipelines trace functions, which TensorFlow never frees."""
+        made = vars(self).setdefault("_made", {})
+        if key not in made:
+            made[key] = make()
+        return made[key]
 
 
 ImagesLike = np.ndarray | Images

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,17 +15,27 @@ from keras_simsiam.data import fingerprint
 from keras_simsiam.data.decoding import decode
 from keras_simsiam.data.images import Images, square
 from keras_simsiam.data.plan import Plan, shuffled
+from keras_simsiam.data.reading import Unreadable, batched, cause
+from keras_simsiam.errors import CannotRead
 
 
 @dataclass(frozen=True)
 class ImageFiles(Images):
     """Image files of many sizes, each decoded when it is needed.
 
+    A file that can no longer be read is named in a warning, and another image takes its place.
+
     Attributes:
-        paths: The files, all of them readable.
+        paths: The files, all of them readable at first.
+        unreadable: Counts those that are not, and the ones that have been left out before.
     """
 
     paths: list[str]
+    unreadable: Unreadable = field(default=None, compare=False)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.unreadable is None:
+            object.__setattr__(self, "unreadable", Unreadable(len(self.paths)))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -35,35 +47,101 @@ class ImageFiles(Images):
 
     def every(self, step: int) -> ImageFiles:
         """A part of the files."""
-        return ImageFiles(self.paths[::step])
+        return ImageFiles(self.paths[::step], self.unreadable)
 
     def dataset(self) -> tf.data.Dataset:
-        """Every image in order."""
+        """Every image in order; it ends with TensorFlow's error if one cannot be read."""
         return tf.data.Dataset.from_tensor_slices(as_tensor(self.paths)).map(
             self.decode, tf.data.AUTOTUNE
         )
 
     def pick(self, positions: np.ndarray, size: int) -> np.ndarray:
-        """Decodes each file once."""
-        paths = as_tensor(self.paths)
-        squares = {i: square(self.decode(paths[i]), size) for i in set(positions.tolist())}
+        """Decodes each file once; one that cannot be read becomes black."""
+        squares = {}
+        for i in set(positions.tolist()):
+            try:
+                squares[i] = square(self.decode(os.fsencode(self.paths[i])), size)
+            except tf.errors.OpError:
+                self._report(np.array([i]))
+                squares[i] = np.zeros([size, size, 3], np.uint8)
         return np.stack([squares[i] for i in positions.tolist()])
 
+    def whole(self, size: int, batch_size: int = 256) -> Iterator[tf.Tensor]:
+        """Batches of every image once, in order; another takes the place of an unreadable one."""
+
+        def make() -> tf.data.Dataset:
+            each = tf.data.Dataset.from_tensor_slices(as_tensor(self.paths)).enumerate()
+            found = each.map(lambda i, path: (i, square(self.decode(path), size)), tf.data.AUTOTUNE)
+            return batched(found.ignore_errors(), batch_size, last=True).prefetch(2)
+
+        done, images = 0, tf.zeros([1, size, size, 3], tf.uint8)
+        for numbers, images in self.made_once((size, batch_size), make):
+            places = done + np.arange(len(numbers))
+            self._report(places[numbers.numpy() != places])
+            done += len(numbers)
+            yield images
+        if done < len(self):
+            self._report(np.arange(done, len(self)))
+            yield tf.repeat(images[-1:], len(self) - done, axis=0)
+
     def batches(self, plan: Plan) -> tf.data.Dataset:
-        """Decodes and crops each image, then batches the crops."""
+        """Decodes and crops each image, then batches the crops.
+
+        The batches also have "unread", int64 ``[B]``: the examples that cannot be read, whose
+        place the next one takes, and -1 elsewhere.
+        """
         paths = as_tensor(self.paths)
+        places = tf.range(plan.made, dtype=tf.int64)
+
+        def drawn(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return shuffled(plan.positions(step), len(self), plan.seed)
 
         def examples(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            epochs, examples = shuffled(plan.positions(step), len(self), plan.seed)
-            numbers = tf.transpose(plan.numbers(epochs, examples), [1, 0, 2])
-            return tf.repeat(step, plan.made), tf.gather(paths, examples), numbers
+            epochs, examples = drawn(step)
+            random = tf.transpose(plan.numbers(epochs, examples), [1, 0, 2])
+            first = (step - plan.start_step) // plan.together * plan.made
+            return first + places, tf.gather(paths, examples), random
 
-        def cropped(step: tf.Tensor, path: tf.Tensor, numbers: tf.Tensor) -> tuple:
-            return step, plan.crop(self.decode(path), numbers)
+        def cropped(number: tf.Tensor, path: tf.Tensor, random: tf.Tensor) -> tuple:
+            return number, plan.crop(self.decode(path), random)
+
+        def joined(numbers: tf.Tensor, batch: tuple) -> tuple:
+            group = numbers[0] // plan.made
+            step = plan.start_step + group * plan.together
+            as_drawn = numbers == group * plan.made + places
+            unread = tf.where(as_drawn, tf.constant(-1, tf.int64), drawn(step)[1])
+            return step, {**plan.crop_batch(*batch), "unread": unread}
 
         each = plan.steps().map(examples, tf.data.AUTOTUNE).unbatch()
-        batches = each.map(cropped, tf.data.AUTOTUNE).batch(plan.made, drop_remainder=True)
-        return batches.map(lambda steps, batch: (steps[0], plan.crop_batch(*batch)))
+        found = each.map(cropped, tf.data.AUTOTUNE).ignore_errors()
+        return batched(found, plan.made, shared=plan.sent).map(joined)
+
+    def checked(self, unread: tf.Tensor, batch: Any) -> Any:
+        """The batch, after a warning or an error if images are unread."""
+
+        def report() -> tf.Tensor:
+            # A call of Python while an iterator is freed has hung before; this one is rare.
+            return tf.numpy_function(self._report, [unread], tf.int64)
+
+        reported = tf.cond(tf.reduce_any(unread >= 0), report, lambda: tf.constant(0, tf.int64))
+        with tf.control_dependencies([reported]):
+            return tf.nest.map_structure(tf.identity, batch)
+
+    def _report(self, unread: np.ndarray) -> np.int64:
+        """Names the examples that are unread, if any.
+
+        Raises:
+            CannotRead: If they are too many.
+        """
+        names = [self.paths[i] for i in unread[unread >= 0]]
+        causes = {n: functools.partial(cause, self.decode, os.fsencode(n)) for n in names}
+        self.unreadable.add(
+            causes,
+            "Other images take their place",
+            "repair them or the disk that they are on",
+            CannotRead,
+        )
+        return np.int64(len(names))
 
     def check_sendable(self) -> None:
         """Never raises: workers read the files themselves."""

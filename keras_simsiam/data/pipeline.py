@@ -58,6 +58,8 @@ def views(
 
     Raises:
         InputError: If an argument is invalid, or the batch does not fit the images.
+        tf.errors.UnknownError: While iterating, if files cannot be read any more, and more than 1%
+            of all; its message has the one of `keras_simsiam.errors.CannotRead`.
     """
     images = as_images(images)
     count, parts = len(images), part[1]
@@ -84,19 +86,21 @@ def views(
     sent = data_service is not None
     plan = Plan(augmentations, batch_size, size, seed, start_step, *part, together, sent)
 
+    def finished(step: tf.Tensor, batch: dict) -> tuple:
+        unread = batch.pop("unread", tf.fill([plan.made], tf.constant(-1, tf.int64)))
+        if augment_on == "host":
+            return step, (unread, augment.make_views(augmentation, batch, size, at_once))
+        return step, (unread, batch)
+
     def numbered(start_step: int) -> tf.data.Dataset:
-        """``(step, batch)`` from a step on."""
+        """``(step, (unread, batch))`` from a step on."""
         batches = images.batches(dataclasses.replace(plan, start_step=start_step))
-        if augment_on == "device":
-            return batches
-        made = batches.map(
-            lambda step, batch: (step, augment.make_views(augmentation, batch, size, at_once)),
-            tf.data.AUTOTUNE,
-        )
+        made = batches.map(finished, tf.data.AUTOTUNE)
         return made.map(plan.split).unbatch() if together > 1 else made
 
     if data_service is not None:
         batches = service.distribute(numbered, data_service, start_step)
     else:
         batches = numbered(start_step).map(lambda _, batch: batch)
-    return preprocessing.remember(batches.prefetch(tf.data.AUTOTUNE), made_as)
+    checked = batches.map(images.checked).prefetch(tf.data.AUTOTUNE)
+    return preprocessing.remember(checked, made_as)

@@ -86,11 +86,13 @@ class Plan:
         parameters = augment.draw(self.augmentations, tf.transpose(numbers, [1, 0, 2]))
         return {"crops": crops, "parameters": parameters}
 
-    def split(self, step: tf.Tensor, views: tuple) -> tuple:
+    def split(self, step: tf.Tensor, batch: tuple) -> tuple:
         """Splits batches that were made together along a new first axis, each with its step."""
         steps = step + tf.range(self.together, dtype=tf.int64)
         shape = [self.together, self.made // self.together]
-        return steps, tuple(tf.reshape(view, shape + view.shape[1:]) for view in views)
+        return steps, tf.nest.map_structure(
+            lambda part: tf.reshape(part, shape + part.shape[1:]), batch
+        )
 
 
 def shuffled(positions: tf.Tensor, count: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:

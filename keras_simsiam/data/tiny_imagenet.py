@@ -19,7 +19,8 @@ import tensorflow_datasets as tfds
 from keras_simsiam.data import archives
 from keras_simsiam.data.archives import UNREADABLE, Folder, Zip, is_file_name
 from keras_simsiam.data.dataset import Dataset
-from keras_simsiam.data.decoding import decode, read_images
+from keras_simsiam.data.decoding import decode
+from keras_simsiam.data.reading import read_images
 from keras_simsiam.errors import InputError, check_choice, shown
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"

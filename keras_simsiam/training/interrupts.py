@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from keras_simsiam.errors import CannotWrite, LostWorker, Terminated, TrainingDiverged
+from keras_simsiam.errors import CannotRead, CannotWrite, LostWorker, Terminated, TrainingDiverged
 from keras_simsiam.files import why_full
 from keras_simsiam.models.gradients import NOT_FINITE
 from keras_simsiam.training.callbacks import diverged
@@ -174,6 +174,11 @@ def _understandable_errors(prepared: Prepared) -> Iterator[None]:
             raise
         step = prepared.model.steps_done + 1
         raise diverged(f"{NOT_FINITE} {layer[1]},", step) from e
+    except tf.errors.UnknownError as e:
+        unread = re.search(rf"{CannotRead.__name__}: (.*)", str(e))  # raised within tf.data
+        if unread is None:
+            raise
+        raise CannotRead(unread[1]) from e
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as e:
         raise LostWorker(
             "another worker of this training is gone; restart all workers with --resume"

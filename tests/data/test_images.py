@@ -70,7 +70,7 @@ def test_whole_images_are_traced_once_however_often_they_are_read(tmp_path, monk
         traced.append(size)
         return square(image, size)
 
-    monkeypatch.setattr("keras_simsiam.data.images.square", counted)
+    monkeypatch.setattr("keras_simsiam.data.in_files.square", counted)
     first, again = whole(files, 12), whole(files, 12)
     np.testing.assert_array_equal(first, again)
     assert traced == [12]

@@ -1,0 +1,189 @@
+"""Reading many image files, of which a few may be damaged."""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_simsiam.errors import InputError, printable
+
+MAX_UNREADABLE = 0.01
+"""The largest share of a dataset's images that may be unreadable, from first to last."""
+
+_SHOWN = 10
+
+
+class Unreadable:
+    """The images of a dataset that cannot be read: named, counted once, and at most 1% of all.
+
+    Args:
+        total: Number of images in the dataset, the unreadable ones included.
+    """
+
+    def __init__(self, total: int):
+        self.total = total
+        self._names: set[str] = set()
+        self._lock = threading.Lock()
+
+    def add(
+        self,
+        causes: Mapping[str, Callable[[], str]],
+        consequence: str,
+        remedy: str = "repair or remove them",
+        error: type[Exception] = InputError,
+    ) -> None:
+        """Warns of images that cannot be read and have not been named yet.
+
+        Args:
+            causes: For each image's name, what tells why.
+            consequence: What becomes of them.
+            remedy: What to do if there are too many.
+            error: What to raise then.
+
+        Raises:
+            error: If they are more than 1% of all images, together with those added before.
+        """
+        if not causes:
+            return
+        with self._lock:
+            new = [name for name in causes if name not in self._names]
+            before = len(self._names)
+            self._names.update(new)
+        count, too_many = before + len(new), before + len(new) > MAX_UNREADABLE * self.total
+        if not (new or too_many):
+            return
+        named = new or list(causes)
+        listed = "; ".join(f"{name} ({causes[name]()})" for name in named[:_SHOWN])
+        listed += "; …" * (len(named) > _SHOWN)
+        also = ", now also" if before and new else ":"
+        message = printable(f"{count:,} of {self.total:,} images cannot be read{also} {listed}")
+        if too_many:
+            raise error(f"{message}. At most 1% may be left out; {remedy}")
+        warnings.warn(f"{message}. {consequence}", stacklevel=3)
+
+
+def read_images(
+    names: Sequence[str],
+    items: tf.Tensor,
+    read: Callable,
+    side: tuple[int, int],
+    unreadable: Unreadable | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decodes images of one size into memory, without those that cannot be read.
+
+    Args:
+        names: Names of the images for messages.
+        items: string ``[N]``, arguments of `read`: contents or paths.
+        read: From one item to uint8 ``[H, W, 3]``.
+        side: Height and width that all must have.
+        unreadable: Counts those; a new count if None.
+
+    Returns:
+        Images uint8 ``[n, H, W, 3]``, and their positions among the names, int64 ``[n]``.
+
+    Raises:
+        InputError: If more than 1% cannot be read.
+    """
+    images = np.empty((len(names), *side, 3), np.uint8)
+    kept: list[int] = []
+
+    def read_checked(item: tf.Tensor) -> tf.Tensor:
+        image = read(item)
+        tf.debugging.assert_equal(tf.shape(image)[:2], side, message=f"image size must be {side}")
+        return tf.ensure_shape(image, [*side, 3])
+
+    for position, image in readable(names, items, read_checked, unreadable):
+        images[len(kept)] = image
+        kept.append(position)
+    return images[: len(kept)], np.array(kept, np.int64)
+
+
+def readable(
+    names: Sequence[str], items: tf.Tensor, read: Callable, unreadable: Unreadable | None = None
+) -> Iterator[tuple[int, Any]]:
+    """Yields what `read` returns for each item, in order, skipping those on which it fails.
+
+    One warning at the end counts and names those.
+
+    Args:
+        names: Names of the items for messages.
+        items: A tensor with one row per name.
+        read: A function of one item that TensorFlow can trace.
+        unreadable: Counts those that fail; a new count if None.
+
+    Yields:
+        Position and result, as NumPy.
+
+    Raises:
+        InputError: At the end, if more than 1% failed.
+    """
+    dataset = tf.data.Dataset.from_tensor_slices(items).enumerate()
+    dataset = dataset.map(lambda i, item: (i, read(item)), tf.data.AUTOTUNE).ignore_errors()
+    failed = set(range(len(names)))
+    for position, result in dataset.as_numpy_iterator():
+        failed.discard(int(position))
+        yield int(position), result
+    causes = {names[i]: functools.partial(cause, read, items[i]) for i in sorted(failed)}
+    (unreadable or Unreadable(len(names))).add(causes, "They are left out")
+
+
+def batched(
+    found: tf.data.Dataset, size: int, last: bool = False, shared: bool = False
+) -> tf.data.Dataset:
+    """Batches numbered results, some of which are missing because reading failed.
+
+    Args:
+        found: ``(number, result)``, with ascending numbers from 0 on.
+        size: Results per batch.
+        last: Whether there is a last batch, which may be smaller.
+        shared: Whether all numbers of a batch are missing because others make that batch.
+
+    Returns:
+        ``(numbers, results)``, int64 ``[size]`` and ``[size, ...]``. Where a number is missing, the
+        next one that is not and its result take its place.
+    """
+
+    def fill(before: tf.Tensor, batch: tuple) -> tuple:
+        numbers = batch[0]
+        previous = tf.concat([before[None], numbers[:-1]], axis=0)
+        times = numbers - previous
+        if shared:
+            times -= size * tf.maximum(numbers // size - previous // size - 1, 0)
+
+        def repeated() -> tuple:
+            rows = tf.repeat(tf.range(tf.size(numbers)), times)
+            return tf.nest.map_structure(lambda part: tf.gather(part, rows), batch)
+
+        return numbers[-1], tf.cond(tf.reduce_all(times == 1), lambda: batch, repeated)
+
+    filled = found.batch(size).scan(tf.constant(-1, tf.int64), fill)
+    return filled.rebatch(size, drop_remainder=not last)
+
+
+def cause(read: Callable, item: tf.Tensor) -> str:
+    """A short reason why reading an item fails."""
+    try:
+        read(item)
+    except (tf.errors.OpError, ValueError) as e:
+        # Of an error in a function, the line before the first that names a node.
+        text = re.split(r"\n\s*\[\[\{\{node", str(e).strip())[0].split("\n")[-1]
+        # Strip TensorFlow's "{{function_node …}}" prefix and "[Op:…]" suffix.
+        text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", text)
+        text = re.sub(r"^.*assertion failed: \[(.*?)\].*$", r"\1", text.strip())
+        return _PLAIN.get(text, text)[:120].strip()
+    return "unreadable at first, readable now"
+
+
+_PLAIN = {
+    "jpeg::Uncompress failed. Invalid JPEG data or crop window.": (
+        "a JPEG that is damaged, cut off or too large"
+    )
+}
+"""Messages of TensorFlow in plain words."""
