@@ -121,10 +121,10 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     """Runs a command and exits with its exit code.
 
-    That is 2 with one line for invalid input, 1 for a training that diverged, cannot read or
-    write, or lost a worker, and 130 for Ctrl-C before there was anything to save. SIGTERM and SIGHUP end the
-    process as they would without Python, but with one line and nothing half-written; a run that
-    --resume continues exits with 0.
+    That is 2 with one line for invalid input, 1 for a training that diverged, cannot read or write,
+    or lost a worker, and 130 for Ctrl-C before there was anything to save. SIGTERM and SIGHUP end
+    the process as they would without Python, but with one line and nothing half-written; a run
+    that --resume continues exits with 0.
 
     A closed standard output, such as that of ``| head``, does not end a command.
     """
