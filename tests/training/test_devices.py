@@ -66,13 +66,15 @@ def run_all(commands, environments, cwd, timeout=280):
     return [p.returncode for p in processes], printed
 
 
-def fifty_steps(mode, dtype, cwd):
+def steps(mode, dtype, cwd, *method):
     count = 1 if mode in ("none", "mirrored") else 2
     environments = {"multi_worker": cluster, "slurm": slurm_job}.get(mode, lambda _: [os.environ])
     environments = list(environments(count))
     outputs = [cwd / f"{mode}{i}.npz" for i in range(count)]
     strategy = "multi_worker" if mode == "slurm" else mode
-    commands = [[sys.executable, str(PARITY), strategy, dtype, str(out)] for out in outputs]
+    commands = [
+        [sys.executable, str(PARITY), strategy, dtype, str(out), *method] for out in outputs
+    ]
     codes, printed = run_all(commands, environments, cwd)
     assert codes == [0] * count, printed[0][-2000:]
     return [dict(np.load(out)) for out in outputs]
@@ -84,15 +86,26 @@ def fifty_steps(mode, dtype, cwd):
     [("float64", 1e-10, "slurm"), ("float32", 1e-5, "multi_worker")],
 )
 def test_two_devices_and_two_processes_take_the_steps_of_one(dtype, tolerance, processes, tmp_path):
-    (one,) = fifty_steps("none", dtype, tmp_path)
+    (one,) = steps("none", dtype, tmp_path)
     assert one["steps"] == 50
     assert one["logs"].shape == (50, 2)
     assert one["logs"][-1, 0] < one["logs"][0, 0] - (0.1 if dtype == "float64" else 0.01)
     for mode in ("mirrored", processes):
-        for found in fifty_steps(mode, dtype, tmp_path):
+        for found in steps(mode, dtype, tmp_path):
             np.testing.assert_allclose(found["logs"], one["logs"], rtol=tolerance, atol=tolerance)
             difference = np.linalg.norm(found["weights"] - one["weights"])
             assert difference < tolerance * np.linalg.norm(one["weights"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["simclr", "moco", "byol", "swav", "barlow_twins", "vicreg"])
+def test_two_devices_compare_the_images_of_the_whole_batch(method, tmp_path):
+    """Negatives, queue, codes, correlations and covariances are those of one device."""
+    (one,), (two,) = (steps(mode, "float64", tmp_path, method) for mode in ("none", "mirrored"))
+    assert one["steps"] == two["steps"] == 8
+    np.testing.assert_allclose(two["logs"], one["logs"], rtol=1e-10)
+    difference = np.linalg.norm(two["weights"] - one["weights"])
+    assert difference < 1e-10 * np.linalg.norm(one["weights"])
 
 
 @pytest.mark.slow
