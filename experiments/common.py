@@ -138,7 +138,10 @@ def publish(
         if key != "seconds" and any(key in row for row in rows)
     ]
     columns = ["variant", "paper", "seed", "status", *measured, "collapse", "steps", "seconds"]
-    with written_atomically(path) as partial, partial.open("w", newline="") as file:
+    with (
+        written_atomically(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

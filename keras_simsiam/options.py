@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import io
 import os
 import re
 import signal
@@ -27,6 +28,7 @@ from keras_simsiam.errors import (
     LostWorker,
     Terminated,
     TrainingDiverged,
+    printable,
 )
 from keras_simsiam.files import why_full
 
@@ -129,7 +131,11 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     A closed standard output, such as that of ``| head``, does not end a command.
     """
     # Warnings are for users, too, who need no line of our code with them.
-    warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {message}\n"
+    warnings.formatwarning = lambda text, *_args, **_kwargs: f"warning: {printable(str(text))}\n"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Not every encoding has "×", and names of files may be no text at all.
+            stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with streams.tolerant(), _terminations():
         try:

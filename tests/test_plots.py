@@ -385,3 +385,20 @@ def test_a_map_has_a_color_a_class(classes, draw):
     assert [points(line) for line in lines] == [[(i, -i)] * 2 for i in range(classes)]
     assert len({to_hex(line.get_color()) for line in lines}) == classes
     assert (legend(figure) == names) == (classes <= 20)
+
+
+@pytest.mark.parametrize(
+    "name", ["$5_$10 {bills}", "$x_{$", "a\nb\tc", "100%", "_hidden", "🐈", "caf\udce9", "é" * 200]
+)
+def test_names_are_drawn_as_they_are_in_every_figure(name, draw, recwarn):
+    names = [name, "other"]
+    figure = draw(plots.confusion, np.eye(2, dtype=int), names, title=name)
+    axis = figure.axes[0]
+    shown = axis.get_xticklabels()[0].get_text().replace(r"\$", "$").strip()
+    assert shown in (name, "a\\nb\\tc", "caf\\udce9", "é" * 15 + "…" + "é" * 14)
+    figure = draw(plots.scatter, np.eye(2), np.array([0, 1]), names, title=name)
+    assert len(figure.legends[0].texts) == 2
+    draw(plots.curves, [{"epoch": 1, LOSS: -0.5}], title=f"SimSiam on folder:{name}")
+    draw(plots.compared_bars, {name: [0.5], "other": [0.4]}, title=name)
+    draw(plots.parallel_coordinates, {"data": names}, [0.1, 0.2], title=name)
+    assert not recwarn.list

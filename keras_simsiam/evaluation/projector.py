@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins import projector
 
+from keras_simsiam.errors import printable
 from keras_simsiam.files import write_text, written_atomically
 
 _SPRITE = 8192
@@ -36,7 +37,7 @@ def write(
     folder = pathlib.Path(folder)
     lines = ["\t".join(f"{v:.6g}" for v in row) for row in features]
     write_text(folder / "features.tsv", "\n".join(lines) + "\n")
-    write_text(folder / "labels.tsv", "\n".join(names[i] for i in labels) + "\n")
+    write_text(folder / "labels.tsv", "\n".join(printable(names[i]) for i in labels) + "\n")
     columns = math.ceil(math.sqrt(len(pictures)))
     height, width = pictures.shape[1:3]
     if columns * max(height, width) > _SPRITE:

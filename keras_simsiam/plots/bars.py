@@ -69,6 +69,6 @@ def _bars(
             axis.barh(i, center(found), color=BLUE, alpha=0.6)
     points = [(v, i) for i, found in enumerate(values.values()) for v in found]
     axis.plot(*np.reshape(points, (-1, 2)).T, "o", color="black", markersize=4, label=dot)
-    axis.set_yticks(range(len(values)), values)
+    axis.set_yticks(range(len(values)), [style.text(name, 60) for name in values])
     axis.set(xlabel=unit, ylim=(len(values) - 0.5, -0.5))
     return figure, axis

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 
 from keras_simsiam.arrays import as_features, as_labels
-from keras_simsiam.plots.style import finish, one_panel, save, series_styles
+from keras_simsiam.plots.style import finish, one_panel, save, series_styles, text
 
 _NAMED = 40
 """Classes that the sides of a confusion matrix name, at most."""
@@ -50,8 +50,9 @@ def confusion(
     figure, axis = one_panel(side + 1, side, title)
     image = axis.imshow(100 * shares, cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
     if named:
-        axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-        axis.set_yticks(range(len(names)), names, fontsize=7)
+        shown = [text(name) for name in names]
+        axis.set_xticks(range(len(names)), shown, rotation=90, fontsize=7)
+        axis.set_yticks(range(len(names)), shown, fontsize=7)
     axis.set(xlabel="predicted class", ylabel="true class")
     figure.colorbar(image, ax=axis, label="share of the true class (%)", shrink=0.8)
     save(figure, path)
@@ -85,7 +86,7 @@ def scatter(
     for label, name in enumerate(names):
         color = colors(label if few else label / (len(names) - 1))
         x, y = points[labels == label].T
-        axis.plot(x, y, "o", color=color, markersize=3, alpha=0.8, label=name)
+        axis.plot(x, y, "o", color=color, markersize=3, alpha=0.8, label=text(name))
     if few:
         figure.legend(loc="outside right upper", fontsize=8, markerscale=2)
     save(figure, path)

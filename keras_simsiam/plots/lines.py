@@ -65,7 +65,7 @@ def compared_curves(
     rows = -(-len(keys) // _COLUMNS)
     columns = -(-len(keys) // rows)
     figure = Figure(figsize=(4.2 * columns, 3.6 * rows + 0.1 * len(runs)), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(style.text(title, 80))
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for axis, key in zip(axes, keys, strict=False):
         lines = _draw_panel(axis, key, runs, baselines)
@@ -73,7 +73,13 @@ def compared_curves(
         axis.set_visible(False)
     if len(runs) > 1:
         columns = min(4, len(runs))
-        figure.legend(lines, list(runs), loc="outside lower center", ncols=columns, fontsize=8)
+        figure.legend(
+            lines,
+            [style.text(name, 60) for name in runs],
+            loc="outside lower center",
+            ncols=columns,
+            fontsize=8,
+        )
     style.save(figure, path)
 
 

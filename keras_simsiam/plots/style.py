@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_simsiam import metrics
+from keras_simsiam.errors import printable
 from keras_simsiam.files import written_atomically
 from keras_simsiam.metrics import Panel, describe
 
@@ -18,6 +20,8 @@ from keras_simsiam.metrics import Panel, describe
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 BLUE, ORANGE, GREEN = PALETTE[:3]
 GRAY = "#666666"
+
+_LONGEST_TITLE = 80  # characters
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _SERIES_LINES = ("-", "--", "-.", ":")
@@ -33,11 +37,25 @@ def series_styles(count: int) -> list[dict[str, Any]]:
     ]
 
 
+def text(name: object, longest: int = 30) -> str:
+    """A name as text of a figure: all of it as it is, nothing of it as mathematics.
+
+    Args:
+        name: Such as that of a class, which may be any that a folder can have.
+        longest: Characters; the middle of a longer name is left out.
+    """
+    shown = printable(str(name))
+    if len(shown) > longest:
+        shown = f"{shown[: longest // 2]}…{shown[len(shown) - longest // 2 + 1 :]}"
+    # In a legend, a label that starts with an underscore stands for none.
+    return f" {shown}".replace("$", r"\$") if shown.startswith("_") else shown.replace("$", r"\$")
+
+
 def one_panel(width: float, height: float, title: str = "") -> tuple[Figure, Axes]:
     """A figure of so many inches with one pair of axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axis = figure.subplots()
-    axis.set_title(title, fontsize=10)
+    axis.set_title(text(title, _LONGEST_TITLE), fontsize=10)
     return figure, axis
 
 
@@ -96,5 +114,7 @@ def finish(axis: Axes) -> None:
 
 def save(figure: Figure, path: str | os.PathLike) -> None:
     """Writes a figure as a PNG, atomically."""
-    with written_atomically(path) as partial:
+    with written_atomically(path) as partial, warnings.catch_warnings():
+        # Of a script that the font lacks: a box is drawn.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
         figure.savefig(partial, dpi=120)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from keras_simsiam.plots.style import GRAY, axis_label, one_panel, save, scaled
+from keras_simsiam.plots.style import GRAY, axis_label, one_panel, save, scaled, text
 
 _ABSENT = -0.15
 """Height of the trials that lack a setting; the others are between 0 and 1."""
@@ -42,8 +42,10 @@ def parallel_coordinates(
         heights.append(height)
         axis.axvline(x, color=GRAY, linewidth=0.8)
         for label, y in ticks.items():
-            text = axis.text(x - 0.04, y, label, fontsize=8, ha="right", va="center", zorder=3)
-            text.set_bbox({"facecolor": "white", "alpha": 0.7, "pad": 1, "linewidth": 0})
+            drawn = axis.text(
+                x - 0.04, y, text(label), fontsize=8, ha="right", va="center", zorder=3
+            )
+            drawn.set_bbox({"facecolor": "white", "alpha": 0.7, "pad": 1, "linewidth": 0})
     shown = np.array(scaled(metric, values))
     colors = ScalarMappable(Normalize(shown.min(), shown.max()), matplotlib.colormaps["cividis"])
     rgba = colors.to_rgba(shown)

@@ -153,7 +153,10 @@ class HistoryFile(keras.callbacks.Callback):
 
     def write(self) -> None:
         """Writes the file atomically."""
-        with written_atomically(self.path) as partial, partial.open("w", newline="") as file:
+        with (
+            written_atomically(self.path) as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, metrics.history_columns(self.rows))
             writer.writeheader()
             writer.writerows(

@@ -19,6 +19,8 @@ from keras_simsiam.training.output import Output
 ENDED = {"finished": "is finished", "collapsed": "was stopped because it had collapsed"}
 """What is said of a run that ended for good, by the status in its summary."""
 
+_LONGEST = 200  # bytes of a name; what is written beside a folder has longer ones
+
 
 class RunFolder:
     """The files of one run.
@@ -37,7 +39,7 @@ class RunFolder:
     """
 
     def __init__(self, output: Output, dataset: str):
-        name = output.name or re.sub(r"[^\w.-]+", "-", dataset).strip("-.")
+        name = output.name or derived_name(dataset)
         if not re.fullmatch(r"\w[\w.-]*", name):
             raise InputError(
                 "--name must consist of letters, digits, '.', '_' and '-', and start with a letter "
@@ -222,3 +224,16 @@ def _read_json(path: pathlib.Path) -> dict | None:
         return read_json(path)
     except InputError:
         return None
+
+
+def derived_name(text: str) -> str:
+    """The name of a folder from any text, such as ``folder-home-me`` from "folder:/home/me".
+
+    The middle of a long one is left out, because file systems allow 255 bytes.
+    """
+    name = re.sub(r"[^\w.-]+", "-", text).strip("-.")
+    raw = name.encode()
+    if len(raw) <= _LONGEST:
+        return name
+    ends = (raw[: _LONGEST // 2], raw[-_LONGEST // 2 :])
+    return "--".join(end.decode(errors="ignore").strip("-.") for end in ends)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from dataclasses import dataclass, field
 
 import keras
@@ -128,6 +129,7 @@ def prepare(
     elif chief:
         folder.check_free(output.overwrite)
     inputs = load_inputs(run)
+    _warn_if_short(inputs)
     if not chief:
         inputs = dataclasses.replace(inputs, monitor=None)  # the chief evaluates
     if run.training.batch_size % strategy.num_replicas_in_sync:
@@ -153,6 +155,17 @@ def prepare(
     if chief:
         folder.create(run, baselines)
     return Prepared(*common, model, baselines, start)
+
+
+def _warn_if_short(inputs: Inputs) -> None:
+    """Warns if an epoch has so few steps that the training hardly begins, as of a small folder."""
+    if inputs.steps_per_epoch < 5 and inputs.steps < 1000:
+        warnings.warn(
+            f"{inputs.steps:,} steps in all, {inputs.steps_per_epoch} an epoch, teach a model next "
+            f"to nothing, which takes thousands; choose a smaller --batch-size than "
+            f"{inputs.batch_size} or more --epochs than {inputs.epochs}",
+            stacklevel=3,
+        )
 
 
 def load_inputs(run: Run) -> Inputs:

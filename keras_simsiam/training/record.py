@@ -102,7 +102,7 @@ def _draw(prepared: Prepared, callbacks: Callbacks) -> None:
     plots.spectrum(spectra, folder / "spectrum.png")
     with (
         written_atomically(folder / "spectrum.csv") as partial,
-        partial.open("w", newline="") as file,
+        partial.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file)
         writer.writerow(["index", *spectra])

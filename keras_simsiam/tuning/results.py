@@ -236,7 +236,10 @@ def _write_csv(found: Found, path: pathlib.Path) -> None:
     entries = [e for line in ranked(found.lines) for e in line.entries]
     names = [p.name for p in found.space.parameters]
     measured = list(dict.fromkeys(key for e in entries for key in e.metrics))
-    with written_atomically(path) as partial, partial.open("w", newline="") as file:
+    with (
+        written_atomically(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["trial", *names, "status", "cause", "attempts", "tuner", *measured])
         for e in entries:

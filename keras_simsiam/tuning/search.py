@@ -14,6 +14,7 @@ from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, setting, switch
 from keras_simsiam.files import claimed
 from keras_simsiam.training.devices import Devices
+from keras_simsiam.training.folder import derived_name
 from keras_simsiam.training.output import Output
 from keras_simsiam.tuning.folder import SweepFolder
 from keras_simsiam.tuning.space import Space
@@ -119,7 +120,7 @@ def run_sweep(title: str, spec: dict, run: Run, search: Search, devices: Devices
     space = Space(spec, run, search.seeds)
     oracle, trials = make_oracle(search, space)
     label = f"{pathlib.Path(title).stem}-{run.data.dataset}"
-    name = search.name or re.sub(r"[^\w.-]+", "-", label)
+    name = search.name or derived_name(label)
     folder = SweepFolder(Output(name, search.sweep_dir, search.saved_model_dir), run.data.dataset)
     is_worker = "chief" not in os.environ.get("KERASTUNER_TUNER_ID", "chief")
     seeds = search.seeds or [run.training.seed]

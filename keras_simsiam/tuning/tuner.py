@@ -162,7 +162,9 @@ class SweepTuner(kt.Tuner):
         name = f"{entry.number:04d}"
         started = time.perf_counter()
         keras.backend.clear_session()
-        with (self.ledger.folder / f"{name}.log").open("a" if again else "w") as log:
+        with (self.ledger.folder / f"{name}.log").open(
+            "a" if again else "w", encoding="utf-8", errors="backslashreplace"
+        ) as log:
             try:
                 run = self.space.run(entry.values, epochs)
                 with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):

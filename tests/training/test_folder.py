@@ -272,3 +272,13 @@ def test_a_run_and_its_encoder_do_not_lie_in_each_other(runs, saved, tmp_path):
 def test_overwrite_and_resume_exclude_each_other(output):
     with pytest.raises(InputError, match="--overwrite and --resume exclude each other"):
         output(overwrite=True, resume=True)
+
+
+def test_the_default_name_of_a_long_path_fits_a_file_system_and_has_both_of_its_ends(output):
+    for letter in ("a", "é"):
+        folder = RunFolder(output(None), f"folder:/first/{letter * 400}/last")
+        assert len(folder.path.name.encode()) <= 202
+        assert folder.path.name.startswith("folder-first-")
+        assert folder.path.name.endswith("-last")
+    odd = "folder:/a$b\n🐈 caf\udce9"
+    assert RunFolder(output(None), odd).path.name == "folder-a-b-caf"
