@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterable
 
@@ -60,6 +61,14 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
     allowed = tuple(allowed)
     if not isinstance(value, str) or value not in allowed:
         raise InputError(f"{name} must be one of {', '.join(allowed)}; got {shown(value)}")
+
+
+def is_address(value: object) -> bool:
+    """Whether something is an address HOST:PORT."""
+    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    return bool(re.fullmatch(r"\S+", host) and re.fullmatch(r"[1-9]\d{0,4}", port, re.ASCII)) and (
+        int(port) < 2**16
+    )
 
 
 def shown(value: object, depth: int = 3) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import InputError, LostWorker, is_address, shown
 from keras_simsiam.fields import Settings, setting
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+_CLUSTER = '{"cluster": {"worker": ["HOST:PORT", …]}, "task": {"type": "worker", "index": 0}}'
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,28 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 @contextlib.contextmanager
+def lost_workers() -> Iterator[None]:
+    """Replaces what TensorFlow says of a worker that is gone by one line.
+
+    Raises:
+        LostWorker: If another worker, or the data service, is gone.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.UnknownError as e:
+        said = re.search(r"LostWorker: (.+)", str(e))  # raised in a dataset
+        if said is None:
+            raise
+        raise LostWorker(said[1]) from e
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as e:
+        raise LostWorker(
+            "another worker of this training is gone; restart all workers with --resume"
+        ) from e
+
+
+@contextlib.contextmanager
 def op_determinism(enabled: bool) -> Iterator[None]:
     """Makes TensorFlow's operations deterministic within the block, if `enabled`."""
     # The public API can only enable it.
@@ -124,29 +149,66 @@ def share_out(
 def _multi_worker() -> tf.distribute.Strategy:
     import tensorflow as tf
 
-    try:
-        resolver = None
-        if "TF_CONFIG" in os.environ:
-            json.loads(os.environ["TF_CONFIG"])["task"]["index"]
-            resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-        elif "SLURM_JOB_ID" in os.environ:
+    if "TF_CONFIG" in os.environ:
+        _check_cluster(os.environ["TF_CONFIG"])
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    elif "SLURM_JOB_ID" in os.environ:
+        try:
             resolver = _slurm_resolver()
-    except (ValueError, KeyError, RuntimeError, OSError) as e:
-        raise InputError(f"cannot read the cluster from TF_CONFIG or Slurm: {e!r}") from e
-    if resolver is None:
+        except (ValueError, KeyError, RuntimeError, OSError) as e:
+            raise InputError(f"cannot read the cluster from Slurm: {e!r}") from e
+    else:
         raise InputError(
-            "strategy multi_worker needs a Slurm job or TF_CONFIG, such as "
-            'TF_CONFIG=\'{"cluster": {"worker": ["HOST:PORT", …]}, "task": {"type": "worker", '
-            '"index": 0}}\''
+            f"strategy multi_worker needs a Slurm job or TF_CONFIG, such as TF_CONFIG='{_CLUSTER}'"
         )
     implementation = (
         tf.distribute.experimental.CommunicationImplementation.NCCL
         if tf.config.list_physical_devices("GPU")
         else tf.distribute.experimental.CommunicationImplementation.RING
     )
-    return tf.distribute.MultiWorkerMirroredStrategy(
-        resolver, tf.distribute.experimental.CommunicationOptions(implementation=implementation)
+    options = tf.distribute.experimental.CommunicationOptions(implementation=implementation)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+    except (tf.errors.OpError, RuntimeError) as e:
+        address = resolver.cluster_spec().task_address(resolver.task_type, resolver.task_id)
+        raise InputError(
+            f"cannot start this worker at {address}, which must be a free port of this machine: "
+            f"{str(e).splitlines()[0]}"
+        ) from e
+
+
+def _check_cluster(text: str) -> None:
+    """Raises InputError unless TF_CONFIG is a cluster of workers, and a task in it."""
+
+    def require(holds: bool, what: str, got: object) -> None:
+        if not holds:
+            raise InputError(f"TF_CONFIG must {what}, such as {_CLUSTER}; got {shown(got)}")
+
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError):
+        config = text
+    require(isinstance(config, dict), "be a JSON object", config)
+    cluster, task = config.get("cluster"), config.get("task")
+    require(isinstance(cluster, dict) and cluster != {}, 'have a "cluster" of workers', config)
+    require(
+        {*cluster} <= {"chief", "worker"},
+        'have workers, and a chief at most, in "cluster"',
+        cluster,
     )
+    for addresses in cluster.values():
+        require(isinstance(addresses, list) and addresses != [], "list addresses", addresses)
+        for address in addresses:
+            require(is_address(address), "have addresses HOST:PORT", address)
+    every = [address for addresses in cluster.values() for address in addresses]
+    require(len({*every}) == len(every), "have each address once", every)
+    require(len(cluster.get("chief", [])) < 2, "have one chief at most", cluster)
+    require(isinstance(task, dict), 'have a "task" with type and index', config)
+    kind, index = task.get("type"), task.get("index")
+    require(isinstance(kind, str) and kind in cluster, "have a task type of its cluster", task)
+    number = int(index) if isinstance(index, str) and index.isdecimal() else index
+    known = isinstance(number, int) and not isinstance(number, bool)
+    require(known and 0 <= number < len(cluster[kind]), "have a task index of its cluster", task)
 
 
 def _slurm_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from keras_simsiam.errors import CannotRead, CannotWrite, LostWorker, Terminated, TrainingDiverged
+from keras_simsiam.errors import CannotRead, CannotWrite, Terminated, TrainingDiverged
 from keras_simsiam.files import why_full
 from keras_simsiam.models.gradients import NOT_FINITE
 from keras_simsiam.training.callbacks import diverged
@@ -59,7 +59,6 @@ def interrupts(
         preemption: Saves one after SIGTERM; it must be among the callbacks of `fit`.
 
     Raises:
-        LostWorker: If another worker is gone.
         Terminated: If a signal ends it at once.
     """
     ending, started = Ending(), time.perf_counter()
@@ -179,10 +178,6 @@ def _understandable_errors(prepared: Prepared) -> Iterator[None]:
         if unread is None:
             raise
         raise CannotRead(unread[1]) from e
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as e:
-        raise LostWorker(
-            "another worker of this training is gone; restart all workers with --resume"
-        ) from e
 
 
 @contextlib.contextmanager

@@ -8,7 +8,13 @@ import signal
 from keras_simsiam.config import Run
 from keras_simsiam.errors import Terminated, TrainingDiverged
 from keras_simsiam.training.describe import describe
-from keras_simsiam.training.devices import Devices, is_chief, make_strategy, op_determinism
+from keras_simsiam.training.devices import (
+    Devices,
+    is_chief,
+    lost_workers,
+    make_strategy,
+    op_determinism,
+)
 from keras_simsiam.training.fit import Callbacks, fit
 from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.interrupts import disk_errors, interrupts
@@ -49,7 +55,7 @@ def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
     strategy = make_strategy(devices)
     claimed = folder.claimed() if is_chief(strategy) else contextlib.nullcontext()
     resumable = output.resume
-    with op_determinism(run.training.deterministic), disk_errors(folder), claimed:
+    with op_determinism(run.training.deterministic), disk_errors(folder), lost_workers(), claimed:
         try:
             prepared = prepare(run, output, devices, folder, strategy)
             resumable = True

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from keras_simsiam.config import Run
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import InputError, is_address
 from keras_simsiam.fields import Settings, setting, switch
 from keras_simsiam.files import claimed
 from keras_simsiam.training.devices import Devices
@@ -63,7 +63,7 @@ class Search(Settings):
         if self.chief and self.worker:
             raise InputError("only one of --chief and --worker can be given")
         address = self.chief or self.worker
-        if address is not None and not re.fullmatch(r".+:\d+", address):
+        if address is not None and not is_address(address):
             raise InputError(
                 f"{'chief' if self.chief else 'worker'} must be HOST:PORT, such as "
                 f"10.0.0.1:8000; got '{address}'"
@@ -88,6 +88,12 @@ class Search(Settings):
             os.environ["KERASTUNER_ORACLE_PORT"] = port
             name = "chief" if self.chief else self.worker_name_or_host
             os.environ["KERASTUNER_TUNER_ID"] = name
+        names = [f"KERASTUNER_{name}" for name in ("ORACLE_IP", "ORACLE_PORT", "TUNER_ID")]
+        given = [name for name in names if os.environ.get(name)]
+        if given and given != names:
+            raise InputError(
+                f"{', '.join(names)} must be set together; got only {', '.join(given)}"
+            )
 
 
 def run_sweep(title: str, spec: dict, run: Run, search: Search, devices: Devices) -> Found | None:

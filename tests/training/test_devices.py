@@ -178,8 +178,19 @@ def test_one_device_has_the_default_strategy_and_its_process_is_the_chief():
     ("config", "named"),
     [
         (None, "needs a Slurm job or TF_CONFIG"),
-        ("{", "cannot read"),
-        ('{"cluster": {}}', "cannot read"),
+        ("{", "TF_CONFIG must be a JSON object, such as .*; got '{'"),
+        ("[]", "be a JSON object"),
+        ("", "be a JSON object"),
+        ('{"cluster": {}}', 'have a "cluster" of workers'),
+        ('{"cluster": {"ps": ["a:1"]}}', "have workers, and a chief at most"),
+        ('{"cluster": {"worker": "a:1"}}', "list addresses"),
+        ('{"cluster": {"worker": ["a:99999"]}}', "HOST:PORT"),
+        ('{"cluster": {"worker": ["a:1", "a:1"]}}', "have each address once"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": []}', 'have a "task"'),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "x", "index": 0}}', "task type of"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "task index"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": -1}}', "task index"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker"}}', "task index of"),
     ],
 )
 def test_a_missing_or_invalid_cluster_is_an_error(config, named, monkeypatch):
