@@ -12,7 +12,7 @@ from helpers import write_image
 from keras_simsiam import Augmentation, InputError, load, preset, views
 from keras_simsiam.data import ImageStream, in_memory, service
 from keras_simsiam.errors import LostWorker
-from keras_simsiam.training.devices import Devices, lost_workers
+from keras_simsiam.training.devices import Devices
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.run import train
 
@@ -106,73 +106,6 @@ def test_batches_that_a_killed_worker_had_are_made_again(images, monkeypatch):
         for a, b in zip(x, y, strict=True):
             np.testing.assert_array_equal(a, b)
     del other
-
-
-def arrivals(monkeypatch, *orders):
-    """Lets a service send steps in these orders, one after each request."""
-    requests = iter(orders)
-
-    def share_out(*_args):
-        def apply(dataset):
-            by_step = {int(step): batch for step, batch in dataset.take(60)}
-            return [
-                (step, by_step[step]) if isinstance(step, int) else step for step in next(requests)
-            ]
-
-        return apply
-
-    monkeypatch.setattr(tf.data.experimental.service, "distribute", share_out)
-    monkeypatch.setattr(service, "_PAUSE", 0)
-
-    def following(arriving, _address):
-        found = next(arriving)
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    monkeypatch.setattr(service, "_next", following)
-
-
-def numbered(step):
-    return tf.data.Dataset.range(step, tf.int64.max).map(lambda n: (n, tf.fill([2**10], n)))
-
-
-def taken(count):
-    return [int(x[0]) for x in service.distribute(numbered, "grpc://a:1", 5).take(count)]
-
-
-def test_of_a_lost_step_there_is_a_warning_and_those_that_come_early_are_not_kept_without_end(
-    monkeypatch,
-):
-    monkeypatch.setattr(service, "_HELD_BYTES", 5 * 2**13)
-    monkeypatch.setattr(service, "_LOST", 40)
-    arrivals(monkeypatch, [5, 6, *range(8, 60)], [*range(7, 60)])
-    with pytest.warns(UserWarning, match="lost the batch of step 7"):
-        assert taken(30) == [*range(5, 35)]
-
-
-def test_what_there_is_no_room_for_is_made_here_without_a_warning(monkeypatch, recwarn):
-    monkeypatch.setattr(service, "_HELD_BYTES", 1)  # four are kept all the same
-    arrivals(monkeypatch, [*range(6, 20), 5, *range(20, 40)])
-    assert taken(30) == [*range(5, 35)]
-    assert not [w for w in recwarn if "data service" in str(w.message)]
-
-
-def test_after_a_dispatcher_that_was_restarted_the_batches_go_on(monkeypatch):
-    monkeypatch.setattr(service, "check", lambda address: None)
-    monkeypatch.setattr(service.time, "sleep", lambda seconds: None)
-    gone = tf.errors.NotFoundError(None, None, "no such job")
-    arrivals(monkeypatch, [5, 7, 6, gone], [gone], [*range(8, 30)])
-    assert taken(10) == [*range(5, 15)]
-
-
-def test_a_dispatcher_that_is_gone_is_one_line(monkeypatch):
-    monkeypatch.setattr(service, "_CONNECT", 0.1)
-    arrivals(monkeypatch, [5, tf.errors.UnavailableError(None, None, "gone")])
-    message = "the data service 'grpc://a:1' is gone; start it again and continue with --resume"
-    with pytest.raises(LostWorker) as caught, lost_workers():
-        taken(3)
-    assert str(caught.value) == message
 
 
 def test_silence_ends_once_the_dispatcher_does_not_answer(monkeypatch):
