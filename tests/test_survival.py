@@ -198,7 +198,8 @@ def test_a_killed_run_on_two_devices_ends_as_the_unbroken_one(name, mirrored, tm
 @pytest.mark.slow
 def test_a_run_that_was_stopped_by_its_collapse_stays_stopped(runner, tiny, tmp_path):
     argv = [*tiny, "--batch-size", "2", "--epochs", "5", "--stop-on-collapse"]
-    argv += ["--checkpoint-every", "0", "--no-stop-gradient"]
+    argv += ["--checkpoint-every", "0", "--no-stop-gradient", "--predictor", "none"]
+    argv += ["--learning-rate", "20"]
     for name in ("unbroken", "killed"):
         (tmp_path / name).mkdir()
     unbroken = Unbroken(runner, tmp_path / "unbroken", argv)
