@@ -73,12 +73,13 @@ class Unbroken:
 
     def ends_alike(self, cwd):
         """Has a killed run go on, and returns what differs in the end."""
-        resume = ["--resume"] if (cwd / "runs/run").exists() else []
+        begun = any((cwd / "runs/run" / name).exists() for name in (".lock", "config.yaml"))
+        resume = ["--resume"] if begun else []
         summary = cwd / "runs/run/summary.json"
         if not summary.exists():  # it is written last
             code, printed, _ = self.runner(cwd, *self.argv, *resume)
             if code:
-                return [printed.strip().splitlines()[-1]]
+                return [f"exit code {code}: {printed[-300:]}"]
         found = results(cwd)
         return [name for name, value in self.results.items() if found.get(name) != value]
 
@@ -88,8 +89,9 @@ def results(cwd):
     folder = cwd / "runs/run"
     last = max(folder.glob("checkpoints/step-*.keras"))
     summary = json.loads((folder / "summary.json").read_text())
+    elsewhere = ("summary.json", "exported.json")  # compared below; the path of the SavedModel
     names = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file() and p.name != ".lock"]
-    files = [p for p in names if len(p.parts) == 1 and p.name != "summary.json"]
+    files = [p for p in names if len(p.parts) == 1 and p.name not in elsewhere]
     exported = tf.train.load_checkpoint(str(cwd / "saved_models/run/variables/variables"))
     return {
         "names": sorted({str(p.parent if "tfevents" in p.name else p) for p in names}),

@@ -26,6 +26,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import traceback
 
 CHANGES = {
     "open": "open",
@@ -139,6 +140,8 @@ def run(request):
         code = 0
     except SystemExit as e:
         code = e.code or 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
