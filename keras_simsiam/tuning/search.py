@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
