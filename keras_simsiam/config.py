@@ -84,7 +84,8 @@ class Data(Settings):
     """The zip or extracted folder of tiny_imagenet; for the other named datasets the folder where
     TensorFlow Datasets keeps its data."""
     image_size: int | None = setting(None, at_least=8)
-    """Side of the views in pixels; by default that of the images if all have one size, else 224."""
+    """Side of the views in pixels; by default that of the images if all have one size of at most
+    256 pixels, else 224."""
     augment_on: Literal["host", "device"] = "host"
     """Where the pixels of the views are computed: in tf.data on the host, or in the training step
     on the device."""

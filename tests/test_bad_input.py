@@ -322,7 +322,7 @@ BAD_CALLS = [
         lambda t: t.model.train_step((tf.constant(IMAGES),) * 2),
     ),
     (
-        "a batch must have 2 views for symmetry='symmetric'; got 1",
+        "a batch must have 2 views; got 1",
         lambda t: t.model.train_step((tf.constant(FLOATS),)),
     ),
     (

@@ -69,7 +69,7 @@ class Images(abc.ABC):
         """Side in pixels of views and whole images unless one is given.
 
         Args:
-            default: What it is if the images have many sizes.
+            default: What it is if the images have many sizes, or are larger than 256 pixels.
         """
         return default
 

@@ -19,6 +19,7 @@ MAX_IN_MEMORY = 4 * 2**30
 """Datasets of one size are decoded into memory up to this many bytes."""
 
 _SENDABLE = int(1.9 * 2**30)  # protobuf's limit is 2 GiB
+_LARGEST_SIDE = 256  # in pixels, up to which views have the size of the images
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +36,9 @@ class ImageArray(Images):
         return len(self.array)
 
     def side(self, default: int = 224) -> int:
-        """The shorter side of the images."""
-        return min(self.array.shape[1:3])
+        """The shorter side of the images, unless they are larger than networks are trained at."""
+        short = min(self.array.shape[1:3])
+        return short if short <= _LARGEST_SIDE else default
 
     def every(self, step: int) -> ImageArray:
         """A view into the same memory."""

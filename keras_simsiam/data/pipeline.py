@@ -45,7 +45,7 @@ def views(
         batch_size: Images per batch, B.
         seed: Seed of order and views, 0 ≤ seed < 2**31.
         image_size: Side of the views in pixels; that of the images if None, or 224 if they have
-            many sizes.
+            many sizes or are larger than 256 pixels.
         start_step: The first batch; 0 for the beginning of the training.
         augment_on: "host" for the views themselves, ``(x1, x2)`` float32
             ``[B, image_size, image_size, 3]``; "device" for the input of

@@ -40,6 +40,8 @@ class BarlowTwins(JointEmbedding):
         **kwargs: See `keras.Model`.
     """
 
+    view_count = 2
+
     @checks_arguments
     def __init__(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self, TypedDict, Unpack
 
@@ -18,6 +17,7 @@ from keras_simsiam.models import batches
 from keras_simsiam.models.gradients import checked, with_loss_scale
 from keras_simsiam.models.objectives import mean_over_replicas, replicas, share, z_std
 from keras_simsiam.models.parts import check_parts
+from keras_simsiam.models.saving import SavedWithParts, each_of
 from keras_simsiam.optimizers import named
 from keras_simsiam.preprocessing import Preprocessing, remembered
 
@@ -39,7 +39,7 @@ class Length(NamedTuple):
     """Steps of an epoch."""
 
 
-class JointEmbedding(_compat.Model):
+class JointEmbedding(SavedWithParts):
     """Base of models that learn features by embedding several views of each image.
 
     A method subclasses it, passes its networks to the constructor, and defines `forward`. If it has
@@ -97,7 +97,7 @@ class JointEmbedding(_compat.Model):
         if augmentation is not None:
             if image_size is None:
                 raise InputError("image_size is required to augment within the step; got None")
-            self.preprocessing = Preprocessing.of_views(_each(augmentation), image_size)
+            self.preprocessing = Preprocessing.of_views(each_of(augmentation), image_size)
         elif image_size is not None:
             self.preprocessing = self._assumed = Preprocessing(image_size)
         self.loss_tracker = _compat.Mean(name="loss")
@@ -278,48 +278,6 @@ class JointEmbedding(_compat.Model):
         images, _ = batches.unpacked(data)
         return self(images, training=False)
 
-    def get_config(self) -> dict:
-        """The arguments that make this model again, its networks included."""
-        parts = {k: keras.saving.serialize_keras_object(v) for k, v in self.parts.items()}
-        augmentations = [dataclasses.asdict(a) for a in _each(self.augmentation)]
-        return {
-            **parts,
-            "augmentation": augmentations if len(augmentations) != 1 else augmentations[0],
-            "image_size": self.image_size,
-            "preprocessing": self.preprocessing and self.preprocessing.get_config(),
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict) -> Self:
-        """Makes the model again from `get_config`."""
-        config = dict(config)
-        preprocessing = config.pop("preprocessing", None)  # older files lack it
-        for name, value in config.items():
-            if isinstance(value, dict) and "class_name" in value:
-                config[name] = keras.saving.deserialize_keras_object(value)
-        augmentation = config["augmentation"]
-        if isinstance(augmentation, dict):
-            config["augmentation"] = Augmentation(**augmentation)
-        else:
-            config["augmentation"] = [Augmentation(**a) for a in augmentation or ()] or None
-        model = cls(**config)
-        if preprocessing is not None:
-            model.preprocessing, model._assumed = Preprocessing(**preprocessing), None
-        return model
-
-    def get_compile_config(self) -> dict:
-        """The optimizers, saved next to the weights."""
-        optimizers = {"optimizer": self.optimizer, "predictor_optimizer": self.predictor_optimizer}
-        return {
-            **{k: keras.saving.serialize_keras_object(v) for k, v in optimizers.items()},
-            "jit_compile": self.jit_compile,
-        }
-
-    def compile_from_config(self, config: dict) -> None:
-        """Sets the saved optimizers."""
-        self.compile(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
-
     def _views(self, data) -> tuple[tuple[tf.Tensor, ...], tf.Tensor | None]:
         """The views of a batch, float32 ``[B, H, W, 3]`` each, and the weights of its images.
 
@@ -359,10 +317,3 @@ class JointEmbedding(_compat.Model):
         self.loss_tracker.update_state(mean_over_replicas(loss, share(views[0])), count)
         self.z_std_tracker.update_state(z_std(z1), count)
         return {m.name: m.result() for m in self.metrics}
-
-
-def _each(augmentation: Augmentation | Sequence[Augmentation] | None) -> Sequence[Augmentation]:
-    """The augmentations: none, one, or one per view."""
-    if augmentation is None:
-        return ()
-    return (augmentation,) if isinstance(augmentation, Augmentation) else augmentation

@@ -58,6 +58,8 @@ class MoCo(JointEmbedding):
         InputError: If there is no such target, or the queue is shorter than the keys of a batch.
     """
 
+    view_count = 2
+
     @checks_arguments
     def __init__(
         self,

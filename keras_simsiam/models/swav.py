@@ -57,6 +57,8 @@ class SwAV(JointEmbedding):
         **kwargs: See `keras.Model`.
     """
 
+    view_count = 2
+
     @checks_arguments
     def __init__(
         self,

@@ -43,6 +43,8 @@ class VICReg(JointEmbedding):
         **kwargs: See `keras.Model`.
     """
 
+    view_count = 2
+
     @checks_arguments
     def __init__(
         self,

@@ -111,6 +111,8 @@ def test_side_is_that_of_images_of_one_size(images):
     assert images.side() == (12 if in_memory else 224)
     assert images.side(default=256) == (12 if in_memory else 256)
     assert as_images(np.zeros((2, 8, 6, 3), np.uint8)).side() == 6
+    assert as_images(np.zeros((2, 256, 300, 3), np.uint8)).side() == 256
+    assert as_images(np.zeros((2, 720, 1280, 3), np.uint8)).side() == 224  # photos
 
 
 def test_images_are_images_already(images):

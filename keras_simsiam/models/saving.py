@@ -1,0 +1,73 @@
+"""How a model of several networks is written to a ``.keras`` file, and read again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Self
+
+import keras
+
+from keras_simsiam import _compat
+from keras_simsiam.config import Augmentation
+from keras_simsiam.preprocessing import Preprocessing
+
+
+class SavedWithParts(_compat.Model):
+    """A model that is saved with its networks, its preprocessing and both of its optimizers."""
+
+    parts: Any
+    augmentation: Augmentation | Sequence[Augmentation] | None
+    image_size: Any
+    preprocessing: Preprocessing | None
+    _assumed: Preprocessing | None
+    predictor_optimizer: keras.optimizers.Optimizer | None
+
+    def get_config(self) -> dict:
+        """The arguments that make this model again, its networks included."""
+        parts = {k: keras.saving.serialize_keras_object(v) for k, v in self.parts.items()}
+        augmentations = [dataclasses.asdict(a) for a in each_of(self.augmentation)]
+        return {
+            **parts,
+            "augmentation": augmentations if len(augmentations) != 1 else augmentations[0],
+            "image_size": self.image_size,
+            "preprocessing": self.preprocessing and self.preprocessing.get_config(),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> Self:
+        """Makes the model again from `get_config`."""
+        config = dict(config)
+        preprocessing = config.pop("preprocessing", None)  # older files lack it
+        for name, value in config.items():
+            if isinstance(value, dict) and "class_name" in value:
+                config[name] = keras.saving.deserialize_keras_object(value)
+        augmentation = config["augmentation"]
+        if isinstance(augmentation, dict):
+            config["augmentation"] = Augmentation(**augmentation)
+        else:
+            config["augmentation"] = [Augmentation(**a) for a in augmentation or ()] or None
+        model = cls(**config)
+        if preprocessing is not None:
+            model.preprocessing, model._assumed = Preprocessing(**preprocessing), None
+        return model
+
+    def get_compile_config(self) -> dict:
+        """The optimizers, saved next to the weights."""
+        optimizers = {"optimizer": self.optimizer, "predictor_optimizer": self.predictor_optimizer}
+        return {
+            **{k: keras.saving.serialize_keras_object(v) for k, v in optimizers.items()},
+            "jit_compile": self.jit_compile,
+        }
+
+    def compile_from_config(self, config: dict) -> None:
+        """Sets the saved optimizers."""
+        self.compile(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
+
+
+def each_of(augmentation: Augmentation | Sequence[Augmentation] | None) -> Sequence[Augmentation]:
+    """The augmentations: none, one, or one per view."""
+    if augmentation is None:
+        return ()
+    return (augmentation,) if isinstance(augmentation, Augmentation) else augmentation
