@@ -322,8 +322,12 @@ BAD_CALLS = [
         lambda t: t.model.train_step((tf.constant(IMAGES),) * 2),
     ),
     (
-        "a batch must have 2 views; got 1",
+        r"a batch must be views \(x1, x2\); got float32 \[8, 8, 8, 3\]",
         lambda t: t.model.train_step((tf.constant(FLOATS),)),
+    ),
+    (
+        "a batch must have 2 views; got 3",
+        lambda t: t.model.train_step((tf.constant(FLOATS),) * 3),
     ),
     (
         "augmentation and image_size of the model are required",

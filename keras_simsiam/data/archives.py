@@ -134,7 +134,7 @@ def is_file_name(name: str) -> bool:
     return name not in (".", "..") and not set(name) & set("/\\\0")
 
 
-def read(opened: Callable[[], BinaryIO], most: int) -> bytes:
+def read_within(opened: Callable[[], BinaryIO], most: int) -> bytes:
     """The bytes of a file, however many its archive says it has.
 
     Raises:

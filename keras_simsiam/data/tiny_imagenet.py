@@ -104,7 +104,7 @@ class Archive:
 
     def _text(self, name: str) -> str:
         try:
-            return archives.read(self._opened(name), _MAX_TEXT).decode("utf-8-sig")
+            return archives.read_within(self._opened(name), _MAX_TEXT).decode("utf-8-sig")
         except UNREADABLE as e:
             raise InputError(f"{self._described}: cannot read {name} ({e})") from e
 
@@ -197,6 +197,6 @@ def _tree(path: pathlib.Path, described: str) -> Folder | Zip:
 def _contents(opened: Opened) -> bytes:
     """The bytes of an image; empty, so that decoding fails, if it is missing or damaged."""
     try:
-        return archives.read(opened, _MAX_IMAGE)
+        return archives.read_within(opened, _MAX_IMAGE)
     except UNREADABLE:
         return b""
