@@ -37,7 +37,7 @@ def trained(monkeypatch, tmp_path):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tuner, "train", train)
-    monkeypatch.setattr(prepare, "load_inputs", lambda run: Mock(monitor=True))
+    monkeypatch.setattr(prepare, "load_inputs", lambda run: Mock(monitor=True, fingerprints={}))
     monkeypatch.setattr(sweeps, "count_images", lambda run: 5400)
     monkeypatch.setattr(common, "HERE", tmp_path)
     (tmp_path / "figures").mkdir()

@@ -61,12 +61,12 @@ def views(arrays, step):
     return tuple(tf.constant(arrays[f"views{i}"][step].astype(dtype)) for i in (1, 2))
 
 
-# Without the stop-gradient rounding errors grow about tenfold a step: after five steps float32
-# convolutions of different libraries give losses up to 6e-4 apart. In float64 the method itself
-# can be held to the tolerance.
+# Rounding errors grow in each step, without the stop-gradient about tenfold: after five steps
+# float32 convolutions of different libraries and processors give losses up to 1e-3 apart. In
+# float64 the method itself can be held to the tolerance.
 @pytest.fixture(
     scope="module",
-    params=[("stop", "float32"), ("nostop", "float64"), ("nostop", "float32")],
+    params=[(name, dtype) for name in ("stop", "nostop") for dtype in ("float64", "float32")],
     ids="-".join,
 )
 def trained(request, arrays):
@@ -85,8 +85,9 @@ def trained(request, arrays):
     finally:
         keras.backend.set_floatx("float32")
         keras.mixed_precision.set_global_policy("float32")
-    loose = (name, dtype) == ("nostop", "float32")
-    return name, model, logs, 2e-3 if loose else 1e-4, 1e-4 if name == "stop" else 1e-3
+    loose = dtype == "float32"
+    weights = 3e-3 if loose else 1e-4 if name == "stop" else 1e-3
+    return name, model, logs, 2e-3 if loose else 1e-4, weights
 
 
 def test_five_training_steps_equal_pytorchs(trained, arrays):
@@ -128,12 +129,13 @@ def test_running_variance_is_pytorchs_but_for_its_bias(trained, arrays):
     for torch_name, variable in named_variables(model):
         if torch_name.endswith("running_var"):
             count = BATCH * positions.get(torch_name.removesuffix(".running_var"), 1)
-            fused = count > BATCH and variable.dtype == tf.float32 and not _compat.KERAS_3
+            single = variable.dtype == tf.float32
+            fused = count > BATCH and single and not _compat.KERAS_3
             bias = 1 if fused else count / (count - 1)
             np.testing.assert_allclose(
                 kept + (variable.numpy() - kept) * bias,
                 arrays[f"{name}/final/{torch_name}"],
-                atol=1e-5 if name == "stop" else 1e-2 if variable.dtype == tf.float32 else 2e-3,
+                atol=(3e-3 if single else 1e-5) if name == "stop" else 1e-2 if single else 2e-3,
                 rtol=5e-5 if _compat.KERAS_3 else 1e-4,  # whose moments are less exact
                 err_msg=torch_name,
             )
