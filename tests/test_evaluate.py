@@ -74,6 +74,7 @@ def test_probes_are_written_with_what_they_mistake(exported, tmp_path, capsys):
     assert "features.tsv" in (out / "projector/projector_config.pbtxt").read_text()
 
 
+@pytest.mark.slow
 def test_linear_probe_trains_on_random_crops_and_flips(
     backbone, exported, tmp_path, monkeypatch, capsys
 ):

@@ -48,6 +48,7 @@ def test_another_backbone_than_the_checkpoints_is_refused(checkpoint, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_the_weights(checkpoint, tmp_path, capsys):
     path, model = checkpoint
     output = Output(run_dir=str(tmp_path / "runs"), saved_model_dir=str(tmp_path / "models"))

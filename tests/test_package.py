@@ -91,6 +91,7 @@ assert ours() == at_import, ours() - at_import
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.slow
 def test_keras_loads_a_saved_model_in_a_users_package(theirs):
     backbone = keras_simsiam.resnet18(width=2)
     model = keras_simsiam.SimSiam(

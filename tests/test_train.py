@@ -132,6 +132,7 @@ def test_every_metric_of_a_run_is_in_the_table(finished):
     assert set(history(folder)[-1]) - {"epoch"} <= set(METRICS)
 
 
+@pytest.mark.slow
 def test_the_config_of_a_run_repeats_it(finished, tmp_path, monkeypatch):
     folder, _ = finished
     monkeypatch.chdir(tmp_path)
@@ -144,6 +145,7 @@ def test_the_config_of_a_run_repeats_it(finished, tmp_path, monkeypatch):
             assert found.get(name, 0) == pytest.approx(expected.get(name, 0), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_writes_its_results_and_resumes_to_those_of_an_unbroken_one(
     finished, tmp_path, monkeypatch, capsys
 ):
@@ -181,6 +183,7 @@ def test_an_interrupted_run_writes_its_results_and_resumes_to_those_of_an_unbrok
     assert "runs/broken' is finished" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_run_cleanly(tmp_path):
     argv = [sys.executable, "-m", "keras_simsiam.train", *SMALL, "--epochs", "500", "--name", "x"]
     # A shell's "&" makes these tests ignore SIGINT, which their children would inherit.

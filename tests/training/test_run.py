@@ -35,6 +35,7 @@ def at_step(step, act, monkeypatch):
     monkeypatch.setattr(StopOnBadLoss, "on_train_batch_end", on_train_batch_end)
 
 
+@pytest.mark.slow
 def test_a_preempted_run_writes_a_checkpoint_only_and_resumes_to_a_typed_outcome(
     output, tmp_path, monkeypatch
 ):
@@ -63,6 +64,7 @@ def test_a_preempted_run_writes_a_checkpoint_only_and_resumes_to_a_typed_outcome
     assert "metrics" not in flat
 
 
+@pytest.mark.slow
 def test_a_diverged_run_without_checkpoint_has_a_summary_but_no_encoder(
     output, tmp_path, monkeypatch
 ):
