@@ -348,4 +348,4 @@ def test_memory_is_flat_over_2000_steps_and_33_knn_evaluations(tmp_path, tiny_im
     after = resident(process.pid)
     process.kill()
     process.wait()
-    assert after < 1.02 * before
+    assert after < 1.03 * before
