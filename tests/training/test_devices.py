@@ -98,9 +98,9 @@ def test_two_devices_and_two_processes_take_the_steps_of_one(dtype, tolerance, p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["simclr", "moco", "byol", "swav", "barlow_twins", "vicreg"])
+@pytest.mark.parametrize("method", ["moco", "swav", "vicreg"])
 def test_two_devices_compare_the_images_of_the_whole_batch(method, tmp_path):
-    """Negatives, queue, codes, correlations and covariances are those of one device."""
+    """Queue, momentum encoder, codes and covariances are those of one device."""
     (one,), (two,) = (steps(mode, "float64", tmp_path, method) for mode in ("none", "mirrored"))
     assert one["steps"] == two["steps"] == 8
     np.testing.assert_allclose(two["logs"], one["logs"], rtol=1e-10)
