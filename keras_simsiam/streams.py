@@ -14,9 +14,9 @@ from typing import TextIO
 def tolerant() -> Iterator[None]:
     """Drops what cannot be written to standard output and error within the block.
 
-    Their reader may be gone (``| head``), their terminal closed, or the disk full on which they
-    are a file: a training of days does not end for that. Characters that the encoding lacks are
-    replaced.
+    Their reader may be gone (``| head``), their terminal closed, or the disk that they are written
+    to full. A training of days must not end because of that. Characters that the encoding lacks
+    are replaced.
     """
     before = sys.stdout, sys.stderr
     sys.stdout = _tolerant(sys.stdout, sys.__stdout__)

@@ -28,7 +28,7 @@ class TargetRule:
         """Reads a rule; None for "self", which is no target network.
 
         Raises:
-            InputError: If it is none.
+            InputError: If the text is not a rule.
         """
         if text == "self":
             return None

@@ -55,7 +55,7 @@ class MoCo(JointEmbedding):
         **kwargs: See `keras.Model`.
 
     Raises:
-        InputError: If there is no such target, or the queue is shorter than the keys of a batch.
+        InputError: If the target is "self" or not a rule, or a batch has more keys than the queue.
     """
 
     view_count = 2
