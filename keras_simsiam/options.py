@@ -107,10 +107,9 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
     chooser.add_argument("--method")
     chosen, _ = chooser.parse_known_args(argv)
     file = documents.read_yaml(chosen.config) if chosen.config else {}
-    data = file.get("data")
-    in_file = data.get("dataset") if isinstance(data, dict) else None
-    dataset = chosen.dataset or in_file or config.Data.dataset
-    start = presets.preset(chosen.preset or presets.default_preset(str(dataset)))
+    dataset = chosen.dataset or _in(file, "data", "dataset") or config.Data.dataset
+    method = chosen.method or _in(file, "model", "method")
+    start = presets.preset(chosen.preset or presets.default_preset(str(dataset)), method)
     with documents.named(chosen.config):
         default = start.replace(**file)
     if chosen.method is not None:  # its options have defaults of its own
@@ -118,6 +117,13 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
     parser.add_arguments(config.Run, dest="run", default=default)
     options = parser.parse_args(argv)
     return options.run, options
+
+
+def _in(file: dict, section: str, setting: str) -> str | None:
+    """A setting in a file, if it is there and is text; what else it may be, `replace` refuses."""
+    values = file.get(section)
+    value = values.get(setting) if isinstance(values, dict) else None
+    return value if isinstance(value, str) else None
 
 
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:

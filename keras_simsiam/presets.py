@@ -1,10 +1,23 @@
-"""Settings to start from, by name: the paper's, the report's, and what suits a CPU."""
+"""Settings to start from, by name: those of each method's paper, and what suits a CPU."""
 
 from __future__ import annotations
 
 from keras_simsiam import datasets
 from keras_simsiam.config import AUGMENTATIONS, Run
 from keras_simsiam.errors import check_choice
+from keras_simsiam.fields import checks_arguments
+
+_SIMCLR_VIEWS = {
+    "crop_area": (0.08, 1.0),
+    "brightness": 0.8,
+    "contrast": 0.8,
+    "saturation": 0.8,
+    "hue": 0.2,
+}
+_BYOL_VIEWS = {"crop_area": (0.08, 1.0), "saturation": 0.2}
+_SMALL_Z = {"projector_layers": 2, "projector_dim": 128}
+_LARGE_Z = {"projector_hidden": 8192, "projector_dim": 8192, "batch_norm": "hidden"}
+_LARS = {"optimizer": "lars", "batch_size": 4096, "warmup_epochs": 10}
 
 PRESETS: dict[str, dict] = {
     # Trains in minutes on two CPU cores.
@@ -28,8 +41,82 @@ PRESETS: dict[str, dict] = {
     },
     # The paper's Section 4.
     "imagenet": {"model": {"backbone": "resnet50"}, "training": {"batch_size": 512}},
+    # The other methods as their authors trained them on ImageNet, with these differences: no view
+    # is solarized, all views have the same augmentation, SwAV has no small views, and LARS adapts
+    # and decays the weights of BatchNorm and biases, too.
+    "simclr": {
+        "augmentation": _SIMCLR_VIEWS,
+        "model": {"method": "simclr", "backbone": "resnet50", **_SMALL_Z},
+        "training": {"epochs": 1000, "learning_rate": 0.3, "weight_decay": 1e-6, **_LARS},
+    },
+    "moco": {  # version 2
+        "model": {"method": "moco", "backbone": "resnet50", "batch_norm": "none", **_SMALL_Z},
+        "training": {"epochs": 800, "learning_rate": 0.03},
+    },
+    "byol": {
+        "augmentation": _BYOL_VIEWS,
+        "model": {
+            "method": "byol",
+            "backbone": "resnet50",
+            "projector_layers": 2,
+            "projector_hidden": 4096,
+            "projector_dim": 256,
+            "predictor_hidden": 4096,
+            "batch_norm": "hidden",
+        },
+        "training": {
+            "epochs": 1000,
+            "learning_rate": 0.2,
+            "weight_decay": 1.5e-6,
+            "predictor_decay": True,
+            **_LARS,
+        },
+    },
+    "swav": {
+        "augmentation": _SIMCLR_VIEWS | {"crop_area": (0.14, 1.0)},
+        "model": {"method": "swav", "backbone": "resnet50", "batch_norm": "hidden", **_SMALL_Z},
+        "training": {"epochs": 800, "learning_rate": 0.3, "weight_decay": 1e-6, **_LARS},
+    },
+    "barlow_twins": {
+        "augmentation": _BYOL_VIEWS,
+        "model": {"method": "barlow_twins", "backbone": "resnet50", **_LARGE_Z},
+        "training": {
+            "epochs": 1000,
+            "learning_rate": 0.2,
+            "weight_decay": 1.5e-6,
+            **_LARS,
+            "batch_size": 2048,
+        },
+    },
+    "vicreg": {
+        "augmentation": _BYOL_VIEWS,
+        "model": {"method": "vicreg", "backbone": "resnet50", **_LARGE_Z},
+        "training": {
+            "epochs": 1000,
+            "learning_rate": 0.2,
+            "weight_decay": 1e-6,
+            **_LARS,
+            "batch_size": 2048,
+        },
+    },
 }
 """Settings by name. What a preset leaves out keeps the defaults of `Run`."""
+
+CHANGES: dict[str, dict[str, dict]] = {
+    # The queue is to hold most of the images once, at most.
+    "photo_patches": {"moco": {"model": {"queue": 4096}}},
+    "tiny_imagenet": {"moco": {"model": {"queue": 16384}}},
+    # lightly's benchmark on CIFAR-10: 0.06 for a batch of 128.
+    "cifar": {
+        "byol": {"training": {"learning_rate": 0.12}},
+        "simclr": {"training": {"learning_rate": 0.12}},
+        "moco": {"training": {"learning_rate": 0.12}, "model": {"queue": 4096}},
+        "swav": {"training": {"learning_rate": 0.12}},
+        "barlow_twins": {"training": {"learning_rate": 0.12}},
+        "vicreg": {"training": {"learning_rate": 0.12}},
+    },
+}
+"""What another method changes in a preset, by preset and method: ``--method`` does so, too."""
 
 
 def default_preset(dataset: str) -> str:
@@ -37,11 +124,20 @@ def default_preset(dataset: str) -> str:
     return datasets.find(dataset)[0].preset
 
 
-def preset(name: str) -> Run:
+@checks_arguments
+def preset(name: str, method: str | None = None) -> Run:
     """The run of a preset.
 
+    Args:
+        name: A key of `PRESETS`.
+        method: The method to train; if None, that of the preset.
+
     Raises:
-        InputError: If there is no such preset.
+        InputError: If there is no such preset or method.
     """
     check_choice("preset", name, PRESETS)
-    return Run().replace(**PRESETS[name])
+    run = Run().replace(**PRESETS[name])
+    if method is None:
+        return run
+    run = run.replace(model={"method": method})
+    return run.replace(**CHANGES.get(name, {}).get(method, {}))

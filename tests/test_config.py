@@ -6,6 +6,7 @@ import pytest
 
 from keras_simsiam import Augmentation, InputError, Run
 from keras_simsiam.config import AUGMENTATIONS
+from keras_simsiam.method_options import METHOD_OPTIONS
 from keras_simsiam.presets import PRESETS, default_preset, preset
 
 
@@ -111,3 +112,19 @@ def test_unknown_presets_are_named():
     for call in (preset, Augmentation.preset):
         with pytest.raises(InputError, match="'best'"):
             call("best")
+    with pytest.raises(InputError, match=r"method must be one of simsiam, .*; got 'best'"):
+        preset("cifar", "best")
+
+
+def test_each_methods_preset_is_its_papers_and_another_method_can_take_a_presets_place():
+    assert METHOD_OPTIONS.keys() - PRESETS.keys() == {"simsiam"}  # whose preset is "imagenet"
+    for name in METHOD_OPTIONS.keys() & PRESETS.keys():
+        assert preset(name).model.method == name
+        assert preset(name).model.backbone == "resnet50"
+    simclr = preset("simclr").training
+    assert simclr.learning_rate * simclr.batch_size / 256 == pytest.approx(4.8)
+    assert preset("byol").model.predictor_hidden == 4096
+    assert preset("vicreg").model.projector_dim == 8192
+    small = preset("photo_patches", "moco")
+    assert small.model.queue == 4096
+    assert small.model.projector_dim == preset("photo_patches").model.projector_dim

@@ -33,6 +33,15 @@ def test_the_preset_hangs_on_the_dataset_wherever_that_is_given(tmp_path):
     assert parse("--dataset", "cifar10", "--preset", "imagenet").model.stem == "imagenet"
 
 
+def test_a_preset_is_changed_for_the_method_wherever_that_is_given(tmp_path):
+    (tmp_path / "run.yaml").write_text("model: {method: moco}\n")
+    for argv in (("--method", "moco"), ("--config", str(tmp_path / "run.yaml"))):
+        assert parse(*argv).model.queue == 4096  # photo_patches has 5,400 images
+    assert parse("--method", "moco", "--queue", "512").model.queue == 512
+    assert parse("--preset", "byol").model.method == "byol"
+    assert parse("--preset", "byol", "--method", "simclr").model.projector_dim == 256
+
+
 def test_every_field_of_a_run_is_an_option():
     parser = options.Parser("train", "Trains.")
     options.parse_run(parser, [])
