@@ -11,7 +11,7 @@ import csv
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from keras_simsiam import InputError, Run, documents, metrics, presets
 from keras_simsiam.files import written_atomically
@@ -45,6 +45,11 @@ def parse(title: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="epochs of a run; by default those of --scale")
     parser.add_argument(
+        "--trials",
+        type=int,
+        help="train only the first of the runs; the same command without it trains the others",
+    )
+    parser.add_argument(
         "--scale",
         choices=["small", "full"],
         default="small",
@@ -67,6 +72,8 @@ def compare(
     argv: Sequence[str] | None = None,
     figure: Figure = results.draw,
     cited: Sequence[dict[str, str]] = (),
+    measure: Sequence[Callable[[Found], None]] = (),
+    epochs: Mapping[str, int] | None = None,
 ) -> int:
     """A whole experiment: trains what is left to train, writes the table and the figure.
 
@@ -76,12 +83,18 @@ def compare(
         argv: Its options.
         figure: Draws the figure.
         cited: Other people's numbers; see `results.table`.
+        measure: What adds further metrics to the trials: `linear.add`, `costs.add`.
+        epochs: Epochs of a run at each scale, in place of the scale's own.
 
     Returns:
         The exit code.
     """
     args = parse(title, argv)
+    if epochs is not None:
+        args.epochs = args.epochs or epochs[args.scale]
     found = search(sweep, args)
+    for add in measure:
+        add(found)
     publish(sweep, title, args, found, cited)
     figure(found, figure_path(sweep, args), f"{args.dataset}, {len(args.seeds)} seeds")
     return 0
@@ -95,6 +108,7 @@ def search(sweep: str, args: argparse.Namespace) -> Found:
     options = Search(
         tuner="grid",
         seeds=args.seeds,
+        max_trials=args.trials,
         name=f"{sweep}-{key}",
         sweep_dir=str(RUNS),
         saved_model_dir=str(RUNS / "saved_models"),

@@ -97,6 +97,8 @@ METRICS = {
         Metric("knn_top5", "kNN top-5", "{:.1%}", table=False),
         Metric("linear_top1", "linear top-1", "{:.1%}", summary=False, panel=_ACCURACY),
         Metric("images_per_second", "images/s", "{:,.0f}", "never", table=False),
+        Metric("step_ms", "ms a step", "{:.0f}", "never", summary=False, curve=False),
+        Metric("step_memory", "memory, MiB", "{:,.0f}", "never", summary=False, curve=False),
         Metric("seconds", "seconds", "{:.0f}", "never"),
         Metric("minutes_left", "minutes left", "{:.1f}", "never", False, table=False, curve=False),
     )

@@ -103,8 +103,13 @@ PRESETS: dict[str, dict] = {
 """Settings by name. What a preset leaves out keeps the defaults of `Run`."""
 
 CHANGES: dict[str, dict[str, dict]] = {
-    # The queue is to hold most of the images once, at most.
-    "photo_patches": {"moco": {"model": {"queue": 4096}}},
+    # The queue is to hold most of the images once, at most; the momentum networks are to follow
+    # within hundreds of steps, and the prototypes to be fewer than the images.
+    "photo_patches": {
+        "byol": {"model": {"target": "cosine:0.99"}},
+        "moco": {"model": {"queue": 4096, "target": "momentum:0.99"}},
+        "swav": {"model": {"prototypes": 512}},
+    },
     "tiny_imagenet": {"moco": {"model": {"queue": 16384}}},
     # lightly's benchmark on CIFAR-10: 0.06 for a batch of 128.
     "cifar": {

@@ -15,11 +15,21 @@ import yaml
 from helpers import sweep as fake
 from PIL import Image
 
-from experiments import collapse_floor, common, epochs, report, stop_gradient
+from experiments import (
+    collapse_floor,
+    common,
+    costs,
+    epochs,
+    linear,
+    methods,
+    report,
+    stop_gradient,
+)
 from experiments.benchmarks import common as benchmarks
 from experiments.benchmarks import knn
 from keras_simsiam import InputError
 from keras_simsiam.environment import processor
+from keras_simsiam.method_options import METHOD_OPTIONS
 from keras_simsiam.training import prepare
 from keras_simsiam.tuning import sweeps, tuner
 
@@ -165,14 +175,14 @@ def test_lengths_are_compared_by_linear_accuracy_too_which_is_measured_once(
 ):
     measured = []
 
-    def linear(*encoder_and_run):
+    def accuracy(*encoder_and_run):
         measured.append(encoder_and_run[0])
         return 0.6
 
     baselines = {"linear_top1_random_weights": 0.5, "linear_top1_raw_pixels": 0.25}
-    monkeypatch.setattr(epochs, "load_encoder", lambda path: path)
-    monkeypatch.setattr(epochs, "_linear", linear)
-    monkeypatch.setattr(epochs, "linear_baselines", lambda base, seed: baselines)
+    monkeypatch.setattr(linear, "load_encoder", lambda path: path)
+    monkeypatch.setattr(linear, "accuracy", accuracy)
+    monkeypatch.setattr(linear, "baselines", lambda base, seed: baselines)
     for _ in range(2):
         epochs.main(["--seeds", "0", "--epochs", "8"])
     assert [path.name for path in measured] == ["0000", "0001", "0002", "0003"]
@@ -183,6 +193,31 @@ def test_lengths_are_compared_by_linear_accuracy_too_which_is_measured_once(
     assert "| *random weights* | | | 5.0% | | | 50.0% | | | |" in printed
     assert results(tmp_path, "epochs")[0]["linear_top1_raw_pixels"] == "0.25"
     assert (tmp_path / "figures/epochs_photo_patches.png").exists()
+
+
+def test_methods_are_a_line_each_and_a_step_of_each_is_measured_once(
+    trained, tmp_path, monkeypatch, capsys
+):
+    steps, drawn = [], []
+
+    def measure(runs):
+        steps.extend(runs)
+        return {label: {"step_ms": 12.0, "step_memory": 700.0} for label in runs}
+
+    monkeypatch.setattr(linear, "add", lambda found: None)
+    monkeypatch.setattr(costs, "_measure", measure)
+    monkeypatch.setattr("keras_simsiam.plots.compared_over", lambda *args: drawn.append(args))
+    for trials in ("9", "21"):
+        methods.main(["--seeds", "0", "--trials", trials])
+    assert len(trained) == 21
+    assert steps == [f"{method}, 8 epochs" for method in METHOD_OPTIONS]
+    assert list(drawn[0][2]["byol"]) == [8, 16]
+    assert {method: list(lengths) for method, lengths in drawn[-1][2].items()} == {
+        method: [8, 16, 32] for method in METHOD_OPTIONS
+    }
+    printed = capsys.readouterr().out
+    assert "| 30.0 | 20.0 | 12 | 700 | 90 | finished | 71.3 |" in printed
+    assert results(tmp_path, "methods")[-1]["step_memory"] == "700.0"
 
 
 @pytest.mark.parametrize("name", sweeps.ABLATIONS)

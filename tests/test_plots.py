@@ -285,6 +285,22 @@ def test_a_metric_over_a_setting_has_its_range_and_references(draw):
     assert axis.get_ylabel() == "loss"
 
 
+def test_variants_over_a_setting_are_a_line_each_with_a_dot_a_seed(draw):
+    series = {"a": {8: [0.4, 0.5], 16: [0.6]}, "b": {8: [None], 16: [0.3]}}
+    figure = draw(
+        plots.compared_over, "epochs", "knn_top1", series, title="title", baselines=BASELINES
+    )
+    axis = figure.axes[0]
+    drawn = [points(line) for line in data_lines(axis)]
+    assert drawn == [
+        *([(8, 45), (16, 60)], [(8, 40), (8, 50), (16, 60)]),
+        *([(16, 30)], [(16, 30)]),
+    ]
+    assert levels(axis) == {"random weights": 32, "raw pixels": 28}
+    assert sorted(legend(figure)) == ["a", "b", "random weights", "raw pixels"]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("epochs", KNN)
+
+
 def test_spectra_are_drawn_relative_to_the_largest_value(draw):
     spectra = {"backbone": np.array([4.0, 1.0, 0.0]), "projector": np.zeros(3)}
     spectra |= {f"other {i}": np.array([2.0, 1.0]) for i in range(6)}

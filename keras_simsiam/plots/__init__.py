@@ -8,6 +8,7 @@ from keras_simsiam.plots.features import spectrum as spectrum
 from keras_simsiam.plots.images import neighbors as neighbors
 from keras_simsiam.plots.images import views as views
 from keras_simsiam.plots.lines import compared_curves as compared_curves
+from keras_simsiam.plots.lines import compared_over as compared_over
 from keras_simsiam.plots.lines import curves as curves
 from keras_simsiam.plots.lines import metric_over as metric_over
 from keras_simsiam.plots.sweep import parallel_coordinates as parallel_coordinates

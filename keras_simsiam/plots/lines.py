@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -106,11 +106,8 @@ def metric_over(
     several = len(series) > 1
     for (key, values), look in zip(series.items(), series_styles(len(series)), strict=True):
         heading = describe(key).heading
-        known = {x: scaled(key, found) for x, found in values.items()}
-        _mean_and_range(axis, known, {**look, "marker": "", "label": f"{heading}, mean"})
-        points = [(x, v) for x, found in known.items() for v in found]
-        dots = {**look, "linestyle": "", "markersize": 4, "label": f"{heading}, one seed"}
-        axis.plot(*np.reshape(points, (-1, 2)).T, **dots)
+        named = {**look, "label": f"{heading}, mean"}
+        _mean_range_and_dots(axis, key, values, named, f"{heading}, one seed")
         measured = [v for found in values.values() for v in found if v is not None]
         levels = style.levels(key, measured, baselines)
         levels |= {name: panel(key).scale * value for name, value in (references or {}).items()}
@@ -118,15 +115,69 @@ def metric_over(
             levels = {f"{heading}, {name}": value for name, value in levels.items()}
         draw_levels(axis, levels, look["color"] if several else GRAY)
     names = [panel(key).unit if several else axis_label(key) for key in series]
-    axis.set(xlabel=label, ylabel=", ".join(dict.fromkeys(names)))
-    ticks = sorted({x for values in series.values() for x in values})
+    axis.set_ylabel(", ".join(dict.fromkeys(names)))
+    _setting_axis(axis, label, series.values())
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    style.save(figure, path)
+
+
+def compared_over(
+    label: str,
+    metric: str,
+    series: Mapping[str, Mapping[float, Sequence[float | None]]],
+    path: str | os.PathLike,
+    title: str,
+    baselines: Baselines | None = None,
+) -> None:
+    """Draws a metric of variants over a setting: as `metric_over`, a line for each variant.
+
+    Args:
+        label: Of the setting, such as "epochs of training".
+        metric: Key of the metric.
+        series: For each variant, and each value of the setting, what its seeds reached.
+        path: The PNG to write.
+        title: Of the figure.
+        baselines: To draw as lines.
+    """
+    figure, axis = style.one_panel(6.4, 5.0, title)
+    for (name, values), look in zip(series.items(), series_styles(len(series)), strict=True):
+        _mean_range_and_dots(axis, metric, values, {**look, "label": style.text(name)})
+    measured = [
+        v for values in series.values() for found in values.values() for v in found if v is not None
+    ]
+    draw_levels(axis, style.levels(metric, measured, baselines))
+    axis.set_ylabel(axis_label(metric))
+    _setting_axis(axis, label, series.values())
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8)
+    style.save(figure, path)
+
+
+def _mean_range_and_dots(
+    axis: Axes,
+    key: str,
+    values: Mapping[float, Sequence[float | None]],
+    look: dict,
+    dot: str | None = None,
+) -> None:
+    """Draws a metric over a setting; `dot` is the label of a seed's dots, which may have none."""
+    known = {x: scaled(key, found) for x, found in values.items()}
+    _mean_and_range(axis, known, {**look, "marker": ""})
+    points = [(x, v) for x, found in known.items() for v in found]
+    dots = {**look, "linestyle": "", "markersize": 4, "label": dot}
+    axis.plot(*np.reshape(points, (-1, 2)).T, **dots)
+
+
+def _setting_axis(
+    axis: Axes, label: str, series: Iterable[Mapping[float, Sequence[float | None]]]
+) -> None:
+    """Labels the x axis with a setting, and its values."""
+    axis.set_xlabel(label)
+    ticks = sorted({x for values in series for x in values})
     if min(ticks, default=0) > 0:
         axis.set_xscale("log")
     axis.set_xticks(ticks, [f"{x:g}" for x in ticks])
     axis.minorticks_off()
     axis.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-    style.save(figure, path)
 
 
 def _draw_panel(

@@ -24,6 +24,7 @@ Nothing here imports TensorFlow.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -120,7 +121,8 @@ class Space:
 
     Args:
         spec: A mapping from parameters to their descriptions; see this module.
-        base: The run whose settings it changes. Every choice is checked against it.
+        base: The run whose settings it changes. Every choice is checked against it, with the values
+            of earlier parameters for which it counts.
         seeds: Seeds to train every combination with, as one more parameter.
 
     Raises:
@@ -151,8 +153,14 @@ class Space:
                             f"sweep: when of {parameter.name} must name choices of {name}, which "
                             f"are {', '.join(map(str, choices))}; got {shown(value)}"
                         )
-            for value in parameter.choices or (parameter.low, parameter.high):
-                base.replace(**_nested(parameter.settings(value)))
+            conditions = [
+                [earlier[name].settings(value) for value in allowed]
+                for name, allowed in parameter.when.items()
+            ]
+            for given in itertools.product(*conditions):
+                for value in parameter.choices or (parameter.low, parameter.high):
+                    settings = [*given, parameter.settings(value)]
+                    base.replace(**_nested({k: v for s in settings for k, v in s.items()}))
 
     @property
     def varied(self) -> list[Parameter]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from keras_simsiam.config import Run
 from keras_simsiam.documents import read_yaml
 from keras_simsiam.errors import InputError
+from keras_simsiam.tuning import method_sweeps
 
 Sweep = dict | Callable[[Run], dict]
 
@@ -162,6 +163,11 @@ ABLATIONS: dict[str, Sweep] = {
         }
     },
     "collapse_floor": collapse_floor,
+    # Table 4, Section 6.2, Section 5.2, Appendix B
+    "methods": method_sweeps.methods,
+    "relations": method_sweeps.relations,
+    "targets": lambda run: method_sweeps.targets(count_images(run) // run.training.batch_size),
+    "dimension": method_sweeps.DIMENSION,
 }
 """The paper's ablations by name, which the modules of `experiments` run over several seeds."""
 
@@ -205,12 +211,14 @@ AUGMENTATION: dict = {
 SWEEPS: dict[str, Sweep] = {
     **ABLATIONS,
     "predictor": PREDICTOR_SIZES,
+    "methods": method_sweeps.search,
     "optimizer": OPTIMIZER,
     "augmentation": AUGMENTATION,
     # Here the optimizer's warm-up holds for every batch size.
     "full": lambda run: {**PREDICTOR_SIZES, **batch_size(run), **AUGMENTATION, **OPTIMIZER},
 }
-"""What `tune` offers by name: the ablations, `predictor` with other sizes too, and searches."""
+"""What `tune` offers by name: the ablations, `predictor` with other sizes too, and searches, of
+which `methods` takes the place of the comparison."""
 
 
 def find(name: str, run: Run, known: Mapping[str, Sweep] = SWEEPS) -> dict:

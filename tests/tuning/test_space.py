@@ -66,6 +66,18 @@ def test_keras_tuner_draws_runs_from_every_sweep(name, monkeypatch):
         assert space.run(space.declare(known)) == space.run(values)
 
 
+def test_a_choice_is_checked_with_the_values_for_which_it_counts():
+    spec = {
+        "model.method": ["simsiam", "simclr", "byol"],
+        "model.temperature": {"choices": [0.1, 0.5], "when": {"model.method": ["simclr"]}},
+    }
+    found = [run.model for run in map(Space(spec, BASE).run, Space(spec, BASE).grid())]
+    assert [m.temperature for m in found] == [None, 0.1, 0.5, None]
+    spec["model.temperature"]["when"] = {"model.method": ["simclr", "byol"]}
+    with pytest.raises(InputError, match=r"temperature is an option of .*; byol does not have it"):
+        Space(spec, BASE)
+
+
 def test_jitter_strength_scales_all_four():
     space = Space(find("augmentation", BASE), BASE)
     values = {**space.grid()[0], "jitter strength": 0.5}

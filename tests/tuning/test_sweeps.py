@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from keras_simsiam import InputError
+from keras_simsiam.method_options import METHOD_OPTIONS
 from keras_simsiam.presets import preset
 from keras_simsiam.tuning import sweeps
 from keras_simsiam.tuning.space import Space
@@ -82,6 +83,63 @@ def test_each_of_the_reports_departures_is_one_change_and_the_last_run_has_all(m
     assert everything.training.schedule == "constant"
     assert not everything.training.zero_gradients
     assert everything.model.symmetry == "asymmetric"
+
+
+def test_the_search_tries_rates_of_every_method_and_temperatures_of_those_that_have_one():
+    tried = {}
+    for run in runs("methods"):
+        rate, temperature = run.training.learning_rate, run.model.temperature
+        tried.setdefault(run.model.method, set()).add(
+            (rate / BASE.training.learning_rate, temperature)
+        )
+    assert set(tried) == set(METHOD_OPTIONS)
+    assert {rate for rate, _ in tried["byol"]} == {1, 2, 4}  # its own loss is a sum, and doubled
+    for method, settings in tried.items():
+        has_one = "temperature" in METHOD_OPTIONS[method]
+        assert {t for _, t in settings} == ({0.1, 0.2} if has_one else {None})
+
+
+def test_a_method_has_the_settings_of_the_dataset_in_every_comparison():
+    found = space("methods", BASE.replace(training={"epochs": 32}), ABLATIONS)
+    by_label = {found.label(values): found.run(values) for values in found.grid()}
+    assert list(by_label)[:2] == ["simsiam, 8 epochs", "byol, 8 epochs"]
+    assert len(by_label) == 3 * len(METHOD_OPTIONS)
+    for label, run in by_label.items():
+        method, epochs = label.removesuffix(" epochs").split(", ")
+        alone = preset("photo_patches", method).replace(training={"epochs": int(epochs)})
+        assert run == alone
+    figures = {found.label(values): found.paper(values) for values in found.grid()}
+    assert figures["byol, 32 epochs"] == "74.3"
+    assert figures["vicreg, 32 epochs"] == ""
+
+
+def test_each_relation_is_one_change_from_its_method():
+    found = space("relations", known=ABLATIONS)
+    by_label = {found.label(values): found.run(values) for values in found.grid()}
+    simclr, swav, byol = (preset("photo_patches", m) for m in ("simclr", "swav", "byol"))
+    with_predictor = simclr.replace(model={"predictor": "mlp"})
+    assert by_label == {
+        "SimSiam": BASE,
+        "BYOL: SimSiam with a momentum target": byol,
+        "BYOL without its target": byol.replace(model={"target": "self"}),
+        "SimCLR": simclr,
+        "SimCLR with predictor": with_predictor,
+        "SimCLR with predictor and stop-gradient": with_predictor.replace(
+            model={"stop_gradient": True}
+        ),
+        "SwAV": swav,
+        "SwAV with predictor": swav.replace(model={"predictor": "mlp"}),
+        "SwAV without stop-gradient": swav.replace(model={"stop_gradient": False}),
+    }
+
+
+def test_targets_are_renewed_once_an_epoch_at_most_and_the_predictor_is_a_quarter_of_z(monkeypatch):
+    monkeypatch.setattr(sweeps, "count_images", lambda run: 5400)
+    targets = [run.model.target for run in runs("targets")]
+    assert targets == ["self", "every:10", "every:100", "every:84", "momentum:0.99"]
+    models = [run.model for run in runs("dimension")]
+    assert [m.projector_dim for m in models] == [256, 512, 1024, 2048]
+    assert {m.predictor_hidden for m in models} == {None}  # a quarter
 
 
 def test_images_are_counted_where_the_sweep_needs_their_number():

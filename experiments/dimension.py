@@ -1,0 +1,10 @@
+"""The paper's Appendix B: the dimension of z, the predictor's hidden width a quarter of it."""
+
+from __future__ import annotations
+
+from experiments import common, costs, linear
+from keras_simsiam import options
+
+if __name__ == "__main__":
+    measure = [linear.add, costs.add]
+    options.run_command(lambda argv: common.compare("dimension", __doc__, argv, measure=measure))
