@@ -1,7 +1,8 @@
 """What the experiments share: an ablation over seeds, its table, its numbers and its figure.
 
 An experiment is an ablation of `keras_simsiam.tuning.sweeps` with the seed as one more parameter,
-at one of two scales. Started again, it continues where it was.
+at one of two scales. Started again, it continues where it was; a run that another experiment has
+trained already is taken from there.
 """
 
 from __future__ import annotations
@@ -113,7 +114,9 @@ def search(sweep: str, args: argparse.Namespace) -> Found:
         sweep_dir=str(RUNS),
         saved_model_dir=str(RUNS / "saved_models"),
     )
-    found = run_sweep(sweep, sweeps.find(sweep, base, sweeps.ABLATIONS), base, options, Devices())
+    spec = sweeps.find(sweep, base, sweeps.ABLATIONS)
+    others = [path for path in sorted(RUNS.glob("*")) if path.name != options.name]
+    found = run_sweep(sweep, spec, base, options, Devices(), others)
     assert found is not None  # only workers find nothing
     return found
 

@@ -77,6 +77,24 @@ def test_other_options_are_another_experiment(trained, changed):
     assert len(trained) == 4
 
 
+def test_a_run_that_another_experiment_has_trained_is_taken_from_there(trained, tmp_path):
+    common.compare("similarity", "Compares.", ["--seeds", "0", "1"])
+    (config,) = tmp_path.glob("runs/experiments/similarity-*/runs/0001/config.yaml")
+    config.write_text("of: another version")
+    common.compare("symmetry", "Compares.", ["--seeds", "0", "1"])
+    rows = {(r["variant"], r["seed"]): r for r in results(tmp_path, "symmetry")}
+    assert [(r.model.similarity, r.model.symmetry, r.training.seed) for r in trained[4:]] == [
+        *[("cosine", "symmetric", 1), ("cosine", "asymmetric", 0), ("cosine", "asymmetric", 1)],
+        *[("cosine", "two_pairs", 0), ("cosine", "two_pairs", 1)],
+    ]
+    assert rows["symmetric", "0"] == results(tmp_path, "similarity")[0] | {
+        "variant": "symmetric",
+        "paper": "68.1",
+    }
+    copied = next(tmp_path.glob("runs/experiments/symmetry-*/saved_models/0000"))
+    assert (copied / "saved_model.pb").exists()
+
+
 def test_an_interrupted_experiment_continues(trained, monkeypatch):
     train = tuner.train
 

@@ -138,14 +138,14 @@ def write(space: Space, folder: pathlib.Path, export: pathlib.Path, title: str) 
 
 def trials_table(found: Found) -> list[list[str]]:
     """The table of a search, best first: the trials' numbers, and a column for each parameter."""
-    lines, names = ranked(found.lines), [p.name for p in found.space.varied]
-    columns = [
-        {
-            "trial": ", ".join(str(e.number + 1) for e in line.entries),
-            **{name: short(line.values[name]) if name in line.values else "" for name in names},
-        }
-        for line in lines
-    ]
+    lines, names = ranked(found.lines), found.space.headings
+    columns = []
+    for line in lines:
+        shown = found.space.shown(line.values)
+        trials = ", ".join(str(e.number + 1) for e in line.entries)
+        columns.append(
+            {"trial": trials, **{n: short(shown[n]) if n in shown else "" for n in names}}
+        )
     return table(lines, columns)
 
 
@@ -226,8 +226,9 @@ def draw(found: Found, path: pathlib.Path, title: str) -> None:
         bars = {line.label or "all": line.measured(key) for line in means}
         plots.compared_bars(bars, path, title, untrained)
     else:
-        settings = {p.name: [line.values.get(p.name) for line in means] for p in space.varied}
-        logarithmic = {p.name for p in space.varied if p.log}
+        shown = [space.shown(line.values) for line in means]
+        settings = {name: [values.get(name) for values in shown] for name in space.headings}
+        logarithmic = {p.heading for p in space.varied if p.log}
         plots.parallel_coordinates(settings, list(means.values()), path, title, logarithmic)
 
 

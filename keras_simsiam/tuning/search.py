@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -95,7 +96,14 @@ class Search(Settings):
             )
 
 
-def run_sweep(title: str, spec: dict, run: Run, search: Search, devices: Devices) -> Found | None:
+def run_sweep(
+    title: str,
+    spec: dict,
+    run: Run,
+    search: Search,
+    devices: Devices,
+    others: Sequence[pathlib.Path] = (),
+) -> Found | None:
     """Runs a sweep, or continues it, and writes its results.
 
     Args:
@@ -104,6 +112,7 @@ def run_sweep(title: str, spec: dict, run: Run, search: Search, devices: Devices
         run: The run whose settings it changes.
         search: How to search, and where to write.
         devices: What each trial is trained on.
+        others: Folders of sweeps whose runs need not be trained again.
 
     Returns:
         What it found; None in a worker, whose chief has the results.
@@ -141,7 +150,7 @@ def run_sweep(title: str, spec: dict, run: Run, search: Search, devices: Devices
             f"writing to {folder.path}\n",
             flush=True,
         )
-        SweepTuner(oracle, space, folder.path, trials, devices).search()
+        SweepTuner(oracle, space, folder.path, trials, devices, others).search()
         if is_worker:
             return None
         title = f"{title} on {run.data.dataset}"

@@ -100,6 +100,15 @@ class Parameter:
             raise InputError(f"sweep: min of {name} must be above 0, with log: true; got {low}")
         return cls(low=low, high=high, log=log, **shared)
 
+    @property
+    def heading(self) -> str:
+        """The setting whose values it lists; its name, if its choices stand for more than that."""
+        choices = self.choices or {}
+        for setting in next(iter(choices.values()), {}):
+            if all(given == {setting: value} for value, given in choices.items()):
+                return setting
+        return self.name
+
     def settings(self, value: Value) -> dict:
         """The settings that a value stands for, with their sections."""
         return {self.name: value} if self.choices is None else self.choices[value]
@@ -162,6 +171,15 @@ class Space:
                     settings = [*given, parameter.settings(value)]
                     base.replace(**_nested({k: v for s in settings for k, v in s.items()}))
 
+    def shown(self, values: dict[str, Value]) -> dict[str, Value]:
+        """A combination by the headings of its parameters, without the seed, in their order."""
+        return {p.heading: values[p.name] for p in self.varied if p.name in values}
+
+    @property
+    def headings(self) -> list[str]:
+        """What the sweep varies, as tables say it; parameters of the same setting are one."""
+        return list(dict.fromkeys(p.heading for p in self.varied))
+
     @property
     def varied(self) -> list[Parameter]:
         """The parameters but the seed."""
@@ -210,7 +228,7 @@ class Space:
             implied = p.when and p.choices and len(p.choices) == 1
             if p.name in values and not implied:
                 value = values[p.name]
-                plain = p.name.split(".")[-1].replace("_", " ")
+                plain = p.heading.split(".")[-1].replace("_", " ")
                 words.append(value if isinstance(value, str) else f"{plain} {short(value)}")
         return ", ".join(words)
 

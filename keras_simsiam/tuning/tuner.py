@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import filelock
 import grpc
@@ -20,7 +20,7 @@ from tensorboard.plugins.hparams import api as hparams
 from keras_simsiam import metrics
 from keras_simsiam.config import Run
 from keras_simsiam.errors import CannotWrite, InputError, LostWorker, TrainingDiverged
-from keras_simsiam.files import why_full
+from keras_simsiam.files import why_full, written_atomically
 from keras_simsiam.training.devices import Devices
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.run import train
@@ -61,6 +61,7 @@ class SweepTuner(kt.Tuner):
             ``saved_models/`` and ``keras_tuner/``.
         trials: How many trials there will be at most.
         devices: What each trial is trained on.
+        others: Folders of sweeps whose runs need not be trained again.
     """
 
     def __init__(
@@ -70,9 +71,10 @@ class SweepTuner(kt.Tuner):
         folder: pathlib.Path,
         trials: int,
         devices: Devices,
+        others: Sequence[pathlib.Path] = (),
     ):
         self.space, self.folder, self.trials = space, folder, trials
-        self.devices = devices
+        self.devices, self.others = devices, others
         self.ledger = Ledger(folder / "trials")
         self.kept = oracle
         oracle.path, oracle.has_ended = folder / "keras_tuner" / "oracle.json", self._has_ended
@@ -139,7 +141,8 @@ class SweepTuner(kt.Tuner):
             if entry is None or entry.values != values:
                 entry = Entry(number, values)
             if entry.status == "running":
-                self._train(entry, epochs)
+                if not self._taken_over(entry, epochs):
+                    self._train(entry, epochs)
                 self.ledger.write(entry)
                 print(self._result(entry), flush=True)
         if entry.failed:
@@ -188,6 +191,21 @@ class SweepTuner(kt.Tuner):
         # Only the exported encoder is kept.
         shutil.rmtree(self.folder / "runs" / name / "checkpoints", ignore_errors=True)
 
+    def _taken_over(self, entry: Entry, epochs: int | None) -> bool:
+        """Copies a trial with its outcome from another sweep that has trained the same run."""
+        run = self.space.run(entry.values, epochs)
+        for folder in self.others:
+            for other in Ledger(folder / "trials").entries():
+                theirs, mine = f"{other.number:04d}", f"{entry.number:04d}"
+                if other.status in ("finished", "collapsed") and _is(folder / "runs" / theirs, run):
+                    for kind in ("runs", "saved_models"):
+                        with written_atomically(self.folder / kind / mine) as copy:
+                            shutil.copytree(folder / kind / theirs, copy)
+                    entry.status, entry.cause = other.status, other.cause
+                    entry.metrics = other.metrics
+                    return True
+        return False
+
     def _output(self, name: str) -> Output:
         """Where a trial is written, in place of what an earlier start has left of it."""
         return Output(
@@ -225,6 +243,13 @@ class SweepTuner(kt.Tuner):
         at_once = 1 + len(entries) - ended
         left = (self.trials - ended) / at_once * sum(seconds) / max(1, len(seconds))
         return f"{said}; about {left / 60:.0f} min left" if left else said
+
+
+def _is(folder: pathlib.Path, run: Run) -> bool:
+    """Whether a folder is that of a run with the same settings."""
+    with contextlib.suppress(InputError):  # of another version
+        return Run.load(folder / "config.yaml") == run
+    return False
 
 
 def _cause(error: Exception) -> str:

@@ -66,6 +66,14 @@ def test_keras_tuner_draws_runs_from_every_sweep(name, monkeypatch):
         assert space.run(space.declare(known)) == space.run(values)
 
 
+def test_parameters_of_one_setting_have_one_heading_and_others_their_names():
+    space = Space(find("methods", BASE), BASE)
+    assert space.headings == ["method", "training.learning_rate", "model.temperature"]
+    first = space.grid()[0]
+    assert space.shown(first) == {"method": "simsiam", "training.learning_rate": 0.5}
+    assert space.label(first) == "simsiam, learning rate 0.5"
+
+
 def test_a_choice_is_checked_with_the_values_for_which_it_counts():
     spec = {
         "model.method": ["simsiam", "simclr", "byol"],
