@@ -1,5 +1,6 @@
 """Shared by all tests: reference arrays, small datasets on disk, and a quiet TensorFlow."""
 
+import gc
 import os
 import pathlib
 import shutil
@@ -14,6 +15,17 @@ import pytest
 from helpers import write_image
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_old_is_looked_at_again():
+    """Takes what is there before a module's tests from the garbage collector.
+
+    A million objects are those of TensorFlow's modules. Keras and Keras Tuner have all objects
+    looked at so often, as in `clear_session`, that it was most of the time of some tests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
