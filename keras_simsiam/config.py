@@ -135,11 +135,15 @@ class Model(Settings):
     target: str = by_method()
     """The network that makes the target: the trained one (self), or one that follows it with a
     constant momentum (momentum:0.99), with one that rises to 1 (cosine:0.996), or as a copy that is
-    renewed every few steps (every:10; paper, Section 5.2)."""
+    renewed every few steps (every:10; paper, Section 5.2). With images:0.8 it is an average of each
+    image's own z (Section 5.2), which takes 4 x images x projector_dim bytes."""
     temperature: float = by_method(above=0)
     """Temperature of the softmax over keys or prototypes."""
+    negatives: Literal["both_views", "other_view", "none"] = by_method()
+    """What SimCLR tells a view's partner from: both views of the other images, their other view
+    alone, or nothing, which is SimSiam if there are a predictor and a stop-gradient."""
     queue: int = by_method(at_least=4)
-    """Keys in MoCo's queue, at least two per image of a batch."""
+    """Keys in MoCo's queue, its negatives, at least two per image of a batch."""
     prototypes: int = by_method(at_least=2)
     """Prototypes of SwAV."""
     epsilon: float = by_method(above=0)
@@ -164,8 +168,8 @@ class Model(Settings):
         given = {name: getattr(self, name) for name in method_options.names()}
         for name, value in method_options.resolved(self.method, given).items():
             object.__setattr__(self, name, value)
-        if (self.target and TargetRule.parse(self.target)) is None and self.method == "moco":
-            raise InputError("target must be a network of its own for moco; got 'self'")
+        if self.target is not None:
+            TargetRule.parse(self.target)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed. Another method gets defaults of its own."""
@@ -241,6 +245,14 @@ class Run(Settings):
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        queue, keys = self.model.queue, 2 * self.training.batch_size
+        if queue is not None and queue < keys:
+            raise InputError(
+                f"queue must be at least {keys}, two keys for each image of a batch; got {queue}"
+            )
 
     def replace(self, /, **sections: Any) -> Run:
         """A copy with some settings changed, and checked.

@@ -25,7 +25,12 @@ METHOD_OPTIONS: dict[str, dict[str, Any]] = {
         "symmetry": "symmetric",
         "target": "cosine:0.996",
     },
-    "simclr": {"predictor": "none", "stop_gradient": False, "temperature": 0.1},
+    "simclr": {
+        "predictor": "none",
+        "stop_gradient": False,
+        "temperature": 0.1,
+        "negatives": "both_views",
+    },
     "moco": {"temperature": 0.2, "queue": 65536, "target": "momentum:0.999"},
     "swav": {
         "predictor": "none",
@@ -41,6 +46,13 @@ METHOD_OPTIONS: dict[str, dict[str, Any]] = {
 }
 """The options of `config.Model` that only some methods have, by method, with their defaults."""
 
+_TAKEN = {
+    ("moco", "target"): ("momentum", "cosine", "every"),
+    ("simclr", "predictor"): ("mlp", "none"),
+    ("swav", "predictor"): ("mlp", "none"),
+}
+"""What an option may be, or begin with before a colon, where a method does not take all."""
+
 
 def resolved(method: str, given: dict[str, Any]) -> dict[str, Any]:
     """The values of the options that only some methods have.
@@ -53,7 +65,7 @@ def resolved(method: str, given: dict[str, Any]) -> dict[str, Any]:
         Values by option; None for those that the method lacks.
 
     Raises:
-        InputError: If an option is given that the method lacks.
+        InputError: If an option is given that the method lacks, or a value that it does not take.
     """
     own = METHOD_OPTIONS[method]
     for name, value in given.items():
@@ -62,6 +74,11 @@ def resolved(method: str, given: dict[str, Any]) -> dict[str, Any]:
             raise InputError(
                 f"{name} is an option of {', '.join(having)}; {method} does not have it; "
                 f"got {value}"
+            )
+        taken = _TAKEN.get((method, name))
+        if taken and value is not None and str(value).partition(":")[0] not in taken:
+            raise InputError(
+                f"{name} must be one of {', '.join(taken)} for {method}; got '{value}'"
             )
     return {n: own.get(n) if value is None else value for n, value in given.items()}
 

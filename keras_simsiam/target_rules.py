@@ -1,4 +1,4 @@
-"""How a target network follows the network that is trained; no TensorFlow here."""
+"""What the targets are: rules by which they follow the trained network; no TensorFlow here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from keras_simsiam.errors import InputError
 
-_FORMS = "self, momentum:M or cosine:M with M in [0, 1), or every:K with K of at least 1"
+_FORMS = "self, momentum:M, cosine:M or images:M with M in [0, 1), or every:K with K of at least 1"
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class TargetRule:
     Attributes:
         kind: "momentum", an average of the trained weights with a constant momentum; "cosine", the
             same with a momentum that rises to 1 as in BYOL; "every", a copy of the trained weights
-            that is renewed every few steps (SimSiam, Section 5.2).
+            that is renewed every few steps (SimSiam, Section 5.2); "images", an average of each
+            image's z with a constant momentum (Section 5.2).
         value: The momentum, at first; or the number of steps.
     """
 
@@ -25,7 +26,7 @@ class TargetRule:
 
     @classmethod
     def parse(cls, text: str) -> TargetRule | None:
-        """Reads a rule; None for "self", which is no target network.
+        """Reads a rule; None for "self".
 
         Raises:
             InputError: If the text is not a rule.
@@ -37,7 +38,7 @@ class TargetRule:
             value = float(number)
         except ValueError:
             value = float("nan")
-        is_momentum = kind in ("momentum", "cosine") and 0 <= value < 1
+        is_momentum = kind in ("momentum", "cosine", "images") and 0 <= value < 1
         is_period = kind == "every" and value >= 1 and value % 1 == 0
         if not (is_momentum or is_period):
             raise InputError(f"target must be {_FORMS}; got {text!r}")

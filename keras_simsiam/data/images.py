@@ -45,7 +45,8 @@ class Images(abc.ABC):
 
         Returns:
             ``(step, batch)``, with a batch as for `keras_simsiam.augment.make_views`, which may
-            also have "unread", see `keras_simsiam.data.in_files.ImageFiles.batches`.
+            also have "examples", the images' numbers, int64 ``[B]``; and "unread", see
+            `keras_simsiam.data.in_files.ImageFiles.batches`.
         """
 
     def checked(self, unread: tf.Tensor, batch: Any) -> Any:

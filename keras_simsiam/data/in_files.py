@@ -100,17 +100,18 @@ class ImageFiles(Images):
             epochs, examples = drawn(step)
             random = tf.transpose(plan.numbers(epochs, examples), [1, 0, 2])
             first = (step - plan.start_step) // plan.together * plan.made
-            return first + places, tf.gather(paths, examples), random
+            return first + places, examples, tf.gather(paths, examples), random
 
-        def cropped(number: tf.Tensor, path: tf.Tensor, random: tf.Tensor) -> tuple:
-            return number, plan.crop(self.decode(path), random)
+        def cropped(number: tf.Tensor, example: tf.Tensor, path: tf.Tensor, random: tf.Tensor):
+            return number, (example, *plan.crop(self.decode(path), random))
 
         def joined(numbers: tf.Tensor, batch: tuple) -> tuple:
             group = numbers[0] // plan.made
             step = plan.start_step + group * plan.together
             as_drawn = numbers == group * plan.made + places
             unread = tf.where(as_drawn, tf.constant(-1, tf.int64), drawn(step)[1])
-            return step, {**plan.crop_batch(*batch), "unread": unread}
+            examples, *crops = batch
+            return step, {**plan.crop_batch(*crops), "unread": unread, "examples": examples}
 
         each = plan.steps().map(examples, tf.data.AUTOTUNE).unbatch()
         found = each.map(cropped, tf.data.AUTOTUNE).ignore_errors()

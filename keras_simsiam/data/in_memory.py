@@ -66,7 +66,8 @@ class ImageArray(Images):
         def batch(step: tf.Tensor) -> tuple[tf.Tensor, dict]:
             epochs, examples = shuffled(plan.positions(step), count, plan.seed)
             images = tf.ensure_shape(tf.gather(held, examples), [plan.made, height, width, 3])
-            return step, plan.image_batch(images, plan.numbers(epochs, examples))
+            batch = plan.image_batch(images, plan.numbers(epochs, examples))
+            return step, {**batch, "examples": examples}
 
         return plan.steps().map(batch, tf.data.AUTOTUNE)
 

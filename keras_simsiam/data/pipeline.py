@@ -13,6 +13,7 @@ from keras_simsiam.config import Augmentation, Data
 from keras_simsiam.data import service
 from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_memory import as_images
+from keras_simsiam.data.in_records import ImageStream
 from keras_simsiam.data.plan import Plan
 from keras_simsiam.errors import InputError, check_choice
 from keras_simsiam.fields import Bounds, Count, Index, Seed, checks_arguments, choices
@@ -32,6 +33,7 @@ def views(
     pairs: Count = 1,
     part: Annotated[tuple[int, int], Bounds(at_least=0)] = (0, 1),
     data_service: str | None = None,
+    numbered: bool = False,
 ) -> tf.data.Dataset:
     """An endless dataset of batches of views, for `SimSiam.fit(..., steps_per_epoch=...)`.
 
@@ -55,6 +57,9 @@ def views(
         part: Which part of each batch, and of how many equal parts, for one of several workers.
         data_service: Address of a tf.data service whose workers make the batches, such as
             "grpc://10.0.0.1:5000"; not for an `ImageStream`.
+        numbered: Whether a batch is ``{"views": batch, "examples": numbers}`` with the numbers of
+            its images in the dataset, int64 ``[B]``, for ``SimSiam(target="images:0.8")``; not for
+            an `ImageStream`.
 
     Raises:
         InputError: If an argument is invalid, or the batch does not fit the images.
@@ -75,6 +80,11 @@ def views(
         raise InputError(f"batch_size must be a multiple of {parts} parts; got {batch_size:,}")
     if data_service is not None:
         images.check_sendable()
+    if numbered and isinstance(images, ImageStream):
+        raise InputError(
+            "numbered: images must be in memory or in image files, because record files do not "
+            "number theirs. Extract them to files and use --dataset folder:PATH"
+        )
     size = image_size or images.side()
     at_once = max(1, _CACHED_PIXELS // size**2)
     together = 1
@@ -88,19 +98,20 @@ def views(
 
     def finished(step: tf.Tensor, batch: dict) -> tuple:
         unread = batch.pop("unread", tf.fill([plan.made], tf.constant(-1, tf.int64)))
-        if augment_on == "host":
-            return step, (unread, augment.make_views(augmentation, batch, size, at_once))
-        return step, (unread, batch)
+        examples = batch.pop("examples", None)
+        host = augment_on == "host"
+        made = augment.make_views(augmentation, batch, size, at_once) if host else batch
+        return step, (unread, {"views": made, "examples": examples} if numbered else made)
 
-    def numbered(start_step: int) -> tf.data.Dataset:
+    def from_step(start_step: int) -> tf.data.Dataset:
         """``(step, (unread, batch))`` from a step on."""
         batches = images.batches(dataclasses.replace(plan, start_step=start_step))
         made = batches.map(finished, tf.data.AUTOTUNE)
         return made.map(plan.split).unbatch() if together > 1 else made
 
     if data_service is not None:
-        batches = service.distribute(numbered, data_service, start_step)
+        batches = service.distribute(from_step, data_service, start_step)
     else:
-        batches = numbered(start_step).map(lambda _, batch: batch)
+        batches = from_step(start_step).map(lambda _, batch: batch)
     checked = batches.map(images.checked).prefetch(tf.data.AUTOTUNE)
     return preprocessing.remember(checked, made_as)

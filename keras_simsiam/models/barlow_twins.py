@@ -9,16 +9,15 @@ With z1, z2 standardized over the batch, and λ the weight of the off-diagonal (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self, Unpack
+from typing import Unpack
 
 import keras
 import tensorflow as tf
 
-from keras_simsiam import config
 from keras_simsiam.config import Augmentation
 from keras_simsiam.fields import Count, NonNegative, checks_arguments
 from keras_simsiam.models import heads
-from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments
+from keras_simsiam.models.base import JointEmbedding, ModelArguments
 from keras_simsiam.models.objectives import at_least_float32, mean_over_replicas
 from keras_simsiam.models.parts import output_dim
 
@@ -41,6 +40,7 @@ class BarlowTwins(JointEmbedding):
     """
 
     view_count = 2
+    settings = ("off_diagonal",)
 
     @checks_arguments
     def __init__(
@@ -64,18 +64,6 @@ class BarlowTwins(JointEmbedding):
         """The loss of a batch, and z1."""
         z1, z2 = (self.encode(x, training) for x in views)
         return barlow_twins_loss(z1, z2, self.off_diagonal), z1
-
-    @classmethod
-    def from_settings(
-        cls, settings: config.Model, backbone: keras.Model, length: Length, **kwargs: Any
-    ) -> Self:
-        """Builds the projector that the configuration describes, and the model."""
-        projector = heads.projector_of(settings, output_dim(backbone))
-        return cls(backbone, projector, settings.off_diagonal, **kwargs)
-
-    def get_config(self) -> dict:
-        """The arguments that make this model again, its networks included."""
-        return super().get_config() | {"off_diagonal": self.off_diagonal}
 
 
 def barlow_twins_loss(z1: tf.Tensor, z2: tf.Tensor, off_diagonal: float = 5e-3) -> tf.Tensor:

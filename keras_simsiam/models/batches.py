@@ -19,30 +19,36 @@ _NO_IMAGES = (
 )
 
 
-def unpacked(data: Any) -> tuple[Any, tf.Tensor | None]:
-    """The batch in what Keras passes to a step, and the weight of each image.
+def unpacked(data: Any) -> tuple[Any, dict[str, tf.Tensor]]:
+    """The batch in what Keras passes to a step, and what else it says of each image.
 
     Args:
-        data: A batch; or ``(x, y, sample_weight)``, as `fit` makes it of arrays. x and y are then
-            the views, or x is the batch. What is missing is None, or left out at the end.
+        data: A batch; or ``{"views": batch, "examples": numbers}``, as of
+            ``views(..., numbered=True)``; or ``(x, y, sample_weight)``, as `fit` makes it of
+            arrays. x and y are then the views, or x is the batch. What is missing is None, or left
+            out at the end.
 
     Returns:
-        The batch, and float32 ``[B]``; None if there are no weights.
+        The batch; and "examples", int64 ``[B]``, and "sample_weight", float32 ``[B]``, as far as
+        they are given.
 
     Raises:
         InputError: If the weights are not one for each image.
     """
+    if isinstance(data, Mapping) and "examples" in data:
+        return data["views"], {"examples": data["examples"]}
     if not isinstance(data, tuple | list):
-        return data, None
+        return data, {}
     given = [part for part in data if part is not None]
-    weights = None
+    also = {}
     if len(given) > 1 and len(getattr(given[-1], "shape", "none")) < 3:
         weights = tf.convert_to_tensor(given.pop())
         if weights.shape.rank != 1:
             raise InputError(
                 f"sample_weight must have shape [B], one for each image; got {weights.shape}"
             )
-    return (given[0] if len(given) == 1 else tuple(given)), weights
+        also["sample_weight"] = weights
+    return (given[0] if len(given) == 1 else tuple(given)), also
 
 
 def check(batch: Any, count: int | None = None) -> None:
@@ -65,12 +71,18 @@ def check(batch: Any, count: int | None = None) -> None:
         raise InputError(f"a batch must have {count} views; got {len(batch)}")
 
 
-def check_weighted(forward: Callable) -> None:
-    """Raises InputError unless a method's `forward` takes weights."""
-    if "sample_weight" not in inspect.signature(forward).parameters:
+def known_to(forward: Callable, also: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """What a method's `forward` takes of what `unpacked` found beside the batch.
+
+    Raises:
+        InputError: If there are weights, and it takes none.
+    """
+    taken = inspect.signature(forward).parameters
+    if "sample_weight" in also and "sample_weight" not in taken:
         raise InputError(
             "sample_weight must be None for a method whose forward has no such argument"
         )
+    return {name: value for name, value in also.items() if name in taken}
 
 
 def refuse_class_weight(arguments: Mapping[str, Any]) -> None:

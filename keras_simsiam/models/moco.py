@@ -14,20 +14,20 @@ Both views are queries, as in SimSiam's comparison (its Table 4).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Self, Unpack
+from typing import Annotated, Unpack
 
 import keras
 import tensorflow as tf
 
-from keras_simsiam import _compat, config
+from keras_simsiam import _compat
 from keras_simsiam.config import Augmentation
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Bounds, Count, Positive, checks_arguments
 from keras_simsiam.models import heads
-from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments
+from keras_simsiam.models.base import JointEmbedding, ModelArguments
 from keras_simsiam.models.objectives import normalized, of_whole_batch
 from keras_simsiam.models.parts import output_dim
-from keras_simsiam.models.targets import Target
+from keras_simsiam.models.targets import TargetNetwork
 from keras_simsiam.target_rules import TargetRule
 
 
@@ -59,6 +59,8 @@ class MoCo(JointEmbedding):
     """
 
     view_count = 2
+    settings = ("temperature", "queue", "target", "steps")
+    targets: TargetNetwork
 
     @checks_arguments
     def __init__(
@@ -79,25 +81,25 @@ class MoCo(JointEmbedding):
         super().__init__(
             {"backbone": backbone, "projector": projector}, augmentation, image_size, **kwargs
         )
+        self.temperature, self.queue = temperature, queue
+        self.target, self.steps = target, steps
         rule = TargetRule.parse(target)
-        if rule is None:
+        if rule is None or rule.kind == "images":
             raise InputError(
-                "target must be a network of its own, such as momentum:0.999; got 'self'"
+                f"target must be a network of its own, such as momentum:0.999; got '{target}'"
             )
-        self.temperature = temperature
-        self.target = Target(backbone, projector, rule, steps)
-        self._target = target, steps
-        shape, add = (queue, projector.output_shape[1]), self.add_weight
+        self.targets = TargetNetwork(backbone, projector, rule, steps)
+        shape, add = (queue, output_dim(projector, "projector")), self.add_weight
         shared = {"trainable": False, "aggregation": _compat.ONLY_FIRST_REPLICA}
-        self.queue = add(shape=shape, initializer="random_normal", name="queue", **shared)
-        self.queue.assign(normalized(tf.convert_to_tensor(self.queue)))
+        self.keys = add(shape=shape, initializer="random_normal", name="keys", **shared)
+        self.keys.assign(normalized(tf.convert_to_tensor(self.keys)))
         self.place = add(shape=(), dtype="int64", initializer="zeros", name="place", **shared)
 
     def forward(self, views: tuple[tf.Tensor, ...], training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch, and z1. In training, the keys enter the queue."""
         q1, q2 = (self.encode(x, training) for x in views)
-        k1, k2 = (normalized(self.target(x, training=training)) for x in views)
-        negatives = tf.convert_to_tensor(self.queue)
+        k1, k2 = (normalized(k) for k in self.targets.of(views, (), training))
+        negatives = tf.convert_to_tensor(self.keys)
         loss = info_nce(q1, k2, negatives, self.temperature) / 2
         loss += info_nce(q2, k1, negatives, self.temperature) / 2
         if training:
@@ -106,41 +108,16 @@ class MoCo(JointEmbedding):
 
     def _enqueue(self, keys: tf.Tensor) -> None:
         """Replaces the oldest keys by those of a batch, ``[2N, d]``."""
-        length = self.queue.shape[0]
+        length = self.queue
         if keys.shape[0] is not None and keys.shape[0] > length:
             raise InputError(
                 f"queue must hold the {keys.shape[0]} keys of a batch, two per image; got {length}"
             )
         added = tf.shape(keys, tf.int64)[0]
         places = (tf.convert_to_tensor(self.place) + tf.range(added)) % length
-        queue = tf.convert_to_tensor(self.queue)
-        self.queue.assign(tf.tensor_scatter_nd_update(queue, places[:, None], keys))
+        queue = tf.convert_to_tensor(self.keys)
+        self.keys.assign(tf.tensor_scatter_nd_update(queue, places[:, None], keys))
         self.place.assign((tf.convert_to_tensor(self.place) + added) % length)
-
-    def after_step(self) -> None:
-        """Lets the target follow."""
-        self.target.follow(self.backbone, self.projector, self.step_counter)
-
-    @classmethod
-    def from_settings(
-        cls, settings: config.Model, backbone: keras.Model, length: Length, **kwargs: Any
-    ) -> Self:
-        """Builds the heads that the configuration describes, and the model."""
-        return cls(
-            backbone,
-            heads.projector_of(settings, output_dim(backbone)),
-            temperature=settings.temperature,
-            queue=settings.queue,
-            target=settings.target,
-            steps=length.steps,
-            **kwargs,
-        )
-
-    def get_config(self) -> dict:
-        """The arguments that make this model again, its networks included."""
-        target, steps = self._target
-        own = {"target": target, "steps": steps, "queue": self.queue.shape[0]}
-        return super().get_config() | own | {"temperature": self.temperature}
 
 
 def info_nce(q: tf.Tensor, k: tf.Tensor, queue: tf.Tensor, temperature: float) -> tf.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import keras
 
@@ -17,6 +17,7 @@ class SavedWithParts(_compat.Model):
     """A model that is saved with its networks, its preprocessing and both of its optimizers."""
 
     parts: Any
+    settings: ClassVar[tuple[str, ...]]
     augmentation: Augmentation | Sequence[Augmentation] | None
     image_size: Any
     preprocessing: Preprocessing | None
@@ -29,6 +30,7 @@ class SavedWithParts(_compat.Model):
         augmentations = [dataclasses.asdict(a) for a in each_of(self.augmentation)]
         return {
             **parts,
+            **{name: getattr(self, name) for name in self.settings},
             "augmentation": augmentations if len(augmentations) != 1 else augmentations[0],
             "image_size": self.image_size,
             "preprocessing": self.preprocessing and self.preprocessing.get_config(),

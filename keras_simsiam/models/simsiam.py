@@ -25,8 +25,7 @@ from keras_simsiam.models import heads
 from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments
 from keras_simsiam.models.objectives import SIMILARITIES
 from keras_simsiam.models.parts import output_dim
-from keras_simsiam.models.targets import Target
-from keras_simsiam.target_rules import TargetRule
+from keras_simsiam.models.targets import targets_of
 
 SYMMETRIES = {
     "symmetric": ((0, 1), (1, 0)),  # D(p1, z2) and D(p2, z1), equation 2
@@ -65,8 +64,10 @@ class SimSiam(JointEmbedding):
             "two_pairs", D(p1, z2) and D(p3, z4) of batches ``(x1, x2, x3, x4)`` (Section 4.6).
         target: Which encoder makes the target z: "self"; or another one that follows it, see
             `keras_simsiam.target_rules.TargetRule`: "momentum:0.99", "cosine:0.996" or "every:10"
-            (Sections 5.2 and 6.2).
+            (Sections 5.2 and 6.2); or a moving average of each image's z, "images:0.8" (Section
+            5.2), for batches of ``views(..., numbered=True)``.
         steps: Steps of the whole training, required with the target "cosine".
+        images: Images in the dataset, required with the target "images".
         augmentation: Makes the views within the training step, see `JointEmbedding`.
         image_size: Side of the views in pixels, see `JointEmbedding`.
         **kwargs: See `keras.Model`.
@@ -77,6 +78,10 @@ class SimSiam(JointEmbedding):
     """
 
     predictor: keras.Model
+    settings = (
+        *("stop_gradient", "train_predictor", "similarity", "symmetry"),
+        *("target", "steps", "images"),
+    )
 
     @checks_arguments
     def __init__(
@@ -90,6 +95,7 @@ class SimSiam(JointEmbedding):
         symmetry: str = "symmetric",
         target: str = "self",
         steps: Count | None = None,
+        images: Count | None = None,
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
         image_size: Count | None = None,
         **kwargs: Unpack[ModelArguments],
@@ -104,18 +110,21 @@ class SimSiam(JointEmbedding):
         self.train_predictor = train_predictor
         self.similarity = similarity
         self.symmetry = symmetry
-        rule = TargetRule.parse(target)
-        self.target = Target(backbone, projector, rule, steps) if rule else None
-        self._target = target, steps
+        self.target, self.steps, self.images = target, steps, images
+        self.targets = targets_of(target, backbone, projector, steps, images)
         self.view_count = 1 + max(map(max, SYMMETRIES[symmetry]))
 
     def forward(
-        self, views: tuple[tf.Tensor, ...], training: bool, sample_weight: tf.Tensor | None = None
+        self,
+        views: tuple[tf.Tensor, ...],
+        training: bool,
+        sample_weight: tf.Tensor | None = None,
+        examples: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch, and z1."""
         # One pass per view, because BatchNorm's statistics are those of one view.
         z = [self.encode(x, training) for x in views]  # [B, d] each
-        targets = [self.target(x, training=training) for x in views] if self.target else z
+        targets = self.targets.of(views, z, training, examples) if self.targets else z
         losses = [
             self.distance(self.predictor(z[i], training=training), targets[j], sample_weight)
             for i, j in SYMMETRIES[self.symmetry]
@@ -137,32 +146,10 @@ class SimSiam(JointEmbedding):
         # A fixed predictor is not frozen: Keras would freeze its BatchNorm, too.
         return super().predictor_variables() if self.train_predictor else []
 
-    def after_step(self) -> None:
-        """Lets the target follow."""
-        if self.target is not None:
-            self.target.follow(self.backbone, self.projector, self.step_counter)
-
     @classmethod
     def from_settings(
         cls, settings: config.Model, backbone: keras.Model, length: Length, **kwargs: Any
     ) -> Self:
         """Builds the heads that the configuration describes, and the model."""
-        return cls(
-            backbone,
-            heads.projector_of(settings, output_dim(backbone)),
-            heads.predictor_of(settings),
-            stop_gradient=settings.stop_gradient,
-            train_predictor=settings.predictor == "mlp",
-            similarity=settings.similarity,
-            symmetry=settings.symmetry,
-            target=settings.target,
-            steps=length.steps,
-            **kwargs,
-        )
-
-    def get_config(self) -> dict:
-        """The arguments that make this model again, its networks included."""
-        names = ("stop_gradient", "train_predictor", "similarity", "symmetry")
-        target, steps = self._target
-        own = {name: getattr(self, name) for name in names} | {"target": target, "steps": steps}
-        return super().get_config() | own
+        trained = settings.predictor == "mlp"
+        return super().from_settings(settings, backbone, length, train_predictor=trained, **kwargs)

@@ -47,7 +47,7 @@ class SwAV(JointEmbedding):
         prototypes: The number of prototypes, K.
         temperature: τ.
         epsilon: ε, the smoothness of the codes.
-        iterations: Of the Sinkhorn-Knopp algorithm.
+        sinkhorn_iterations: Of the Sinkhorn-Knopp algorithm.
         freeze_steps: Steps at the beginning in which the prototypes stay as they are; the authors
             use the first epoch.
         stop_gradient: Whether the codes are constants. If False, training goes to NaN in
@@ -57,7 +57,10 @@ class SwAV(JointEmbedding):
         **kwargs: See `keras.Model`.
     """
 
+    predictor: keras.Model
+    prototypes: keras.Model
     view_count = 2
+    settings = ("temperature", "epsilon", "sinkhorn_iterations", "stop_gradient")
 
     @checks_arguments
     def __init__(
@@ -68,7 +71,7 @@ class SwAV(JointEmbedding):
         prototypes: Annotated[int, Bounds(at_least=2)] = 3000,
         temperature: Positive = 0.1,
         epsilon: Positive = 0.05,
-        iterations: Count = 3,
+        sinkhorn_iterations: Count = 3,
         freeze_steps: Index = 0,
         stop_gradient: bool = True,
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
@@ -79,11 +82,12 @@ class SwAV(JointEmbedding):
             output_dim(backbone), 128, layers=2, batch_norm="hidden"
         )
         scores = heads.prototypes(output_dim(projector, "projector"), prototypes)
-        parts = {"backbone": backbone, "projector": projector, "prototypes": scores}
-        if predictor is not None:
-            parts["predictor"] = predictor
+        predictor = predictor or heads.no_predictor(output_dim(projector, "projector"))
+        parts = {"backbone": backbone, "projector": projector}
+        parts |= {"prototypes": scores, "predictor": predictor}
         super().__init__(parts, augmentation, image_size, **kwargs)
-        self.temperature, self.epsilon, self.iterations = temperature, epsilon, iterations
+        self.temperature = temperature
+        self.epsilon, self.sinkhorn_iterations = epsilon, sinkhorn_iterations
         self.freeze_steps, self.stop_gradient = freeze_steps, stop_gradient
 
     def before_step(self) -> None:
@@ -94,11 +98,8 @@ class SwAV(JointEmbedding):
     def forward(self, views: tuple[tf.Tensor, ...], training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch, and z1."""
         z = [self.encode(x, training) for x in views]
-        targets = predictions = [self._scores(v) for v in z]
-        if "predictor" in self.parts:
-            predictions = [self._scores(self.predictor(v, training=training)) for v in z]
-        q1, q2 = (self._codes(scores) for scores in targets)
-        s1, s2 = predictions
+        s1, s2 = (self._scores(self.predictor(v, training=training)) for v in z)
+        q1, q2 = (self._codes(self._scores(v)) for v in z)
         loss = cross_entropy(q2, s1, self.temperature) + cross_entropy(q1, s2, self.temperature)
         return loss / 2, z[0]
 
@@ -115,7 +116,7 @@ class SwAV(JointEmbedding):
         """Codes ``[B, K]`` of this device's scores, balanced over the whole batch."""
         if self.stop_gradient:
             scores = tf.stop_gradient(scores)
-        codes = sinkhorn(of_whole_batch(scores), self.epsilon, self.iterations)
+        codes = sinkhorn(of_whole_batch(scores), self.epsilon, self.sinkhorn_iterations)
         return tf.gather(codes, own_rows(scores))
 
     @classmethod
@@ -123,24 +124,14 @@ class SwAV(JointEmbedding):
         cls, settings: config.Model, backbone: keras.Model, length: Length, **kwargs: Any
     ) -> Self:
         """Builds the heads that the configuration describes, and the model."""
-        return cls(
-            backbone,
-            heads.projector_of(settings, output_dim(backbone)),
-            heads.predictor_of(settings) if settings.predictor != "none" else None,
-            prototypes=settings.prototypes,
-            temperature=settings.temperature,
-            epsilon=settings.epsilon,
-            iterations=settings.sinkhorn_iterations,
-            freeze_steps=round(settings.freeze_prototypes * length.steps_per_epoch),
-            stop_gradient=settings.stop_gradient,
-            **kwargs,
-        )
+        freeze_steps = round((settings.freeze_prototypes or 0) * length.steps_per_epoch)
+        own = {"prototypes": settings.prototypes, "freeze_steps": freeze_steps}
+        return super().from_settings(settings, backbone, length, **own, **kwargs)
 
     def get_config(self) -> dict:
         """The arguments that make this model again, its networks included."""
-        names = ("temperature", "epsilon", "iterations", "freeze_steps", "stop_gradient")
-        own = {name: getattr(self, name) for name in names}
-        return super().get_config() | own | {"prototypes": output_dim(self.prototypes)}
+        own = {"prototypes": output_dim(self.prototypes), "freeze_steps": self.freeze_steps}
+        return super().get_config() | own
 
 
 def sinkhorn(scores: tf.Tensor, epsilon: float = 0.05, iterations: int = 3) -> tf.Tensor:

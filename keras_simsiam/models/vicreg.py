@@ -10,16 +10,15 @@ With s(z) the standard deviations and C(z) the covariances of z over the batch (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self, Unpack
+from typing import Unpack
 
 import keras
 import tensorflow as tf
 
-from keras_simsiam import config
 from keras_simsiam.config import Augmentation
 from keras_simsiam.fields import Count, NonNegative, checks_arguments
 from keras_simsiam.models import heads
-from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments
+from keras_simsiam.models.base import JointEmbedding, ModelArguments
 from keras_simsiam.models.objectives import at_least_float32, mean_over_replicas, replicas
 from keras_simsiam.models.parts import output_dim
 
@@ -44,6 +43,7 @@ class VICReg(JointEmbedding):
     """
 
     view_count = 2
+    settings = ("invariance", "variance", "covariance")
 
     @checks_arguments
     def __init__(
@@ -69,20 +69,6 @@ class VICReg(JointEmbedding):
         """The loss of a batch, and z1."""
         z1, z2 = (self.encode(x, training) for x in views)
         return vicreg_loss(z1, z2, self.invariance, self.variance, self.covariance), z1
-
-    @classmethod
-    def from_settings(
-        cls, settings: config.Model, backbone: keras.Model, length: Length, **kwargs: Any
-    ) -> Self:
-        """Builds the projector that the configuration describes, and the model."""
-        s = settings
-        projector = heads.projector_of(s, output_dim(backbone))
-        return cls(backbone, projector, s.invariance, s.variance, s.covariance, **kwargs)
-
-    def get_config(self) -> dict:
-        """The arguments that make this model again, its networks included."""
-        names = ("invariance", "variance", "covariance")
-        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 def vicreg_loss(

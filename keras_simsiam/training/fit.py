@@ -13,6 +13,7 @@ import keras
 from keras_simsiam import augment, plots
 from keras_simsiam.environment import processor
 from keras_simsiam.metrics import baseline_key
+from keras_simsiam.models.batches import unpacked
 from keras_simsiam.training.callbacks import (
     EpochLines,
     HistoryFile,
@@ -180,7 +181,7 @@ def _show_start(prepared: Prepared, history: HistoryFile) -> None:
     elif history.rows:
         history.write()  # an interrupted run may have been ahead of its checkpoint
     if prepared.model.steps_done == 0 or not path.exists():
-        batch = next(iter(views_of(run, inputs)))
+        batch, _ = unpacked(next(iter(views_of(run, inputs))))
         if run.data.augment_on == "device":
             batch = augment.make_views(run.augmentation, batch, inputs.image_size)
         plots.views(batch, path, inputs.preprocessing)

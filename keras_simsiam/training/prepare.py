@@ -233,7 +233,7 @@ def _build_model(run: Run, inputs: Inputs) -> JointEmbedding:
     model = method(m.method).from_settings(
         m,
         BACKBONES[m.backbone](width=m.width, stem=m.stem),
-        Length(inputs.steps, inputs.steps_per_epoch),
+        Length(inputs.steps, inputs.steps_per_epoch, len(inputs.images)),
         augmentation=run.augmentation if on_device else None,
         image_size=inputs.image_size if on_device else None,
     )
@@ -284,6 +284,7 @@ def views_of(
         pairs=2 if run.model.symmetry == "two_pairs" else 1,
         part=part,
         data_service=data_service,
+        numbered=(run.model.target or "").startswith("images:"),
     )
 
 

@@ -161,3 +161,21 @@ def test_each_view_of_files_can_have_an_augmentation_of_its_own(files):
     x1, x2 = arrays(views(files, (FULL, other), **options), 1)[0]
     np.testing.assert_array_equal(x1, arrays(views(files, FULL, **options), 1)[0][0])
     np.testing.assert_array_equal(x2, arrays(views(files, other, **options), 1)[0][1])
+
+
+@pytest.mark.parametrize(("source", "augment_on"), [("memory", "host"), ("files", "device")])
+def test_numbers_are_those_of_the_images(source, augment_on, tmp_path):
+    images = np.arange(12, dtype=np.uint8)[:, None, None, None] * np.ones([1, 8, 8, 3], np.uint8)
+    if source == "files":
+        for i, image in enumerate(images):
+            tf.io.write_file(f"{tmp_path}/{i:02}.png", tf.io.encode_png(image))
+        images = ImageFiles(sorted(map(str, tmp_path.iterdir())))
+    plain = Augmentation.preset("none")
+    batches = views(images, plain, 8, 1, 8, 1, augment_on, numbered=True)
+    batch = next(iter(batches))  # four images of the first epoch, four of the second
+    made = batch["views"]
+    if augment_on == "device":
+        made = augment.make_views(plain, made, 8)
+    gray = made[1].numpy()[:, 0, 0, 0] * plain.std[0] + plain.mean[0]
+    np.testing.assert_allclose(gray * 255, batch["examples"], atol=1e-3)
+    assert batch["examples"].dtype == tf.int64

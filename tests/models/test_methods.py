@@ -1,6 +1,7 @@
 """The methods that SimSiam is compared with, against PyTorch's losses, gradients and steps."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -21,10 +22,12 @@ from keras_simsiam.config import Model
 from keras_simsiam.fields import choices
 from keras_simsiam.models.barlow_twins import barlow_twins_loss
 from keras_simsiam.models.moco import info_nce
+from keras_simsiam.models.objectives import negative_cosine_similarity
 from keras_simsiam.models.pytorch import named_variables, to_keras
 from keras_simsiam.models.resnet import batch_norm
 from keras_simsiam.models.simclr import nt_xent
 from keras_simsiam.models.swav import cross_entropy, sinkhorn
+from keras_simsiam.models.targets import ImageTargets
 from keras_simsiam.models.vicreg import vicreg_loss
 
 STEPS, BATCH = 5, 16
@@ -74,6 +77,25 @@ def test_losses_and_their_gradients_equal_pytorchs(name, arrays):
         np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("name", [*LOSSES, "cosine"])
+def test_losses_of_half_precision_are_computed_in_float32(name):
+    loss, count = negative_cosine_similarity, 2
+    if name != "cosine":
+        loss, names = LOSSES[name]
+        count = len(names)
+    if name == "info_nce":
+        queue = tf.math.l2_normalize(tf.random.stateless_normal([16, 8], (3, 4)), axis=1)
+        loss, count = functools.partial(info_nce, queue=queue, temperature=0.2), 2
+    half = [tf.cast(v, tf.bfloat16) for v in tf.random.stateless_normal([count, 6, 8], (1, 2))]
+    takes_a_list = name not in ("cosine", "info_nce")
+    found, exact = (
+        loss(inputs) if takes_a_list else loss(*inputs)
+        for inputs in (half, [tf.cast(v, tf.float32) for v in half])
+    )
+    assert found.dtype == tf.float32
+    assert float(found) == float(exact)
+
+
 def test_codes_equal_pytorchs(arrays):
     found = sinkhorn(tf.constant(arrays["vectors/s1"]))
     np.testing.assert_allclose(found, arrays["codes"], rtol=1e-9)
@@ -92,7 +114,7 @@ def with_prototypes(arrays):
 
 def with_queue(arrays):
     model = ks.MoCo(*heads(), queue=80, target="momentum:0.9")
-    model.queue.assign(arrays["queue"])
+    model.keys.assign(arrays["queue"])
     return model
 
 
@@ -129,9 +151,9 @@ def test_training_steps_equal_pytorchs(name, dtype, arrays, training):
         for torch_name, variable in named_variables(model):
             if f"initial/{torch_name}" in training:
                 variable.assign(to_keras(training[f"initial/{torch_name}"]))
-        if getattr(model, "target", None) is not None:
-            model.target.backbone.set_weights(model.backbone.get_weights())
-            model.target.projector.set_weights(model.projector.get_weights())
+        if model.targets is not None:
+            model.targets.backbone.set_weights(model.backbone.get_weights())
+            model.targets.projector.set_weights(model.projector.get_weights())
         model.compile(**paper_optimizers(BATCH, STEPS))
         views = [
             tuple(tf.constant(training[f"views{i}"][step].astype(dtype)) for i in (1, 2))
@@ -174,17 +196,17 @@ def check_first_gradients(model, views, name, arrays, tolerance):
 
 def check_final(model, name, arrays):
     names = torch_names(model)
-    if getattr(model, "target", None) is not None:
-        following = ks.BarlowTwins(model.target.backbone, model.target.projector)
+    if model.targets is not None:
+        following = ks.BarlowTwins(model.targets.backbone, model.targets.projector)
         names |= {f"target/{n}": variable for n, variable in named_variables(following)}
     for key in [k for k in arrays if k.startswith(f"{name}/final/")]:
         own = key.removeprefix(f"{name}/final/")
-        if own.startswith("predictor.") and "predictor" not in model.parts:
+        if own.startswith("predictor.") and own not in names:
             continue  # which no step has changed
         if own == "place":
             assert int(model.place.numpy()) == arrays[key]
             continue
-        found = model.queue.numpy() if own == "queue" else names[own].numpy()
+        found = model.keys.numpy() if own == "queue" else names[own].numpy()
         expected = arrays[key] if own == "queue" else to_keras(arrays[key])
         np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-6, err_msg=key)
 
@@ -201,6 +223,10 @@ def tiny(method, **kwargs):
 
 
 TINY = {
+    "images": lambda: tiny(ks.SimSiam, target="images:0.8", images=32),
+    "simclr": lambda: tiny(ks.SimCLR, predictor=predictor(16)),
+    "barlow_twins": lambda: tiny(ks.BarlowTwins),
+    "vicreg": lambda: tiny(ks.VICReg),
     "byol": lambda: tiny(ks.BYOL, steps=4),
     "moco": lambda: tiny(ks.MoCo, queue=24, target="momentum:0.5"),
     "swav": lambda: tiny(ks.SwAV, prototypes=6, freeze_steps=1),
@@ -209,20 +235,21 @@ TINY = {
 
 def state(model):
     """The weights of all networks, and the queue; not the averages of logs, as on Keras 2."""
-    networks = [*model.parts.values(), getattr(model, "target", None)]
+    networks = [*model.parts.values(), model.targets]
     weights = [weight for network in networks if network is not None for weight in network.weights]
-    queue = [getattr(model, name) for name in ("queue", "place") if hasattr(model, name)]
+    queue = [getattr(model, name) for name in ("keys", "place") if hasattr(model, name)]
     return [*weights, *queue]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["moco", "swav", "byol"])
+@pytest.mark.parametrize("name", TINY)
 def test_a_saved_method_goes_on_exactly(name, tmp_path):
-    """Target network, queue and prototypes are in the file."""
+    """Target network, averages of images, queue and prototypes are in the file."""
     images = np.random.RandomState(0).randint(0, 256, (32, 16, 16, 3), np.uint8)
 
     def train(model, start_step, steps):
-        pairs = ks.views(images, ks.Augmentation(), 8, start_step=start_step)
+        numbered = name == "images"
+        pairs = ks.views(images, ks.Augmentation(), 8, start_step=start_step, numbered=numbered)
         model.fit(pairs, steps_per_epoch=steps, verbose=0, shuffle=False)
 
     unbroken, broken = TINY[name](), TINY[name]()
@@ -261,13 +288,60 @@ def test_prototypes_stay_as_they_are_while_they_are_frozen():
 )
 def test_a_target_keeps_the_share_of_its_weights_that_its_rule_says(rule, kept):
     model = tiny(ks.SimSiam, target=rule, steps=4)
-    found = [float(model.target.momentum(tf.constant(step, tf.int64))) for step in range(5)]
+    found = [float(model.targets.momentum(tf.constant(step, tf.int64))) for step in range(5)]
     np.testing.assert_allclose(found, kept, atol=1e-4)
+
+
+def test_each_image_keeps_an_average_of_its_own():
+    """Section 5.2; an image that is twice in a batch keeps what its later place gives."""
+    targets = ImageTargets(4, 2, 0.75)
+    z1, z2 = tf.constant([[4.0, 0], [0, 8], [8, 8]]), tf.constant([[0.0, 4], [0, 8], [0, 0]])
+    t1, t2 = targets.of((), (z1, z2), True, tf.constant([3, 1, 3], tf.int64))
+    np.testing.assert_allclose(t1, z1 / 4)
+    np.testing.assert_allclose(t2, z2 / 4)
+    np.testing.assert_allclose(targets.memory, [[0, 0], [0, 2], [0, 0], [1, 1]])
+    for training in (False, True):
+        (t1,) = targets.of((), (z1[:1],), training, tf.constant([1], tf.int64))
+        np.testing.assert_allclose(t1, [[1, 1.5]])
+    np.testing.assert_allclose(targets.memory, [[0, 0], [1, 1.5], [0, 0], [1, 1]])
+
+
+def test_simclr_without_negatives_is_simsiam_and_the_other_view_alone_is_mocos_loss():
+    z1, z2, p1, p2 = tf.unstack(tf.random.stateless_normal([4, 6, 5], (1, 2)))
+    alike = negative_cosine_similarity(p1, z2) / 2 + negative_cosine_similarity(p2, z1) / 2
+    np.testing.assert_allclose(nt_xent(p1, p2, z1, z2, 1.0, "none"), alike, rtol=1e-6)
+    expected = 0
+    for q, k in ((p1, z2), (p2, z1)):
+        for i in range(6):
+            negatives = tf.concat([k[:i], k[i + 1 :]], axis=0)
+            unit = tf.math.l2_normalize(negatives, axis=1)
+            expected += info_nce(q[i : i + 1], k[i : i + 1], unit, 0.2) / 12
+    np.testing.assert_allclose(nt_xent(p1, p2, z1, z2, 0.2, "other_view"), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: tiny(ks.MoCo, target="images:0.8"), "target must be a network of its own"),
+        (lambda: tiny(ks.SimSiam, target="images:0.8"), "images, their number, is required"),
+        (lambda: tiny(ks.SimSiam, target="images:1"), r"M in \[0, 1\).*got 'images:1'"),
+        (
+            lambda: tiny(ks.SimCLR, negatives="some"),
+            "negatives must be one of both_views, other_view, none; got 'some'",
+        ),
+        (
+            lambda: TINY["images"]().forward((tf.zeros([2, 16, 16, 3]),) * 2, training=True),
+            "must have the numbers of its images",
+        ),
+        (
+            lambda: Run().replace(model={"method": "moco", "queue": 511}),
+            "queue must be at least 512, two keys for each image of a batch; got 511",
+        ),
+        (
+            lambda: Run().replace(model={"method": "swav", "predictor": "fixed"}),
+            "predictor must be one of mlp, none for swav; got 'fixed'",
+        ),
+        (lambda: Run().replace(model={"negatives": "none"}), "negatives is an option of simclr;"),
         (lambda: tiny(ks.MoCo, target="self"), "target must be a network of its own"),
         (lambda: tiny(ks.MoCo, queue=2), "queue must be at least 4; got 2"),
         (lambda: tiny(ks.SimCLR, temperature=0), "temperature must be above 0; got 0"),

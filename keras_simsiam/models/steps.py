@@ -1,0 +1,161 @@
+"""How a method trains: Keras's `compile` and `fit`, and the step on a batch of views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_simsiam import _compat, augment
+from keras_simsiam.models import batches
+from keras_simsiam.models.gradients import checked, with_loss_scale
+from keras_simsiam.models.objectives import mean_over_replicas, replicas, share, z_std
+from keras_simsiam.models.saving import SavedWithParts
+from keras_simsiam.optimizers import named
+from keras_simsiam.preprocessing import Preprocessing, remembered
+
+
+class TrainedOnViews(SavedWithParts):
+    """A model that trains on batches of views, on one device or several, in any precision.
+
+    `keras_simsiam.models.base.JointEmbedding` has the rest.
+    """
+
+    backbone: keras.Model
+    view_count: int | None
+    forward: Any
+    before_step: Any
+    after_step: Any
+    predictor_variables: Any
+    step_counter: Any
+    loss_tracker: keras.metrics.Metric
+    z_std_tracker: keras.metrics.Metric
+
+    def compile(
+        self, optimizer="rmsprop", predictor_optimizer=None, jit_compile: bool = False, **kwargs
+    ) -> None:
+        """Sets the optimizers.
+
+        Args:
+            optimizer: Any Keras optimizer.
+            predictor_optimizer: Optimizer of the predictor; if None, `optimizer` trains it.
+            jit_compile: Whether XLA compiles the training step. Keras's default is to do so, which
+                is slower for convolutions on CPUs.
+            **kwargs: See `keras.Model.compile`.
+
+        Raises:
+            InputError: If an optimizer is none that Keras knows.
+        """
+        optimizers = [named("optimizer", optimizer)]
+        optimizers += [predictor_optimizer and named("predictor_optimizer", predictor_optimizer)]
+        if self.dtype_policy.name == "mixed_float16":
+            optimizers = [o and with_loss_scale(o) for o in optimizers]
+        super().compile(optimizer=optimizers[0], jit_compile=jit_compile, **kwargs)
+        self.predictor_optimizer = optimizers[1]
+        for opt, variables in self._optimizer_groups():
+            _compat.build(opt, variables)
+
+    def fit(self, x=None, *args, **kwargs):
+        """Trains as `keras.Model.fit` does.
+
+        Raises:
+            InputError: If `keras_simsiam.views` made the views by another preprocessing than the
+                model's, there is a ``class_weight``, or a batch leaves a device without images.
+        """
+        batches.refuse_class_weight(kwargs)
+        made = remembered(x)
+        if made is not None:
+            if self.augmentation is not None:  # its size, not that of `views`
+                made = made.replace(image_size=self.image_size)
+            self.preprocessing = batches.agreed(made, self.preprocessing, self._assumed)
+        with batches.enough_images():
+            return super().fit(x, *args, **kwargs)
+
+    def train_on_batch(self, *args, **kwargs):
+        """Takes one step, on ``(x1, x2)`` or, for more than two views, on a tuple of them."""
+        batches.refuse_class_weight(kwargs)
+        return super().train_on_batch(*args, **kwargs)
+
+    def export(self, *args, **kwargs):
+        """Exports the backbone, which is what calling the model calls."""
+        return self.backbone.export(*args, **kwargs)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The metrics that `fit` averages over an epoch."""
+        return [self.loss_tracker, self.z_std_tracker]
+
+    def train_step(self, data) -> dict[str, tf.Tensor]:
+        """One training step on a batch.
+
+        Raises:
+            tf.errors.InvalidArgumentError: If a gradient is not finite, naming the first such
+                variable; no weight has been changed. Not if XLA compiles the step, and not with
+                mixed_float16, where loss scaling skips the step.
+        """
+        groups = self._optimizer_groups()
+        self.before_step()
+        views, also = self._views(data)
+        part = share(views[0])
+        batches.assert_images(part, self.jit_compile)
+        with tf.GradientTape() as tape:
+            loss, z1 = self._forward(views, True, also)
+            # Optimizers sum the gradients of the replicas.
+            scaled = _compat.scale_loss(self.optimizer, loss * part) / replicas()
+        gradients = tape.gradient(scaled, [variables for _, variables in groups])
+        paths = [_compat.path_of(v) for _, variables in groups for v in variables]
+        gradients = checked(gradients, paths, self.optimizer, raises=not self.jit_compile)
+        learning_rate = _compat.learning_rate(self.optimizer)
+        for (optimizer, variables), group in zip(groups, gradients, strict=True):
+            _compat.apply_gradients(optimizer, group, variables)
+        self.after_step()
+        with tf.control_dependencies([g for g in tf.nest.flatten(gradients) if g is not None]):
+            self.step_counter.assign_add(1)
+        return {**self._track(loss, z1, views), "learning_rate": learning_rate}
+
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        """Loss and z_std of a batch, with BatchNorm in inference mode."""
+        views, also = self._views(data)
+        return self._track(*self._forward(views, False, also), views)
+
+    def predict_step(self, data) -> tf.Tensor:
+        """Features of a batch of images."""
+        images, _ = batches.unpacked(data)
+        return self(images, training=False)
+
+    def _views(self, data) -> tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]:
+        """The views of a batch, float32 ``[B, H, W, 3]`` each, and what else it says of its images.
+
+        Raises:
+            InputError: If the batch is no batch of views.
+        """
+        batch, also = batches.unpacked(data)
+        if self.augmentation is not None and self.image_size is not None:
+            return augment.make_views(self.augmentation, batch, self.image_size), also
+        batches.check(batch, self.view_count)
+        if self.preprocessing is None:
+            self.preprocessing = self._assumed = Preprocessing(batch[0].shape[1])
+        return tuple(batch), also
+
+    def _forward(self, views, training: bool, also: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        """`forward`, which need not know weights and numbers of images."""
+        return self.forward(views, training=training, **batches.known_to(self.forward, also))
+
+    def _optimizer_groups(self) -> list[tuple[keras.optimizers.Optimizer, list]]:
+        """Each optimizer with the variables that it trains."""
+        predictor = self.predictor_variables()
+        others = [part for name, part in self.parts.items() if name != "predictor"]
+        encoder = [variable for part in others for variable in part.trainable_variables]
+        if self.predictor_optimizer is None or not predictor:
+            return [(self.optimizer, encoder + predictor)]
+        return [(self.optimizer, encoder), (self.predictor_optimizer, predictor)]
+
+    def _track(self, loss: tf.Tensor, z1: tf.Tensor, views) -> dict[str, tf.Tensor]:
+        """Adds a batch to the averages of the epoch, and returns them."""
+        count = None
+        if views[0].shape[0] is None:  # the last batch may be smaller
+            count = mean_over_replicas(tf.cast(tf.shape(views[0])[0], tf.float32))
+        self.loss_tracker.update_state(mean_over_replicas(loss, share(views[0])), count)
+        self.z_std_tracker.update_state(z_std(z1), count)
+        return {m.name: m.result() for m in self.metrics}
