@@ -43,3 +43,8 @@ class TargetRule:
         if not (is_momentum or is_period):
             raise InputError(f"target must be {_FORMS}; got {text!r}")
         return cls(kind, value)
+
+
+def by_image(target: str | None) -> bool:
+    """Whether by a rule each image has a target of its own, so that its number must be known."""
+    return target is not None and target.startswith("images:")

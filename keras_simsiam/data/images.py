@@ -63,6 +63,10 @@ class Images(abc.ABC):
         """Raises InputError if the workers of a tf.data service cannot read the images."""
 
     @abc.abstractmethod
+    def check_numbered(self) -> None:
+        """Raises InputError if the images are not known by their numbers in the dataset."""
+
+    @abc.abstractmethod
     def fingerprint(self) -> str:
         """A digest of what the images are, not of where; see `keras_simsiam.data.fingerprint`."""
 

@@ -147,6 +147,9 @@ class ImageFiles(Images):
     def check_sendable(self) -> None:
         """Never raises: workers read the files themselves."""
 
+    def check_numbered(self) -> None:
+        """Never raises."""
+
     def fingerprint(self) -> str:
         """Of the files' names and sizes."""
         return fingerprint.of_files(self.paths)

@@ -114,6 +114,13 @@ class ImageStream(Images):
             "read in their stored order. Extract them to files and use --dataset folder:PATH"
         )
 
+    def check_numbered(self) -> None:
+        """Always raises InputError."""
+        raise InputError(
+            "images must be in memory or in image files for the target images:M, because record "
+            "files do not number theirs. Extract them to files and use --dataset folder:PATH"
+        )
+
     def fingerprint(self) -> str:
         """Of the record files' names and sizes."""
         return fingerprint.of_files(self.files)

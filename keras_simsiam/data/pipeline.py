@@ -13,7 +13,6 @@ from keras_simsiam.config import Augmentation, Data
 from keras_simsiam.data import service
 from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_memory import as_images
-from keras_simsiam.data.in_records import ImageStream
 from keras_simsiam.data.plan import Plan
 from keras_simsiam.errors import InputError, check_choice
 from keras_simsiam.fields import Bounds, Count, Index, Seed, checks_arguments, choices
@@ -80,11 +79,8 @@ def views(
         raise InputError(f"batch_size must be a multiple of {parts} parts; got {batch_size:,}")
     if data_service is not None:
         images.check_sendable()
-    if numbered and isinstance(images, ImageStream):
-        raise InputError(
-            "numbered: images must be in memory or in image files, because record files do not "
-            "number theirs. Extract them to files and use --dataset folder:PATH"
-        )
+    if numbered:
+        images.check_numbered()
     size = image_size or images.side()
     at_once = max(1, _CACHED_PIXELS // size**2)
     together = 1

@@ -1,8 +1,6 @@
 """Weights from PyTorch's SimSiam models and ResNets, and back.
 
-Both sides are translated to common names: torchvision's for the backbone, those of an
-``nn.Sequential`` for the heads, such as ``backbone.layer1.0.conv1.weight``, ``projector.0.weight``
-and ``predictor.3.bias``. Files differ only in how their names begin.
+Both sides are translated to the names of `torch_names`.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ import pathlib
 import re
 import typing
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 import numpy as np
@@ -19,7 +17,7 @@ import numpy as np
 from keras_simsiam import documents
 from keras_simsiam.errors import InputError, check_choice
 from keras_simsiam.fields import checks_arguments
-from keras_simsiam.models import heads, torch_files
+from keras_simsiam.models import heads, torch_files, torch_names
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.models.resnet import BACKBONES
 from keras_simsiam.models.simsiam import SimSiam
@@ -29,19 +27,6 @@ Layout = Literal["torchvision", "authors"]
 as in the checkpoints of SimSiam's authors."""
 
 LAYOUTS = typing.get_args(Layout)
-
-_RENAMED = (
-    (r"module\.", ""),  # DistributedDataParallel
-    (r"encoder\.fc\.(?=\d)", "projector."),  # the authors: the projector is the ResNet's fc
-    (r"encoder\.", "backbone."),  # the authors, and older solo-learn
-    (r"projection_head\.layers\.", "projector."),  # lightly
-    (r"prediction_head\.layers\.", "predictor."),
-    (r"(?=conv1\.|bn1\.|layer\d\.|fc\.)", "backbone."),  # a ResNet alone
-)
-"""Beginnings of names in files, and what replaces them; all are tried, in this order."""
-
-_CLASSIFIERS = ("backbone.fc.", "classifier.", "online_classifier.")
-"""Names to leave out: the classes of a supervised network, or of a monitor of training."""
 
 _KINDS = {
     "kernel": "weight",
@@ -84,7 +69,7 @@ def read_pytorch(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     path = pathlib.Path(path)
     found = torch_files.read(path)
     with documents.named(path):
-        weights = _of_parts(_named(found))
+        weights = torch_names.of_parts(torch_names.common(found))
     if not any(name.startswith("backbone.conv1.") for name in weights):
         shown = ", ".join(list(found)[:3]) or "none"
         raise InputError(
@@ -231,45 +216,6 @@ def _with_torchs_own(model: keras.Model) -> dict[str, np.ndarray]:
 
 def _has(weights: dict[str, np.ndarray], part: str) -> bool:
     return any(name.startswith(f"{part}.") for name in weights)
-
-
-def _named(found: dict[str, Any]) -> dict[str, Any]:
-    """The tensors of a file with the names of this module."""
-    weights = {}
-    for name, array in found.items():
-        for pattern, replacement in _RENAMED:
-            name = re.sub(f"^{pattern}", replacement, name)
-        if not name.endswith("num_batches_tracked"):
-            weights[name] = array
-    # lightly's backbone is the list of a ResNet's children: convolution, BatchNorm, four stages.
-    numbers = sorted({int(m[1]) for n in weights if (m := re.match(r"backbone\.(\d+)\.", n))})
-    if len(numbers) == 6:
-        children = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
-        names = dict(zip(map(str, numbers), children, strict=True))
-        weights = {
-            re.sub(r"^backbone\.(\d+)\.", lambda m: f"backbone.{names[m[1]]}.", name): array
-            for name, array in weights.items()
-        }
-    return weights
-
-
-def _of_parts(tensors: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The arrays of backbone and heads."""
-    weights = {
-        name: torch_files.to_array(name, tensor)
-        for name, tensor in tensors.items()
-        if name.startswith(("backbone.", "projector.", "predictor."))
-        and not name.startswith(_CLASSIFIERS)
-    }
-    # A bias before BatchNorm only shifts the running mean, and our layers there have none.
-    for name in [n for n in weights if re.match(r"(projector|predictor)\.\d+\.bias$", n)]:
-        head, number, _ = name.split(".")
-        mean = f"{head}.{int(number) + 1}.running_mean"
-        if weights.get(f"{head}.{number}.weight", np.empty(0)).ndim == 2 and mean in weights:
-            if weights[mean].shape != weights[name].shape:
-                raise InputError(f"weights '{name}' and '{mean}' must have one shape")
-            weights[mean] = weights[mean] - weights.pop(name)
-    return weights
 
 
 def _first_layer(weights: dict[str, np.ndarray]) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from keras_simsiam.models.methods import method
 from keras_simsiam.models.resnet import BACKBONES
 from keras_simsiam.optimizers import paper_optimizers
 from keras_simsiam.preprocessing import Preprocessing
+from keras_simsiam.target_rules import by_image
 from keras_simsiam.training import checkpoints
 from keras_simsiam.training.devices import Devices, is_chief
 from keras_simsiam.training.folder import RunFolder
@@ -182,7 +183,10 @@ def load_inputs(run: Run) -> Inputs:
             f"batch_size must be at most {len(train.images):,}, the number of training images; "
             f"got {t.batch_size}"
         )
-    size = d.image_size or data.as_images(train.images).side()
+    images = data.as_images(train.images)
+    if by_image(run.model.target):
+        images.check_numbered()
+    size = d.image_size or images.side()
     bank = train if pretraining == "train" else data.load(d.dataset, "train", d.data_dir)
     splits = {"training": train}
     if bank is not train:
@@ -284,7 +288,7 @@ def views_of(
         pairs=2 if run.model.symmetry == "two_pairs" else 1,
         part=part,
         data_service=data_service,
-        numbered=(run.model.target or "").startswith("images:"),
+        numbered=by_image(run.model.target),
     )
 
 

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from keras_simsiam import InputError, predictor, projector
+from keras_simsiam.config import Model
+from keras_simsiam.models.heads import predictor_of
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -28,6 +30,13 @@ def test_heads_of_the_papers_size():
     head = projector(2048)
     assert [d.units for d in of_kind(head, keras.layers.Dense)] == [2048, 2048, 2048]
     assert [d.units for d in of_kind(predictor(), keras.layers.Dense)] == [512, 2048]
+
+
+@pytest.mark.parametrize("dim", [256, 512, 1024, 2048])
+def test_the_predictors_hidden_width_is_a_quarter_of_z_of_any_dimension(dim):
+    """Appendix B; ``--projector-dim`` alone changes both."""
+    made = predictor_of(Model(projector_dim=dim))
+    assert [d.units for d in of_kind(made, keras.layers.Dense)] == [dim // 4, dim]
 
 
 def test_predictor_is_a_bottleneck_with_batch_norm_on_the_hidden_layer_only():

@@ -136,7 +136,9 @@ def test_each_relation_is_one_change_from_its_method():
 def test_targets_are_renewed_once_an_epoch_at_most_and_the_predictor_is_a_quarter_of_z(monkeypatch):
     monkeypatch.setattr(sweeps, "count_images", lambda run: 5400)
     targets = [run.model.target for run in runs("targets")]
-    assert targets == ["self", "every:10", "every:100", "every:84", "momentum:0.99"]
+    periods = ["every:10", "every:100", "every:84"]
+    assert targets == ["self", *periods, "momentum:0.99", "images:0.8"]
+    assert runs("targets")[-1].model.predictor == "none"
     models = [run.model for run in runs("dimension")]
     assert [m.projector_dim for m in models] == [256, 512, 1024, 2048]
     assert {m.predictor_hidden for m in models} == {None}  # a quarter
