@@ -224,7 +224,7 @@ def tiny(method, **kwargs):
 
 TINY = {
     "images": lambda: tiny(ks.SimSiam, target="images:0.8", images=32),
-    "simclr": lambda: tiny(ks.SimCLR, predictor=predictor(16)),
+    "simclr": lambda: tiny(ks.SimCLR, stop_gradient=True),
     "barlow_twins": lambda: tiny(ks.BarlowTwins),
     "vicreg": lambda: tiny(ks.VICReg),
     "byol": lambda: tiny(ks.BYOL, steps=4),
@@ -245,19 +245,19 @@ def state(model):
 @pytest.mark.parametrize("name", TINY)
 def test_a_saved_method_goes_on_exactly(name, tmp_path):
     """Target network, averages of images, queue and prototypes are in the file."""
-    images = np.random.RandomState(0).randint(0, 256, (32, 16, 16, 3), np.uint8)
 
-    def train(model, start_step, steps):
-        numbered = name == "images"
-        pairs = ks.views(images, ks.Augmentation(), 8, start_step=start_step, numbered=numbered)
-        model.fit(pairs, steps_per_epoch=steps, verbose=0, shuffle=False)
+    def train(model, first, last):
+        for step in range(first, last):
+            views = tuple(tf.random.stateless_normal([2, 8, 16, 16, 3], [1, step]))
+            examples = tf.range(8, dtype=tf.int64) + step % 2
+            model.train_step({"views": views, "examples": examples})
 
     unbroken, broken = TINY[name](), TINY[name]()
     train(unbroken, 0, 4)
     train(broken, 0, 2)
     broken.save(tmp_path / "method.keras")
     again = keras.models.load_model(tmp_path / "method.keras")
-    train(again, 2, 2)
+    train(again, 2, 4)
     assert type(again) is type(unbroken)
     for weight, expected in zip(state(again), state(unbroken), strict=True):
         np.testing.assert_array_equal(weight.numpy(), expected.numpy())

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from keras_simsiam import InputError, _compat
+from keras_simsiam.method_options import METHOD_OPTIONS
 from keras_simsiam.training.devices import Devices, is_chief, make_strategy, op_determinism
 
 PARITY = pathlib.Path(__file__).parents[1] / "helpers/parity.py"
@@ -66,14 +67,15 @@ def run_all(commands, environments, cwd, timeout=280):
     return [p.returncode for p in processes], printed
 
 
-def steps(mode, dtype, cwd, *method):
+def train(mode, dtype, cwd, steps, *methods):
     count = 1 if mode in ("none", "mirrored") else 2
     environments = {"multi_worker": cluster, "slurm": slurm_job}.get(mode, lambda _: [os.environ])
     environments = list(environments(count))
     outputs = [cwd / f"{mode}{i}.npz" for i in range(count)]
     strategy = "multi_worker" if mode == "slurm" else mode
     commands = [
-        [sys.executable, str(PARITY), strategy, dtype, str(out), *method] for out in outputs
+        [sys.executable, str(PARITY), strategy, dtype, str(out), str(steps), *methods]
+        for out in outputs
     ]
     codes, printed = run_all(commands, environments, cwd)
     assert codes == [0] * count, printed[0][-2000:]
@@ -86,26 +88,37 @@ def steps(mode, dtype, cwd, *method):
     [("float64", 1e-10, "slurm"), ("float32", 1e-5, "multi_worker")],
 )
 def test_two_devices_and_two_processes_take_the_steps_of_one(dtype, tolerance, processes, tmp_path):
-    (one,) = steps("none", dtype, tmp_path)
-    assert one["steps"] == 50
-    assert one["logs"].shape == (50, 2)
-    assert one["logs"][-1, 0] < one["logs"][0, 0] - (0.1 if dtype == "float64" else 0.01)
+    (one,) = train("none", dtype, tmp_path, 50, "simsiam")
+    losses = one["simsiam/logs"][:, 0]
+    assert len(losses) == 50
+    assert losses[-1] < losses[0] - (0.1 if dtype == "float64" else 0.01)
     for mode in ("mirrored", processes):
-        for found in steps(mode, dtype, tmp_path):
-            np.testing.assert_allclose(found["logs"], one["logs"], rtol=tolerance, atol=tolerance)
-            difference = np.linalg.norm(found["weights"] - one["weights"])
-            assert difference < tolerance * np.linalg.norm(one["weights"])
+        for found in train(mode, dtype, tmp_path, 50, "simsiam"):
+            check_equal(found, one, tolerance)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["moco", "swav", "vicreg"])
-def test_two_devices_compare_the_images_of_the_whole_batch(method, tmp_path):
-    """Queue, momentum encoder, codes and covariances are those of one device."""
-    (one,), (two,) = (steps(mode, "float64", tmp_path, method) for mode in ("none", "mirrored"))
-    assert one["steps"] == two["steps"] == 8
-    np.testing.assert_allclose(two["logs"], one["logs"], rtol=1e-10)
-    difference = np.linalg.norm(two["weights"] - one["weights"])
-    assert difference < 1e-10 * np.linalg.norm(one["weights"])
+def test_two_devices_and_two_processes_compare_the_images_of_the_whole_batch(tmp_path):
+    """Negatives, queue, codes, covariances and targets are those of one device."""
+    methods = ("images", *(m for m in METHOD_OPTIONS if m != "simsiam"))
+    (one,) = train("none", "float64", tmp_path, 8, *methods)
+    assert len(one) == 2 * len(methods)
+    for mode in ("mirrored", "multi_worker"):
+        for found in train(mode, "float64", tmp_path, 8, *methods):
+            check_equal(found, one, 1e-10)
+
+
+def check_equal(found, expected, tolerance):
+    """Compares the logs and weights of each method."""
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        if key.endswith("logs"):
+            np.testing.assert_allclose(
+                found[key], value, rtol=tolerance, atol=tolerance, err_msg=key
+            )
+        else:
+            difference = np.linalg.norm(found[key] - value)
+            assert difference < tolerance * np.linalg.norm(value), key
 
 
 @pytest.mark.slow
