@@ -169,7 +169,7 @@ class Model(Settings):
         for name, value in method_options.resolved(self.method, given).items():
             object.__setattr__(self, name, value)
         if self.target is not None:
-            TargetRule.parse(self.target)
+            TargetRule.parse(self.target, self.stop_gradient)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed. Another method gets defaults of its own."""

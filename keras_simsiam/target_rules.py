@@ -25,11 +25,16 @@ class TargetRule:
     value: float
 
     @classmethod
-    def parse(cls, text: str) -> TargetRule | None:
+    def parse(cls, text: str, stop_gradient: bool | None = True) -> TargetRule | None:
         """Reads a rule; None for "self".
 
+        Args:
+            text: The rule.
+            stop_gradient: Whether targets are to be constants; None if a method has no choice.
+
         Raises:
-            InputError: If the text is not a rule.
+            InputError: If the text is not a rule, or no gradient passes the target that is to have
+                one.
         """
         if text == "self":
             return None
@@ -42,6 +47,11 @@ class TargetRule:
         is_period = kind == "every" and value >= 1 and value % 1 == 0
         if not (is_momentum or is_period):
             raise InputError(f"target must be {_FORMS}; got {text!r}")
+        if stop_gradient is False:
+            raise InputError(
+                "target must be self without stop_gradient, as others have no gradient; "
+                f"got {text!r}"
+            )
         return cls(kind, value)
 
 

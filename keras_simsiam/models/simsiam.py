@@ -111,7 +111,7 @@ class SimSiam(JointEmbedding):
         self.similarity = similarity
         self.symmetry = symmetry
         self.target, self.steps, self.images = target, steps, images
-        self.targets = targets_of(target, backbone, projector, steps, images)
+        self.targets = targets_of(target, backbone, projector, steps, images, stop_gradient)
         self.view_count = 1 + max(map(max, SYMMETRIES[symmetry]))
 
     def forward(

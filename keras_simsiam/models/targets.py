@@ -20,7 +20,8 @@ def targets_of(
     backbone: keras.Model,
     projector: keras.Model,
     steps: int | None,
-    images: int | None = None,
+    images: int | None,
+    stop_gradient: bool,
 ) -> TargetNetwork | ImageTargets | None:
     """What makes the targets by a rule; None for the trained networks themselves.
 
@@ -30,11 +31,12 @@ def targets_of(
         projector: The projector that is trained.
         steps: Steps of the whole training, which the rule "cosine" needs.
         images: Images in the dataset, which the rule "images" needs.
+        stop_gradient: Whether targets are constants, which those of any rule but "self" are.
 
     Raises:
-        InputError: If there is no such rule, or `steps` or `images` is missing.
+        InputError: If there is no such rule, it does not fit, or `steps` or `images` is missing.
     """
-    rule = TargetRule.parse(target)
+    rule = TargetRule.parse(target, stop_gradient)
     if rule is None:
         return None
     if rule.kind == "images":

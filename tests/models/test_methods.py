@@ -341,6 +341,14 @@ def test_simclr_without_negatives_is_simsiam_and_the_other_view_alone_is_mocos_l
             lambda: Run().replace(model={"method": "swav", "predictor": "fixed"}),
             "predictor must be one of mlp, none for swav; got 'fixed'",
         ),
+        (
+            lambda: Run().replace(model={"method": "byol", "stop_gradient": False}),
+            "target must be self without stop_gradient, as others have no gradient; got 'cosine:",
+        ),
+        (
+            lambda: tiny(ks.SimSiam, target="every:2", stop_gradient=False),
+            "target must be self without stop_gradient",
+        ),
         (lambda: Run().replace(model={"negatives": "none"}), "negatives is an option of simclr;"),
         (lambda: tiny(ks.MoCo, target="self"), "target must be a network of its own"),
         (lambda: tiny(ks.MoCo, queue=2), "queue must be at least 4; got 2"),
