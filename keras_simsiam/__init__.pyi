@@ -35,5 +35,6 @@ from .presets import preset as preset
 from .training.collapse import CollapseMonitor as CollapseMonitor
 from .training.monitors import KNNMonitor as KNNMonitor
 from .tuning.hypermodel import SimSiamHyperModel as SimSiamHyperModel
+from .view_rules import SmallViews as SmallViews
 
 __version__: str

@@ -17,6 +17,7 @@ from keras_simsiam.errors import InputError, check_choice
 from keras_simsiam.fields import Settings, by_method, checks_arguments, setting, switch
 from keras_simsiam.probes import Knn
 from keras_simsiam.target_rules import TargetRule
+from keras_simsiam.view_rules import SmallViews, count_views
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -130,8 +131,20 @@ class Model(Settings):
     """Stop the gradient at z; without it, SimSiam collapses (paper, Section 4.1)."""
     similarity: Literal["cosine", "cross_entropy"] = by_method()
     """What the loss measures between p and z (paper, Section 4.5)."""
-    symmetry: Literal["symmetric", "asymmetric", "two_pairs"] = by_method()
-    """Which view predicts which (paper, Section 4.6)."""
+    symmetry: Literal["symmetric", "asymmetric", "two_pairs", "fastsiam"] = by_method()
+    """Which view predicts which (paper, Section 4.6); with fastsiam each of several views the mean
+    of the others (FastSiam)."""
+    views: int | None = by_method(at_least=2)
+    """Views of each image for the symmetry fastsiam, by default 4. A step makes a pass over each,
+    so 4 take twice as long as the 2 of the symmetric loss."""
+    small_views: int = by_method(at_least=0)
+    """Small views of each image besides the two large ones (multi-crop; SwAV, Section 3.2), which
+    go well with --crop-area 0.14 1. A step makes a pass over each; its work is that of a large view
+    times (small_size / image_size)²."""
+    small_size: int | None = by_method(at_least=8)
+    """Side of the small views in pixels; by default 96/224 of the image size, as in SwAV."""
+    small_area: tuple[float, float] | None = by_method(at_least=0, at_most=1, ascending=True)
+    """Smallest and largest share of the image's area in a small view; by default 0.05 and 0.14."""
     target: str = by_method()
     """The network that makes the target: the trained one (self), or one that follows it with a
     constant momentum (momentum:0.99), with one that rises to 1 (cosine:0.996), or as a copy that is
@@ -170,6 +183,31 @@ class Model(Settings):
             object.__setattr__(self, name, value)
         if self.target is not None:
             TargetRule.parse(self.target, self.stop_gradient)
+        count_views(self.symmetry, self.views, self.small_views)
+        for name in ("small_size", "small_area"):
+            if getattr(self, name) is not None and not self.small_views:
+                raise InputError(f"{name} needs small_views of at least 1; got 0")
+
+    @property
+    def view_count(self) -> int:
+        """Views of each image, besides small ones."""
+        return count_views(self.symmetry, self.views)
+
+    def small_views_of(self, image_size: int) -> SmallViews | None:
+        """The small views beside large ones of a size; None if there are none.
+
+        Raises:
+            InputError: If they are not smaller.
+        """
+        if not self.small_views:
+            return None
+        small = SmallViews(
+            self.small_views,
+            self.small_size or max(8, round(image_size * 96 / 224)),
+            self.small_area or SmallViews.crop_area,
+        )
+        small.check_below(image_size)
+        return small
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed. Another method gets defaults of its own."""

@@ -10,12 +10,16 @@ from typing import Any
 
 from keras_simsiam.errors import InputError
 
+_SMALL_VIEWS: dict[str, Any] = {"small_views": 0, "small_size": None, "small_area": None}
+
 METHOD_OPTIONS: dict[str, dict[str, Any]] = {
     "simsiam": {
         "predictor": "mlp",
         "stop_gradient": True,
         "similarity": "cosine",
         "symmetry": "symmetric",
+        "views": None,
+        **_SMALL_VIEWS,
         "target": "self",
     },
     "byol": {
@@ -23,6 +27,8 @@ METHOD_OPTIONS: dict[str, dict[str, Any]] = {
         "stop_gradient": True,
         "similarity": "cosine",
         "symmetry": "symmetric",
+        "views": None,
+        **_SMALL_VIEWS,
         "target": "cosine:0.996",
     },
     "simclr": {
@@ -40,6 +46,7 @@ METHOD_OPTIONS: dict[str, dict[str, Any]] = {
         "epsilon": 0.05,
         "sinkhorn_iterations": 3,
         "freeze_prototypes": 1.0,
+        **_SMALL_VIEWS,
     },
     "barlow_twins": {"off_diagonal": 5e-3},
     "vicreg": {"invariance": 25.0, "variance": 25.0, "covariance": 1.0},

@@ -42,8 +42,8 @@ PRESETS: dict[str, dict] = {
     # The paper's Section 4.
     "imagenet": {"model": {"backbone": "resnet50"}, "training": {"batch_size": 512}},
     # The other methods as their authors trained them on ImageNet, with these differences: no view
-    # is solarized, all views have the same augmentation, SwAV has no small views, and LARS adapts
-    # and decays the weights of BatchNorm and biases, too.
+    # is solarized, all views have the same augmentation, SwAV has no small views without
+    # --small-views 6, and LARS adapts and decays the weights of BatchNorm and biases, too.
     "simclr": {
         "augmentation": _SIMCLR_VIEWS,
         "model": {"method": "simclr", "backbone": "resnet50", **_SMALL_Z},

@@ -442,7 +442,7 @@ BAD_CALLS = [
         "augment_on must be one of host, device; got 'gpu'",
         lambda t: ks.views(IMAGES, PLAIN, 4, augment_on="gpu"),
     ),
-    ("pairs must be at least 1; got 0", lambda t: ks.views(IMAGES, PLAIN, 4, pairs=0)),
+    ("count must be at least 2; got 1", lambda t: ks.views(IMAGES, PLAIN, 4, count=1)),
     (
         "part must be two integers, the smaller first; got 2 2",
         lambda t: ks.views(IMAGES, PLAIN, 4, part=(2, 2)),

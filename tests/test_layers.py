@@ -23,6 +23,7 @@ LAYERS = (
         "method_options",
         "tables",
         "target_rules",
+        "view_rules",
         "_stack",
     },
 )

@@ -242,6 +242,8 @@ def test_folder_of_images_of_many_sizes_trains_on_the_device(labeled, tmp_path, 
                 write_image(path, i, (36 + i, 40 - i))
     argv = ("--dataset", f"folder:{tmp_path / 'images'}", "--name", "mine", "--augment-on")
     argv += ("device", "--image-size", "32", "--batch-size", "8", "--epochs", "1")
+    # Without labels by FastSiam, with labels by multi-crop.
+    argv += ("--small-views", "1") if labeled else ("--symmetry", "fastsiam", "--views", "3")
     assert command(*argv, *SMALL) == 0
     s = summary(tmp_path / "runs/mine")
     assert s["steps"] == 2

@@ -20,6 +20,7 @@ from keras_simsiam.augment.operation import Operation, Parameters
 from keras_simsiam.augment.planes import normalize, to_images, to_planes
 from keras_simsiam.config import Augmentation
 from keras_simsiam.errors import InputError, shown
+from keras_simsiam.view_rules import SmallViews
 
 _FIRST_BLOCK: tuple[Operation, ...] = (Crop(), ColorJitter(), Grayscale(), Blur())
 """The operations that share one block of random numbers, in this order: never change it, or all
@@ -119,6 +120,7 @@ def make_views(
     batch: dict,
     size: int,
     at_once: int | None = None,
+    small_views: SmallViews | None = None,
 ) -> tuple[tf.Tensor, ...]:
     """Makes all views of a batch, on whatever device this runs.
 
@@ -129,6 +131,8 @@ def make_views(
         size: Side of the views in pixels.
         at_once: The most images to process at once; all if None. A CPU is fastest with as many
             as fit into its cache.
+        small_views: The last views of the batch, if these are small; `augmentation` and `size` are
+            those of the others.
 
     Returns:
         x1, x2 and so on, float32 ``[B, size, size, 3]``.
@@ -142,7 +146,8 @@ def make_views(
             f"got {shown(batch)}"
         )
     parameters = batch["parameters"]
-    augmentations = per_view(augmentation, len(parameters))
+    large = len(parameters) - (small_views.count if small_views else 0)
+    augmentations, sizes = each_view(augmentation, large, size, small_views)
     sources = batch.get("crops") or (batch["images"],) * len(parameters)
     for images in sources:
         check_images(images)
@@ -154,7 +159,7 @@ def make_views(
     def make(part: tuple[tuple, tuple]) -> tuple[tf.Tensor, ...]:
         return tuple(
             apply(a, images, drawn, size)
-            for a, images, drawn in zip(augmentations, *part, strict=True)
+            for a, size, images, drawn in zip(augmentations, sizes, *part, strict=True)
         )
 
     if parts == 1:
@@ -163,11 +168,16 @@ def make_views(
         lambda t: tf.reshape(t, [parts, count // parts, *t.shape[1:]]), (sources, parameters)
     )
     made = tf.map_fn(make, split, fn_output_signature=(tf.float32,) * len(parameters))
-    return tuple(tf.reshape(view, [count, size, size, 3]) for view in made)
+    return tuple(
+        tf.reshape(view, [count, size, size, 3]) for view, size in zip(made, sizes, strict=True)
+    )
 
 
 def crops(
-    augmentations: Sequence[Augmentation], image: tf.Tensor, numbers: tf.Tensor, size: int
+    augmentations: Sequence[Augmentation],
+    image: tf.Tensor,
+    numbers: tf.Tensor,
+    sizes: Sequence[int],
 ) -> tuple[tf.Tensor, ...]:
     """Crops one image of any size for each of its views, unmirrored.
 
@@ -175,7 +185,7 @@ def crops(
         augmentations: One per view.
         image: uint8 ``[H, W, 3]``.
         numbers: float32 ``[views, n]``, its part of `uniforms`.
-        size: Side of the views in pixels.
+        sizes: Side of each view in pixels.
 
     Returns:
         For each view, uint8 ``[size, size, 3]``.
@@ -186,7 +196,8 @@ def crops(
         a: tf.cast(Crop().draw(a, split[Crop.name], height, width)["box"], tf.int32)
         for a in dict.fromkeys(augmentations)
     }
-    return tuple(crop_image(image, boxes[a][i], size) for i, a in enumerate(augmentations))
+    each = enumerate(zip(augmentations, sizes, strict=True))
+    return tuple(crop_image(image, boxes[a][i], size) for i, (a, size) in each)
 
 
 def per_view(
@@ -207,6 +218,33 @@ def per_view(
             f"got {len(augmentation)}"
         )
     return tuple(augmentation)
+
+
+def each_view(
+    augmentation: Augmentation | Sequence[Augmentation],
+    large: int,
+    size: int,
+    small_views: SmallViews | None = None,
+) -> tuple[tuple[Augmentation, ...], tuple[int, ...]]:
+    """The augmentation and the side in pixels of each view, the small ones last.
+
+    Args:
+        augmentation: One for all large views, or one for each.
+        large: How many large views there are.
+        size: Their side.
+        small_views: The small ones, if there are any.
+
+    Raises:
+        InputError: If there are neither one augmentation nor as many as large views, or the small
+            ones are not smaller.
+    """
+    augmentations, sizes = per_view(augmentation, large), (size,) * large
+    if small_views is None:
+        return augmentations, sizes
+    small_views.check_below(size)
+    small = augmentations[0].replace(crop_area=small_views.crop_area)
+    count = small_views.count
+    return augmentations + (small,) * count, sizes + (small_views.size,) * count
 
 
 def _own_blocks(augmentations: Sequence[Augmentation]) -> list[Operation]:

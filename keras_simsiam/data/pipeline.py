@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import tensorflow as tf
 
@@ -16,6 +16,7 @@ from keras_simsiam.data.in_memory import as_images
 from keras_simsiam.data.plan import Plan
 from keras_simsiam.errors import InputError, check_choice
 from keras_simsiam.fields import Bounds, Count, Index, Seed, checks_arguments, choices
+from keras_simsiam.view_rules import SmallViews
 
 _CACHED_PIXELS = 2**17  # of float32 in three channels, 1.5 MiB: about a core's cache
 
@@ -29,15 +30,16 @@ def views(
     image_size: Count | None = None,
     start_step: Index = 0,
     augment_on: str = "host",
-    pairs: Count = 1,
+    count: Annotated[int, Bounds(at_least=2)] = 2,
     part: Annotated[tuple[int, int], Bounds(at_least=0)] = (0, 1),
     data_service: str | None = None,
     numbered: bool = False,
+    small_views: SmallViews | None = None,
 ) -> tf.data.Dataset:
     """An endless dataset of batches of views, for `SimSiam.fit(..., steps_per_epoch=...)`.
 
-    The batches are a function of the arguments alone, and the two views of an image in an epoch
-    do not depend on the batch size, see `keras_simsiam.data.plan`.
+    The batches are a function of the arguments alone. The views of an image in an epoch depend
+    neither on the batch size nor on how many there are, see `keras_simsiam.data.plan`.
 
     Args:
         images: uint8 ``[N, H, W, 3]``, or the `ImageFiles` or `ImageStream` that
@@ -51,14 +53,15 @@ def views(
         augment_on: "host" for the views themselves, ``(x1, x2)`` float32
             ``[B, image_size, image_size, 3]``; "device" for the input of
             `keras_simsiam.augment.make_views`, which makes them on the accelerator.
-        pairs: Pairs of views of each image; 2 gives ``(x1, x2, x3, x4)``, for
-            ``SimSiam(symmetry="two_pairs")``.
+        count: Views of each image, besides small ones; 4 gives ``(x1, x2, x3, x4)``, for
+            ``SimSiam(symmetry="two_pairs")`` and ``SimSiam(symmetry="fastsiam")``.
         part: Which part of each batch, and of how many equal parts, for one of several workers.
         data_service: Address of a tf.data service whose workers make the batches, such as
             "grpc://10.0.0.1:5000"; not for an `ImageStream`.
         numbered: Whether a batch is ``{"views": batch, "examples": numbers}`` with the numbers of
             its images in the dataset, int64 ``[B]``, for ``SimSiam(target="images:0.8")``; not for
             an `ImageStream`.
+        small_views: Small views that follow the others in a batch (multi-crop).
 
     Raises:
         InputError: If an argument is invalid, or the batch does not fit the images.
@@ -66,10 +69,10 @@ def views(
             of all; its message has the one of `keras_simsiam.errors.CannotRead`.
     """
     images = as_images(images)
-    count, parts = len(images), part[1]
-    if not 1 < batch_size <= count:
+    total, parts = len(images), part[1]
+    if not 1 < batch_size <= total:
         raise InputError(
-            f"batch_size must be at least 2 and at most {count:,}, the number of images; "
+            f"batch_size must be at least 2 and at most {total:,}, the number of images; "
             f"got {batch_size:,}"
         )
     check_choice("augment_on", augment_on, choices(Data, "augment_on"))
@@ -86,17 +89,18 @@ def views(
     together = 1
     if augment_on == "host":
         # Small batches share the fixed costs of a batch.
-        together = max(1, min(at_once * parts, count) // batch_size)
-    augmentations = augment.per_view(augmentation, 2 * pairs)
+        together = max(1, min(at_once * parts, total) // batch_size)
+    augmentations, sizes = augment.each_view(augmentation, count, size, small_views)
     made_as = preprocessing.Preprocessing.of_views(augmentations, size)
     sent = data_service is not None
-    plan = Plan(augmentations, batch_size, size, seed, start_step, *part, together, sent)
+    plan = Plan(augmentations, batch_size, sizes, seed, start_step, *part, together, sent)
 
     def finished(step: tf.Tensor, batch: dict) -> tuple:
         unread = batch.pop("unread", tf.fill([plan.made], tf.constant(-1, tf.int64)))
         examples = batch.pop("examples", None)
-        host = augment_on == "host"
-        made = augment.make_views(augmentation, batch, size, at_once) if host else batch
+        made: Any = batch
+        if augment_on == "host":
+            made = augment.make_views(augmentation, batch, size, at_once, small_views)
         return step, (unread, {"views": made, "examples": examples} if numbered else made)
 
     def from_step(start_step: int) -> tf.data.Dataset:

@@ -23,7 +23,7 @@ class Plan:
     Attributes:
         augmentations: How each view of an image is made.
         batch_size: Images per batch, over all parts.
-        size: Side of the views in pixels.
+        sizes: Side of each view in pixels.
         seed: Seed of order and views.
         start_step: The first batch.
         part: Which part of each batch.
@@ -34,7 +34,7 @@ class Plan:
 
     augmentations: tuple[Augmentation, ...]
     batch_size: int
-    size: int
+    sizes: tuple[int, ...]
     seed: int = 0
     start_step: int = 0
     part: int = 0
@@ -79,7 +79,7 @@ class Plan:
 
     def crop(self, image: tf.Tensor, numbers: tf.Tensor) -> tuple[tuple, tf.Tensor]:
         """The crops of one image of any size, ``[H, W, 3]``, and its numbers ``[views, n]``."""
-        return augment.crops(self.augmentations, image, numbers, self.size), numbers
+        return augment.crops(self.augmentations, image, numbers, self.sizes), numbers
 
     def crop_batch(self, crops: tuple, numbers: tf.Tensor) -> dict:
         """A batch of what `crop` gave, with the parameters of what remains to be done to it."""

@@ -14,11 +14,12 @@ from keras_simsiam.config import Augmentation
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models import heads
-from keras_simsiam.models.parts import check_parts, output_dim
+from keras_simsiam.models.parts import check_parts, check_takes, output_dim
 from keras_simsiam.models.saving import each_of
 from keras_simsiam.models.steps import TrainedOnViews
 from keras_simsiam.models.targets import ImageTargets, TargetNetwork
 from keras_simsiam.preprocessing import Preprocessing
+from keras_simsiam.view_rules import SmallViews
 
 
 class ModelArguments(TypedDict, total=False):
@@ -62,6 +63,8 @@ class JointEmbedding(TrainedOnViews):
             batches are the views themselves.
         image_size: Side of the views in pixels. Required with `augmentation`; otherwise that of
             the first batch.
+        small_views: The small views that follow the others in a batch (multi-crop), for methods
+            that take them.
 
     Attributes:
         settings: Names of the method's other arguments. Each is an attribute, too; they are saved
@@ -80,7 +83,8 @@ class JointEmbedding(TrainedOnViews):
 
     backbone: keras.Model
     projector: keras.Model
-    view_count: int | None = None  # how many views a batch must have, if that is fixed
+    view_count: int | None = None  # how many views a batch must have, if fixed; without small ones
+    takes_small_views = False  # whether `forward` knows what to do with small views
     settings: ClassVar[tuple[str, ...]] = ()
     targets: TargetNetwork | ImageTargets | None = None
 
@@ -90,10 +94,14 @@ class JointEmbedding(TrainedOnViews):
         parts: dict[str, keras.Model],
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
         image_size: Count | None = None,
+        small_views: SmallViews | None = None,
         **kwargs: Unpack[ModelArguments],
     ):
         super().__init__(**kwargs)
         check_parts(parts, image_size)
+        if small_views is not None:
+            self._check_small(small_views, parts["backbone"], image_size)
+        self.small_views = small_views
         for name, part in parts.items():
             setattr(self, name, part)
         self._part_names = tuple(parts)
@@ -121,7 +129,7 @@ class JointEmbedding(TrainedOnViews):
         """The loss of a batch, and z1.
 
         Args:
-            views: x1, x2 and so on, float32 ``[B, H, W, 3]`` each.
+            views: x1, x2 and so on, float32 ``[B, H, W, 3]`` each; the small ones last.
             training: Whether BatchNorm normalizes by the batch.
 
         Returns:
@@ -140,7 +148,7 @@ class JointEmbedding(TrainedOnViews):
             settings: The configuration.
             backbone: The backbone that it names.
             length: Of the training.
-            **kwargs: ``augmentation`` and ``image_size``, and what a subclass adds.
+            **kwargs: ``augmentation``, ``image_size``, ``small_views``, and what a subclass adds.
         """
         known = {**vars(settings), **length._asdict()}
         arguments = {name: known[name] for name in cls.settings if name in known}
@@ -196,3 +204,14 @@ class JointEmbedding(TrainedOnViews):
         """Outputs ``[B, D]`` of "backbone" and ``[B, d]`` of "projector", in inference mode."""
         h = self.backbone(images, training=False)
         return {"backbone": h, "projector": self.projector(h, training=False)}
+
+    def _check_small(self, small: SmallViews, backbone: keras.Model, size: int | None) -> None:
+        """Raises InputError unless the method and the backbone take small views."""
+        if not self.takes_small_views:
+            raise InputError(
+                f"small_views must be None for {type(self).__name__}, which takes views of one "
+                f"size; got {small}"
+            )
+        if size is not None:
+            small.check_below(size)
+        check_takes(backbone, small.size, output_dim(backbone, image_size=size))

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_simsiam.arrays import check_views
 from keras_simsiam.errors import InputError, shown
 from keras_simsiam.preprocessing import Preprocessing
+from keras_simsiam.view_rules import SmallViews
 
 _NO_IMAGES = (
     "a batch must have at least as many images as there are devices; got a smaller one, which "
@@ -51,12 +52,13 @@ def unpacked(data: Any) -> tuple[Any, dict[str, tf.Tensor]]:
     return (given[0] if len(given) == 1 else tuple(given)), also
 
 
-def check(batch: Any, count: int | None = None) -> None:
+def check(batch: Any, count: int | None = None, small_views: SmallViews | None = None) -> None:
     """Raises InputError unless a batch is normalized views, float ``[B, H, W, 3]`` each.
 
     Args:
         batch: The batch.
-        count: How many views there must be; None for any number.
+        count: How many views there must be besides small ones; None for any number.
+        small_views: The small views that must follow, if any.
     """
     if isinstance(batch, Mapping):
         raise InputError(
@@ -67,8 +69,17 @@ def check(batch: Any, count: int | None = None) -> None:
         raise InputError(f"a batch must be views (x1, x2); got {shown(batch)}")
     for i, view in enumerate(batch, start=1):
         check_views(view, f"view x{i}")
-    if count not in (None, len(batch)):
-        raise InputError(f"a batch must have {count} views; got {len(batch)}")
+    small = small_views.count if small_views else 0
+    if count is not None and len(batch) != count + small:
+        also = f" and {small} small ones" if small else ""
+        raise InputError(f"a batch must have {count} views{also}; got {len(batch)}")
+    if small_views is not None:
+        size = small_views.size
+        for i, view in list(enumerate(batch, start=1))[-small:]:
+            if any(side not in (None, size) for side in view.shape[1:3]):
+                raise InputError(
+                    f"view x{i} must be small, {size}×{size} pixels; got {shown(view)}"
+                )
 
 
 def known_to(forward: Callable, also: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

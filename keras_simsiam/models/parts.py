@@ -71,6 +71,29 @@ def check_parts(parts: dict[str, keras.Model], image_size: int | None = None) ->
         )
 
 
+def check_takes(backbone: keras.Model, size: int, dim: int) -> None:
+    """Raises InputError unless a backbone gives features of small views, too.
+
+    Args:
+        backbone: A backbone.
+        size: Side of the small views in pixels.
+        dim: Dimension of its features of large ones.
+    """
+    shape, taken = (None, size, size, 3), _input_shape(backbone)
+    found, why = None, f"its input must have shape {taken}"
+    if taken is None or all(side in (size, None) for side in taken[1:3]):
+        try:
+            found = tuple(backbone.compute_output_shape(shape))
+            why = f"its output would have shape {found}"
+        except Exception as e:  # Keras raises whatever its layers raise
+            why = (str(e).strip() or type(e).__name__).splitlines()[0]
+    if found != (None, dim):
+        raise InputError(
+            f"the backbone must take small views of {size}×{size} pixels, too; "
+            f"got {backbone.name}: {why}"
+        )
+
+
 def _input_shape(network: keras.Model) -> tuple | None:
     """The shape of a network's only input; None if it does not say."""
     shape = getattr(network, "input_shape", None)

@@ -11,6 +11,7 @@ import keras
 from keras_simsiam import _compat
 from keras_simsiam.config import Augmentation
 from keras_simsiam.preprocessing import Preprocessing
+from keras_simsiam.view_rules import SmallViews
 
 
 class SavedWithParts(_compat.Model):
@@ -20,6 +21,7 @@ class SavedWithParts(_compat.Model):
     settings: ClassVar[tuple[str, ...]]
     augmentation: Augmentation | Sequence[Augmentation] | None
     image_size: Any
+    small_views: SmallViews | None
     preprocessing: Preprocessing | None
     _assumed: Preprocessing | None
     predictor_optimizer: keras.optimizers.Optimizer | None
@@ -33,6 +35,7 @@ class SavedWithParts(_compat.Model):
             **{name: getattr(self, name) for name in self.settings},
             "augmentation": augmentations if len(augmentations) != 1 else augmentations[0],
             "image_size": self.image_size,
+            "small_views": self.small_views and dataclasses.asdict(self.small_views),
             "preprocessing": self.preprocessing and self.preprocessing.get_config(),
             "name": self.name,
         }
@@ -50,6 +53,9 @@ class SavedWithParts(_compat.Model):
             config["augmentation"] = Augmentation(**augmentation)
         else:
             config["augmentation"] = [Augmentation(**a) for a in augmentation or ()] or None
+        small_views = config.pop("small_views", None)  # older files, and other methods, lack it
+        if small_views is not None:
+            config["small_views"] = SmallViews(**small_views)
         model = cls(**config)
         if preprocessing is not None:
             model.preprocessing, model._assumed = Preprocessing(**preprocessing), None

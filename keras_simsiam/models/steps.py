@@ -132,8 +132,9 @@ class TrainedOnViews(SavedWithParts):
         """
         batch, also = batches.unpacked(data)
         if self.augmentation is not None and self.image_size is not None:
-            return augment.make_views(self.augmentation, batch, self.image_size), also
-        batches.check(batch, self.view_count)
+            small, size = self.small_views, self.image_size
+            batch = augment.make_views(self.augmentation, batch, size, small_views=small)
+        batches.check(batch, self.view_count, self.small_views)
         if self.preprocessing is None:
             self.preprocessing = self._assumed = Preprocessing(batch[0].shape[1])
         return tuple(batch), also

@@ -6,7 +6,9 @@ With prototypes C of unit norm and τ the temperature (its equations 1 to 5)::
     q1, q2 = sinkhorn(s1), sinkhorn(s2)                # codes: equally filled; no gradient
     loss = H(q2, softmax(s1 / τ)) / 2 + H(q1, softmax(s2 / τ)) / 2
 
-H(q, p) is the cross-entropy -Σ q log p. There is no multi-crop, as in SimSiam's comparison.
+H(q, p) is the cross-entropy -Σ q log p. With multi-crop (its Section 3.2) small views x3, x4, ...
+predict both codes, and the loss is the mean over all predictions; without, as in SimSiam's
+comparison, there are none.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from keras_simsiam.models.objectives import (
 )
 from keras_simsiam.models.parts import output_dim
 from keras_simsiam.models.targets import assign
+from keras_simsiam.view_rules import SmallViews
 
 
 @keras.saving.register_keras_serializable("keras_simsiam")
@@ -54,12 +57,15 @@ class SwAV(JointEmbedding):
             SimSiam's paper (Section 6.2).
         augmentation: See `JointEmbedding`.
         image_size: See `JointEmbedding`.
+        small_views: Small views that follow x1 and x2 in a batch (multi-crop). BatchNorm sees one
+            view at a time; in the authors' code it sees all views of a size together.
         **kwargs: See `keras.Model`.
     """
 
     predictor: keras.Model
     prototypes: keras.Model
     view_count = 2
+    takes_small_views = True
     settings = ("temperature", "epsilon", "sinkhorn_iterations", "stop_gradient")
 
     @checks_arguments
@@ -76,6 +82,7 @@ class SwAV(JointEmbedding):
         stop_gradient: bool = True,
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
         image_size: Count | None = None,
+        small_views: SmallViews | None = None,
         **kwargs: Unpack[ModelArguments],
     ):
         projector = projector or heads.projector(
@@ -85,7 +92,7 @@ class SwAV(JointEmbedding):
         predictor = predictor or heads.no_predictor(output_dim(projector, "projector"))
         parts = {"backbone": backbone, "projector": projector}
         parts |= {"prototypes": scores, "predictor": predictor}
-        super().__init__(parts, augmentation, image_size, **kwargs)
+        super().__init__(parts, augmentation, image_size, small_views, **kwargs)
         self.temperature = temperature
         self.epsilon, self.sinkhorn_iterations = epsilon, sinkhorn_iterations
         self.freeze_steps, self.stop_gradient = freeze_steps, stop_gradient
@@ -98,10 +105,15 @@ class SwAV(JointEmbedding):
     def forward(self, views: tuple[tf.Tensor, ...], training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch, and z1."""
         z = [self.encode(x, training) for x in views]
-        s1, s2 = (self._scores(self.predictor(v, training=training)) for v in z)
-        q1, q2 = (self._codes(self._scores(v)) for v in z)
-        loss = cross_entropy(q2, s1, self.temperature) + cross_entropy(q1, s2, self.temperature)
-        return loss / 2, z[0]
+        scores = [self._scores(self.predictor(v, training=training)) for v in z]
+        codes = [self._codes(self._scores(v)) for v in z[:2]]
+        losses = [
+            cross_entropy(q, s, self.temperature)
+            for i, q in enumerate(codes)
+            for j, s in enumerate(scores)
+            if i != j
+        ]
+        return tf.add_n(losses) / len(losses), z[0]
 
     def _scores(self, z: tf.Tensor) -> tf.Tensor:
         """Scores ``[B, K]`` of z ``[B, d]``; the prototypes get no gradient while frozen."""

@@ -17,10 +17,9 @@ _SHOWN = ("method", "backbone", "width", "stem", "pytorch_weights")
 def describe(prepared: Prepared) -> str:
     """The description of a run that is ready to train."""
     run, inputs, folder = prepared.run, prepared.inputs, prepared.folder
-    size = inputs.image_size
     lines = {
         "dataset": f"{inputs.description}{inputs.left_out}",
-        "views": f"{size}×{size} pixels, made on the {run.data.augment_on}, "
+        "views": f"{_views(prepared)}, made on the {run.data.augment_on}, "
         f"{'blurred' if run.augmentation.blur_probability else 'not blurred'}",
         "model": _model(prepared),
         "settings": _changed(run.model) or "the paper's",
@@ -32,6 +31,14 @@ def describe(prepared: Prepared) -> str:
     }
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())
+
+
+def _views(prepared: Prepared) -> str:
+    model, size = prepared.run.model, prepared.inputs.image_size
+    large, small = f"{size}×{size} pixels", model.small_views_of(size)
+    if small is None:
+        return large if model.view_count == 2 else f"{model.view_count} of {large}"
+    return f"{model.view_count} of {large} and {small.count} of {small.size}×{small.size}"
 
 
 def _model(prepared: Prepared) -> str:

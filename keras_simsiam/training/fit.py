@@ -183,5 +183,8 @@ def _show_start(prepared: Prepared, history: HistoryFile) -> None:
     if prepared.model.steps_done == 0 or not path.exists():
         batch, _ = unpacked(next(iter(views_of(run, inputs))))
         if run.data.augment_on == "device":
-            batch = augment.make_views(run.augmentation, batch, inputs.image_size)
+            small = run.model.small_views_of(inputs.image_size)
+            batch = augment.make_views(
+                run.augmentation, batch, inputs.image_size, small_views=small
+            )
         plots.views(batch, path, inputs.preprocessing)

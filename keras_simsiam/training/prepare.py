@@ -240,6 +240,7 @@ def _build_model(run: Run, inputs: Inputs) -> JointEmbedding:
         Length(inputs.steps, inputs.steps_per_epoch, len(inputs.images)),
         augmentation=run.augmentation if on_device else None,
         image_size=inputs.image_size if on_device else None,
+        small_views=m.small_views_of(inputs.image_size),
     )
     model.preprocessing = inputs.preprocessing
     optimizers = paper_optimizers(
@@ -285,10 +286,11 @@ def views_of(
         inputs.image_size,
         start_step,
         run.data.augment_on,
-        pairs=2 if run.model.symmetry == "two_pairs" else 1,
-        part=part,
-        data_service=data_service,
-        numbered=by_image(run.model.target),
+        run.model.view_count,
+        part,
+        data_service,
+        by_image(run.model.target),
+        run.model.small_views_of(inputs.image_size),
     )
 
 

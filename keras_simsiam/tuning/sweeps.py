@@ -152,6 +152,19 @@ ABLATIONS: dict[str, Sweep] = {
             "paper": {"symmetric": "68.1", "asymmetric": "64.8", "two_pairs": "67.3"},
         }
     },
+    # FastSiam; SwAV's Section 3.2 with its crops
+    "views": {
+        "views": {
+            "choices": {
+                "two": {},
+                "four, FastSiam": {"model.symmetry": "fastsiam", "model.views": 4},
+                "two and six small, multi-crop": {
+                    "model.small_views": 6,
+                    "augmentation.crop_area": [0.14, 1.0],
+                },
+            }
+        }
+    },
     # Figure 2
     "stop_gradient": {
         "stop_gradient": {

@@ -239,7 +239,7 @@ def test_each_view_can_have_an_augmentation_of_its_own(images):
 def test_as_many_augmentations_as_views_are_needed(images):
     message = "one Augmentation, or one for each of 4 views; got 2"
     with pytest.raises(InputError, match=message):
-        views(images, (FULL, FULL), 16, pairs=2)
+        views(images, (FULL, FULL), 16, count=4)
 
 
 def test_apply_is_the_same_compiled_and_not():

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from helpers import write_image
 
-from keras_simsiam import Augmentation, InputError, augment, load, views
+from keras_simsiam import Augmentation, InputError, SmallViews, augment, load, views
 from keras_simsiam.data import ImageFiles
 
 FULL = Augmentation()
@@ -104,6 +104,23 @@ def test_views_made_on_the_device_are_those_made_on_the_host(source, request):
     ):
         for x, y in zip(expected, augment.make_views(FULL, batch, 8), strict=True):
             np.testing.assert_allclose(x, y, atol=2e-4)
+
+
+def test_more_views_leave_the_first_two_as_they_are(files):
+    crop = Augmentation.preset("none").replace(crop_area=(0.2, 1.0))
+    small = SmallViews(count=2, size=8, crop_area=(0.01, 0.02))
+    options = {"batch_size": 16, "seed": 2, "image_size": 12}
+    two, four, with_small = (
+        arrays(views(files, crop, **options, **more), 1)[0]
+        for more in ({}, {"count": 4}, {"small_views": small})
+    )
+    assert [x.shape[1] for x in (*four, *with_small)] == [12] * 6 + [8] * 2
+    for found in (four, with_small):
+        for x, y in zip(two, found, strict=False):
+            np.testing.assert_array_equal(x, y)
+    # A crop of 1% of the image is nearly of one color.
+    assert np.ptp(with_small[2], axis=(1, 2)).mean() < np.ptp(four[2], axis=(1, 2)).mean() / 2
+    assert np.abs(with_small[2] - with_small[3]).max() > 0.1
 
 
 def test_views_of_files_are_those_of_the_same_images_in_memory(tmp_path):

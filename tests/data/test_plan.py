@@ -9,6 +9,8 @@ from keras_simsiam import Augmentation
 from keras_simsiam.data import Plan
 from keras_simsiam.data.plan import shuffled
 
+AUGMENTATIONS, SIZES = (Augmentation(),) * 2, (8, 8)
+
 
 @pytest.mark.parametrize("count", [2, 3, 5, 64, 1000, 100_000])
 def test_each_epoch_is_a_permutation_of_its_own(count):
@@ -48,7 +50,13 @@ def test_the_parts_of_a_plan_cover_each_position_once_from_its_first_step_on(par
     covered = []
     for part in range(parts):
         plan = Plan(
-            (Augmentation(),) * 2, 6, 8, start_step=4, part=part, parts=parts, together=together
+            (Augmentation(),) * 2,
+            6,
+            (8, 8),
+            start_step=4,
+            part=part,
+            parts=parts,
+            together=together,
         )
         steps = [int(step) for step in plan.steps().take(2)]
         assert steps == [4, 4 + together]
@@ -61,7 +69,7 @@ def test_the_parts_of_a_plan_cover_each_position_once_from_its_first_step_on(par
 
 
 def test_batches_made_together_are_split_in_order():
-    plan = Plan((Augmentation(),) * 2, 4, 8, parts=2, together=3)
+    plan = Plan(AUGMENTATIONS, 4, SIZES, parts=2, together=3)
     steps, (x1, x2) = plan.split(tf.constant(5, tf.int64), (tf.range(6), 10 + tf.range(6)))
     assert steps.numpy().tolist() == [5, 6, 7]
     assert x1.numpy().tolist() == [[0, 1], [2, 3], [4, 5]]

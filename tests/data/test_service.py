@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from helpers import write_image
 
-from keras_simsiam import Augmentation, InputError, load, preset, views
+from keras_simsiam import Augmentation, InputError, SmallViews, load, preset, views
 from keras_simsiam.data import ImageStream, in_memory, service
 from keras_simsiam.errors import LostWorker
 from keras_simsiam.training.devices import Devices
@@ -71,7 +71,8 @@ def batches(source, steps, **options):
 def test_two_workers_give_each_batch_once_and_in_order(
     source, augment_on, dispatcher, workers, request
 ):
-    options = {"augment_on": augment_on, "part": (1, 2)}
+    small = SmallViews(count=1, size=8)
+    options = {"augment_on": augment_on, "part": (1, 2), "small_views": small}
     source = request.getfixturevalue(source)
     found = batches(source, 40, data_service=dispatcher.target, **options)
     for x, y in zip(found, batches(source, 40, **options), strict=True):

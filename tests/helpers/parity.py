@@ -23,8 +23,9 @@ keras.backend.set_floatx(dtype)
 strategy = make_strategy(Devices(mode, 2 if mode == "mirrored" else 1))
 settings = {
     "images": {"target": "images:0.8"},
+    "byol": {"method": "byol", "symmetry": "fastsiam", "views": 3},
     "moco": {"method": "moco", "queue": 200},
-    "swav": {"method": "swav", "prototypes": 64, "predictor": "mlp"},
+    "swav": {"method": "swav", "prototypes": 64, "predictor": "mlp", "small_views": 1},
     "simclr": {"method": "simclr", "predictor": "mlp", "stop_gradient": True},
 }
 
@@ -45,9 +46,10 @@ def train(method):
     )
 
     def views(part):
-        numbered = method == "images"
-        images, size = inputs.images, inputs.image_size
-        return data.views(images, run.augmentation, 64, 3, size, part=part, numbered=numbered)
+        options = {"numbered": method == "images", "count": run.model.view_count}
+        options["small_views"] = run.model.small_views_of(inputs.image_size)
+        made_of = inputs.images, run.augmentation, 64, 3, inputs.image_size
+        return data.views(*made_of, part=part, **options)
 
     model.fit(
         share_out(strategy, views),

@@ -363,6 +363,15 @@ def test_simclr_without_negatives_is_simsiam_and_the_other_view_alone_is_mocos_l
             "temperature is an option of simclr, moco, swav; vicreg does not have it; got 0.1",
         ),
         (lambda: Run().replace(model={"method": "moco", "target": "self"}), "for moco"),
+        (lambda: Model(views=4), "option of the symmetry fastsiam; got 4 .* symmetry symmetric"),
+        (lambda: Model(symmetry="fastsiam", views=1), "views must be at least 2; got 1"),
+        (lambda: Model(symmetry="fastsiam", small_views=2), "small_views .*; got 2 .* fastsiam"),
+        (lambda: Model(small_size=16), "small_size needs small_views of at least 1; got 0"),
+        (lambda: Model(method="moco", small_views=2), "option of simsiam, byol, swav; moco"),
+        (
+            lambda: Model(small_views=2, small_size=32).small_views_of(32),
+            "smaller than the large ones, which have 32 pixels a side; got 32",
+        ),
     ],
 )
 def test_an_option_that_does_not_fit_is_named(make, message):

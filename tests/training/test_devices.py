@@ -99,7 +99,8 @@ def test_two_devices_and_two_processes_take_the_steps_of_one(dtype, tolerance, p
 
 @pytest.mark.slow
 def test_two_devices_and_two_processes_compare_the_images_of_the_whole_batch(tmp_path):
-    """Negatives, queue, codes, covariances and targets are those of one device."""
+    """Negatives, queue, codes, covariances and targets are those of one device, of more views
+    than two, too."""
     methods = ("images", *(m for m in METHOD_OPTIONS if m != "simsiam"))
     (one,) = train("none", "float64", tmp_path, 8, *methods)
     assert len(one) == 2 * len(methods)
