@@ -43,17 +43,26 @@ class LostWorker(RuntimeError):
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal ends the process at once, as Ctrl-C does.
+    """A signal ends the process, as Ctrl-C does.
 
     Attributes:
         number: The signal.
-        resumable: Whether a run was under way, which --resume continues.
+        go_on: How to continue what was under way; empty if nothing was.
+        step: The step after which a run ended, with a checkpoint; None if it ended at once.
     """
 
-    def __init__(self, number: int, resumable: bool = False):
-        said = "interrupted" if number == signal.SIGINT else "terminated"
-        super().__init__(f"{said}; the same command with --resume continues" if resumable else said)
-        self.number, self.resumable = number, resumable
+    def __init__(self, number: int, go_on: str = "", step: int | None = None):
+        self.number, self.go_on, self.step = number, go_on, step
+        ctrl_c = number == signal.SIGINT
+        said = "interrupted" if ctrl_c else "terminated" if step is None else "preempted"
+        saved = "" if step is None else f": a checkpoint of step {step:,} is saved"
+        super().__init__(said + saved + (f"; {go_on}" if go_on else ""))
+
+    @classmethod
+    def of(cls, interrupt: KeyboardInterrupt, go_on: str) -> Terminated:
+        """Any interrupt, with how to continue what it ended."""
+        number = getattr(interrupt, "number", signal.SIGINT)
+        return cls(number, go_on, getattr(interrupt, "step", None))
 
 
 def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:

@@ -131,8 +131,8 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
 
     That is 2 with one line for invalid input, 1 for a training that diverged, cannot read or write,
     or lost a worker, and 130 for Ctrl-C before there was anything to save. SIGTERM and SIGHUP end
-    the process as they would without Python, but with one line and nothing half-written; a run
-    that --resume continues exits with 0.
+    the process as they would without Python, but with one line and nothing half-written; the exit
+    code of what can be continued is 0.
 
     A closed standard output, such as that of ``| head``, does not end a command.
     """
@@ -181,11 +181,11 @@ def _terminations() -> Iterator[None]:
 
 
 def _end(interrupt: KeyboardInterrupt) -> int:
-    """The exit code after a signal; it ends the process if nothing can be resumed."""
+    """The exit code after a signal; it ends the process if nothing can be continued."""
     number = getattr(interrupt, "number", signal.SIGINT)
     if number == signal.SIGINT:
         return 130
-    if getattr(interrupt, "resumable", False):
+    if getattr(interrupt, "go_on", ""):
         return 0
     sys.stdout.flush()
     signal.signal(number, signal.SIG_DFL)

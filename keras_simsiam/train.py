@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 from keras_simsiam import metrics, options
+from keras_simsiam.errors import Terminated
 from keras_simsiam.training.devices import Devices
 from keras_simsiam.training.outcome import Outcome
-from keras_simsiam.training.output import Output
+from keras_simsiam.training.output import RESUME, Output
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,11 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     outcome = train(run, parsed.output, parsed.devices)
     if outcome.status == "preempted":
-        print(
-            f"\npreempted: a checkpoint of step {outcome.steps:,} is saved; the same command with "
-            "--resume continues"
-        )
-    elif outcome.metrics:  # this process is the chief
+        raise Terminated(signal.SIGTERM, RESUME, outcome.steps)
+    if outcome.metrics:  # this process is the chief
         print(f"\n{_table(outcome)}")
     return 130 if outcome.status == "interrupted" else 0
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from keras_simsiam import metrics, options, tables
 from keras_simsiam.training.devices import Devices
 from keras_simsiam.tuning import sweeps
-from keras_simsiam.tuning.search import Search, SweepPreempted, run_sweep
+from keras_simsiam.tuning.search import Search, run_sweep
 
 if TYPE_CHECKING:
     from keras_simsiam.tuning.results import Found
@@ -25,11 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_arguments(Devices, dest="devices")
     run, parsed = options.parse_run(parser, argv)
     spec = sweeps.find(parsed.sweep, run)
-    try:
-        found = run_sweep(parsed.sweep, spec, run, parsed.search, parsed.devices)
-    except SweepPreempted:
-        print("\npreempted: the same command continues the sweep")
-        return 0
+    found = run_sweep(parsed.sweep, spec, run, parsed.search, parsed.devices)
     if found is None:
         print("no more trials; the chief has the results")
         return 0

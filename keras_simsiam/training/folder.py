@@ -152,6 +152,21 @@ class RunFolder:
         if self._config.exists() and self._config.stat().st_size:
             self.check_same(run)
 
+    def ended(self, run: Run) -> dict | None:
+        """The summary of a run that ended for good, of which there is nothing left to train.
+
+        Returns:
+            None if there is no such run.
+
+        Raises:
+            InputError: If its settings differ from those of `run`.
+        """
+        summary = _read_json(self._summary) or {}
+        if summary.get("status") not in ENDED:
+            return None
+        self.check_same(run)
+        return summary
+
     def check_same(self, run: Run) -> None:
         """Raises InputError if the settings in the folder differ from those of `run`."""
         before, now = Run.load(self._config).to_dict(), run.to_dict()

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, setting, switch
 
+RESUME = "the same command with --resume continues"
+"""What is said of a run that was interrupted."""
+
 
 @dataclass(frozen=True)
 class Output(Settings):

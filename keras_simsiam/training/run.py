@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 
 from keras_simsiam.config import Run
 from keras_simsiam.errors import Terminated, TrainingDiverged
@@ -19,7 +18,7 @@ from keras_simsiam.training.fit import Callbacks, fit
 from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.interrupts import disk_errors, interrupts
 from keras_simsiam.training.outcome import Outcome
-from keras_simsiam.training.output import Output
+from keras_simsiam.training.output import RESUME, Output
 from keras_simsiam.training.prepare import Prepared, prepare
 from keras_simsiam.training.record import record
 
@@ -54,14 +53,14 @@ def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
         folder.check_begun()
     strategy = make_strategy(devices)
     claimed = folder.claimed() if is_chief(strategy) else contextlib.nullcontext()
-    resumable = output.resume
+    go_on = RESUME if output.resume else ""
     with op_determinism(run.training.deterministic), disk_errors(folder), lost_workers(), claimed:
         try:
             prepared = prepare(run, output, devices, folder, strategy)
-            resumable = True
+            go_on = RESUME
             outcome, error = _train(prepared)
         except KeyboardInterrupt as e:
-            raise Terminated(getattr(e, "number", signal.SIGINT), resumable) from e
+            raise Terminated.of(e, go_on) from e
     if error is not None:
         raise error
     return outcome

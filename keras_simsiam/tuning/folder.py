@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from keras_simsiam import documents
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError
 from keras_simsiam.files import LOCK, discard, remove
 from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.output import Output
+
+if TYPE_CHECKING:
+    from keras_simsiam.training.prepare import Inputs
 
 
 class SweepFolder:
@@ -34,13 +39,19 @@ class SweepFolder:
         self.path, self.saved_model = self._as_run.path, self._as_run.saved_model
         self._about, self._config = self.path / "sweep.yaml", self.path / "config.yaml"
 
-    def check_prepared(self) -> None:
-        """Raises InputError if a worker finds no sweep of its chief's."""
+    def join(self, run: Run, about: dict) -> None:
+        """Checks that a worker finds the sweep of its chief, and the same images.
+
+        Raises:
+            InputError: If it does not.
+        """
         if not self._config.exists():
             raise InputError(
                 f"'{self.path}' does not exist: start the chief first, with the same options, on a "
                 "disk that all processes share"
             )
+        self._check_same(run, about)
+        self._check_images(_load_inputs(run))
 
     def prepare(self, run: Run, about: dict, overwrite: bool) -> None:
         """Creates the folder of a new sweep, or checks that it holds the same one.
@@ -54,23 +65,16 @@ class SweepFolder:
             InputError: If the folder holds anything else, or the dataset has no labels or other
                 images than before. Nothing has changed then.
         """
-        # TensorFlow takes seconds to import.
-        from keras_simsiam.training.checkpoints import check_images
-        from keras_simsiam.training.prepare import load_inputs
-
         begun = self._about.exists()
         continued = begun and self._config.exists() and not overwrite
         if continued:
             self._check_same(run, about)
         elif not begun:
             self._check_free(overwrite)
-        # The batch size may be one that the sweep replaces.
-        inputs = load_inputs(run.replace(training={"batch_size": 2}))
+        inputs = _load_inputs(run)
         print(f"{inputs.description}{inputs.left_out}", flush=True)
         if continued:
-            refusal = f"cannot continue sweep '{self.path}'"
-            before = documents.read_yaml(self._about)
-            check_images(before, inputs.description, inputs.fingerprints, refusal)
+            self._check_images(inputs)
             return
         if inputs.monitor is None:
             raise InputError(
@@ -95,6 +99,13 @@ class SweepFolder:
                     f"cannot continue sweep '{self.path}': its {key} was {before.get(key)}, now "
                     f"{now[key]}; give another --name, or --overwrite to delete it"
                 )
+
+    def _check_images(self, inputs: Inputs) -> None:
+        from keras_simsiam.training.checkpoints import check_images
+
+        refusal = f"cannot continue sweep '{self.path}'"
+        before = documents.read_yaml(self._about)
+        check_images(before, inputs.description, inputs.fingerprints, refusal)
 
     def _check_free(self, overwrite: bool) -> None:
         """Raises InputError if a new sweep would replace anything but an encoder."""
@@ -121,3 +132,10 @@ class SweepFolder:
         for path in self.path.iterdir():
             if path.name not in (LOCK, self._about.name):
                 remove(path)
+
+
+def _load_inputs(run: Run) -> Inputs:
+    """The images, whatever the batch size, which may be one that the sweep replaces."""
+    from keras_simsiam.training.prepare import load_inputs  # TensorFlow takes seconds to import
+
+    return load_inputs(run.replace(training={"batch_size": 2}))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from keras_simsiam.config import Run
-from keras_simsiam.errors import InputError, is_address
+from keras_simsiam.errors import InputError, Terminated, is_address
 from keras_simsiam.fields import Settings, setting, switch
 from keras_simsiam.files import claimed
 from keras_simsiam.training.devices import Devices
@@ -21,13 +21,6 @@ from keras_simsiam.tuning.space import Space
 
 if TYPE_CHECKING:
     from keras_simsiam.tuning.results import Found
-
-
-class SweepPreempted(BaseException):
-    """SIGTERM or SIGHUP ended a sweep, which the same command continues.
-
-    Not an `Exception`, after which Keras Tuner would go on with the next trial.
-    """
 
 
 @dataclass(frozen=True)
@@ -121,7 +114,7 @@ def run_sweep(
         InputError: If something does not fit. Nothing has been written then.
         CannotWrite: If the disk is full or read-only.
         LostWorker: If the chief of this worker is gone.
-        SweepPreempted: If SIGTERM or SIGHUP ended the sweep.
+        Terminated: If a signal ended the sweep; it is a KeyboardInterrupt.
     """
     from keras_simsiam.tuning import results  # TensorFlow takes seconds to import
     from keras_simsiam.tuning.oracles import make_oracle
@@ -138,12 +131,12 @@ def run_sweep(
     folder = SweepFolder(Output(name, search.sweep_dir, search.saved_model_dir), run.data.dataset)
     is_worker = "chief" not in os.environ.get("KERASTUNER_TUNER_ID", "chief")
     seeds = search.seeds or [run.training.seed]
-    with writing(folder.path), contextlib.nullcontext() if is_worker else claimed(folder.path):
+    held = contextlib.nullcontext() if is_worker else claimed(folder.path)
+    with writing(folder.path), held, _goes_on(search.overwrite):
         if is_worker:
-            folder.check_prepared()
+            folder.join(run, {"sweep": space.spec})
         else:
-            about = {"tuner": search.tuner, "sweep": space.spec}
-            folder.prepare(run, about, search.overwrite)
+            folder.prepare(run, {"tuner": search.tuner, "sweep": space.spec}, search.overwrite)
         print(
             f"sweep {title} on {run.data.dataset}: {trials} trials, by kNN top-1 accuracy, "
             f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}\n"
@@ -155,3 +148,13 @@ def run_sweep(
             return None
         title = f"{title} on {run.data.dataset}"
         return results.write(space, folder.path, folder.saved_model, title)
+
+
+@contextlib.contextmanager
+def _goes_on(overwrite: bool) -> Iterator[None]:
+    """Says after a signal within the block that the same command continues."""
+    command = "the same command without --overwrite" if overwrite else "the same command"
+    try:
+        yield
+    except KeyboardInterrupt as e:
+        raise Terminated.of(e, f"{command} continues") from e

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -19,18 +20,28 @@ from tensorboard.plugins.hparams import api as hparams
 
 from keras_simsiam import metrics
 from keras_simsiam.config import Run
-from keras_simsiam.errors import CannotWrite, InputError, LostWorker, TrainingDiverged
+from keras_simsiam.errors import (
+    CannotWrite,
+    InputError,
+    LostWorker,
+    Terminated,
+    TrainingDiverged,
+)
 from keras_simsiam.files import why_full, written_atomically
 from keras_simsiam.training.devices import Devices
+from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.run import train
+from keras_simsiam.training.tensorboard import keep_epochs
 from keras_simsiam.tuning.ledger import Entry, Ledger
 from keras_simsiam.tuning.oracles import KeptOracle
-from keras_simsiam.tuning.search import SweepPreempted
 from keras_simsiam.tuning.space import Space, short
 
 MEASURED = metrics.with_baselines(metrics.SUMMARY)
 """What is recorded of a run, if it was measured."""
+
+ENDED_BY = {"interrupted": signal.SIGINT, "preempted": signal.SIGTERM}
+"""The signal that ended a run, by the status in its outcome."""
 
 
 class SweepCannotWrite(CannotWrite, kt.errors.FatalError):
@@ -87,7 +98,7 @@ class SweepTuner(kt.Tuner):
         """Runs the trials that are left.
 
         Raises:
-            SweepPreempted: If SIGTERM or SIGHUP ended it within a trial.
+            Terminated: If a signal ended it within a trial.
             CannotWrite: If the disk is full or read-only.
             LostWorker: If the chief of this worker is gone.
             InputError: If the chief cannot listen at its address.
@@ -171,7 +182,7 @@ class SweepTuner(kt.Tuner):
             try:
                 run = self.space.run(entry.values, epochs)
                 with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-                    outcome = train(run, self._output(name), devices=self.devices)
+                    summary = self._summary(run, name)
             except Exception as e:
                 if why_full(e):
                     raise
@@ -180,13 +191,11 @@ class SweepTuner(kt.Tuner):
                 entry.cause = _cause(e)
                 entry.metrics = {"seconds": time.perf_counter() - started}
                 return
-        if outcome.status == "interrupted":
-            raise KeyboardInterrupt
-        if outcome.status == "preempted":
-            raise SweepPreempted
-        entry.metrics = {k: v for k, v in outcome.to_dict().items() if k in MEASURED}
-        entry.status = "collapsed" if outcome.collapsed else "finished"
-        entry.cause = outcome.collapse or ""
+        if summary["status"] in ENDED_BY:
+            raise Terminated(ENDED_BY[summary["status"]], step=summary["steps"])
+        entry.metrics = {k: v for k, v in summary.items() if k in MEASURED}
+        entry.status = "collapsed" if summary["collapsed"] else "finished"
+        entry.cause = summary["collapse"] or ""
         self._log_hparams(entry, run)
         # Only the exported encoder is kept.
         shutil.rmtree(self.folder / "runs" / name / "checkpoints", ignore_errors=True)
@@ -206,15 +215,22 @@ class SweepTuner(kt.Tuner):
                     return True
         return False
 
-    def _output(self, name: str) -> Output:
-        """Where a trial is written, in place of what an earlier start has left of it."""
-        return Output(
-            name, str(self.folder / "runs"), str(self.folder / "saved_models"), overwrite=True
-        )
+    def _summary(self, run: Run, name: str) -> dict:
+        """What comes of a trial, which goes on from where an earlier start has left it."""
+        output = Output(name, str(self.folder / "runs"), str(self.folder / "saved_models"))
+        folder = RunFolder(output, run.data.dataset)
+        if folder.path.exists():
+            try:
+                resumed = output.replace(resume=True)
+                return folder.ended(run) or train(run, resumed, devices=self.devices).to_dict()
+            except InputError as e:
+                print(f"{e}; the trial starts again")
+        return train(run, output.replace(overwrite=True), devices=self.devices).to_dict()
 
     def _log_hparams(self, entry: Entry, run: Run) -> None:
         """Writes the trial for TensorBoard's HParams plugin."""
         logs = self.folder / "runs" / f"{entry.number:04d}" / "tensorboard"
+        keep_epochs(logs, run.training.epochs)  # it may have been killed after this
         with tf.summary.create_file_writer(str(logs)).as_default(step=run.training.epochs):
             hparams.hparams(entry.values, trial_id=f"{entry.number:04d}")
             for name, value in entry.metrics.items():
