@@ -65,6 +65,11 @@ class Terminated(KeyboardInterrupt):
         return cls(number, go_on, getattr(interrupt, "step", None))
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line; of one that says nothing, its type."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
     """Raises InputError unless `value` is one of `allowed`."""
     allowed = tuple(allowed)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 import keras
 
 from keras_simsiam import _compat, metrics
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import InputError, first_line
 from keras_simsiam.files import written_atomically
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.training import checkpoint_file
@@ -258,8 +258,7 @@ def load(path: pathlib.Path, built: JointEmbedding) -> JointEmbedding:
     try:
         model = keras.models.load_model(path)
     except Exception as e:  # Keras raises whatever its parts raise
-        said = (str(e).strip() or type(e).__name__).splitlines()[0]
-        raise InputError(f"cannot read checkpoint '{path}': {said}") from e
+        raise InputError(f"cannot read checkpoint '{path}': {first_line(e)}") from e
     model.preprocessing = built.preprocessing
     return model
 

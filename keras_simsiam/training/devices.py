@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from keras_simsiam.errors import InputError, LostWorker, is_address, shown
+from keras_simsiam.errors import InputError, LostWorker, first_line, is_address, shown
 from keras_simsiam.fields import Settings, setting
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 _CLUSTER = '{"cluster": {"worker": ["HOST:PORT", …]}, "task": {"type": "worker", "index": 0}}'
+
+_LONGEST_TEXT = 4096  # bytes
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,36 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver.task_type == "chief" or (
         "chief" not in resolver.cluster_spec().as_dict() and not resolver.task_id
     )
+
+
+@contextlib.contextmanager
+def agreed(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Ends all processes of a training if an error is raised in one of them within the block.
+
+    They wait for each other at the end of the block, and must not do so within it.
+
+    Raises:
+        LostWorker: If the error is another process's; it says what that said.
+    """
+    import tensorflow as tf
+
+    error: Exception | None = None
+    try:
+        yield
+    except Exception as e:
+        error = e
+    refusals: list[str] = []
+    # A process may also be gone, which is worse only for those that have nothing to say.
+    with contextlib.suppress(*(() if error is None else (tf.errors.OpError,))):
+        refusals = _from_all(strategy, first_line(error) if error else "")
+    if any(refusals):
+        # No process ends before all have read this, but the others need not wait for one that has.
+        with contextlib.suppress(tf.errors.OpError):
+            _from_all(strategy, "")
+    if error is not None:
+        raise error
+    if any(refusals):
+        raise LostWorker(next(filter(None, refusals)))
 
 
 @contextlib.contextmanager
@@ -146,6 +178,25 @@ def share_out(
     return strategy.distribute_datasets_from_function(of_worker)
 
 
+def _from_all(strategy: tf.distribute.Strategy, text: str) -> list[str]:
+    """A short text of each process, in their order."""
+    import numpy as np
+    import tensorflow as tf
+
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return [text]
+    raw = text.encode(errors="replace")[:_LONGEST_TEXT]
+    # Bytes as floats, which all ways of communication can gather.
+    padded = np.frombuffer(raw.ljust(_LONGEST_TEXT, b"\0"), np.uint8).astype(np.float32)
+
+    def gather() -> tf.Tensor:
+        return tf.distribute.get_replica_context().all_gather(tf.constant(padded[None]), axis=0)
+
+    gathered = tf.function(lambda: strategy.run(gather))()
+    rows = strategy.experimental_local_results(gathered)[0].numpy().astype(np.uint8)
+    return [row.tobytes().rstrip(b"\0").decode(errors="replace") for row in rows]
+
+
 def _multi_worker() -> tf.distribute.Strategy:
     import tensorflow as tf
 
@@ -173,7 +224,7 @@ def _multi_worker() -> tf.distribute.Strategy:
         address = resolver.cluster_spec().task_address(resolver.task_type, resolver.task_id)
         raise InputError(
             f"cannot start this worker at {address}, which must be a free port of this machine: "
-            f"{str(e).splitlines()[0]}"
+            f"{first_line(e)}"
         ) from e
 
 

@@ -22,7 +22,7 @@ from keras_simsiam.optimizers import paper_optimizers
 from keras_simsiam.preprocessing import Preprocessing
 from keras_simsiam.target_rules import by_image
 from keras_simsiam.training import checkpoints
-from keras_simsiam.training.devices import Devices, is_chief
+from keras_simsiam.training.devices import Devices, agreed, is_chief
 from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.monitors import KNNMonitor
 from keras_simsiam.training.output import Output
@@ -124,20 +124,8 @@ def prepare(
         InputError: If anything is invalid or unavailable. Nothing has been written.
     """
     chief = is_chief(strategy)
-    devices.check_data_service()
-    if output.resume:
-        folder.check_resumable(run)
-    elif chief:
-        folder.check_free(output.overwrite)
-    inputs = load_inputs(run)
-    _warn_if_short(inputs)
-    if not chief:
-        inputs = dataclasses.replace(inputs, monitor=None)  # the chief evaluates
-    if run.training.batch_size % strategy.num_replicas_in_sync:
-        raise InputError(
-            f"batch_size must be a multiple of {strategy.num_replicas_in_sync}, the number of "
-            f"devices; got {run.training.batch_size}"
-        )
+    with agreed(strategy):
+        inputs = _check(run, output, devices, folder, strategy)
     with strategy.scope():
         model = build_model(run, inputs)
     common = (run, output, devices, folder, strategy, inputs)
@@ -151,11 +139,36 @@ def prepare(
         if chief:
             folder.go_on(baselines)
         return Prepared(*common, model, baselines, f"going on from {path}", resumed)
-    baselines = measure_baselines(model, inputs.monitor)
-    start = load_weights(run, model) or "random"
-    if chief:
-        folder.create(run, baselines)
+    with agreed(strategy):
+        baselines = measure_baselines(model, inputs.monitor)
+        start = load_weights(run, model) or "random"
+        if chief:
+            folder.create(run, baselines)
     return Prepared(*common, model, baselines, start)
+
+
+def _check(
+    run: Run,
+    output: Output,
+    devices: Devices,
+    folder: RunFolder,
+    strategy: tf.distribute.Strategy,
+) -> Inputs:
+    """Checks what needs no model, and loads the images."""
+    chief = is_chief(strategy)
+    devices.check_data_service()
+    if output.resume:
+        folder.check_resumable(run)
+    elif chief:
+        folder.check_free(output.overwrite)
+    inputs = load_inputs(run)
+    _warn_if_short(inputs)
+    if run.training.batch_size % strategy.num_replicas_in_sync:
+        raise InputError(
+            f"batch_size must be a multiple of {strategy.num_replicas_in_sync}, the number of "
+            f"devices; got {run.training.batch_size}"
+        )
+    return inputs if chief else dataclasses.replace(inputs, monitor=None)  # the chief evaluates
 
 
 def _warn_if_short(inputs: Inputs) -> None:

@@ -9,6 +9,7 @@ from keras_simsiam.errors import Terminated, TrainingDiverged
 from keras_simsiam.training.describe import describe
 from keras_simsiam.training.devices import (
     Devices,
+    agreed,
     is_chief,
     lost_workers,
     make_strategy,
@@ -44,7 +45,7 @@ def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
         TrainingDiverged: If the loss, a gradient or a weight is not finite. The run's folder has
             the last checkpoint before that, and figures and summary up to there.
         CannotWrite: If the disk is full or read-only; earlier checkpoints are intact.
-        LostWorker: If another worker is gone.
+        LostWorker: If another worker is gone, or has refused its input.
         Terminated: If a signal ended everything at once; it is a KeyboardInterrupt.
     """
     devices = devices or Devices()
@@ -52,10 +53,17 @@ def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
     if output.resume:
         folder.check_begun()
     strategy = make_strategy(devices)
-    claimed = folder.claimed() if is_chief(strategy) else contextlib.nullcontext()
     go_on = RESUME if output.resume else ""
-    with op_determinism(run.training.deterministic), disk_errors(folder), lost_workers(), claimed:
+    with (
+        op_determinism(run.training.deterministic),
+        disk_errors(folder),
+        lost_workers(),
+        contextlib.ExitStack() as held,
+    ):
         try:
+            with agreed(strategy):
+                if is_chief(strategy):
+                    held.enter_context(folder.claimed())
             prepared = prepare(run, output, devices, folder, strategy)
             go_on = RESUME
             outcome, error = _train(prepared)

@@ -67,7 +67,7 @@ class Ledger:
         try:
             return Entry(**read_json(path)) if path.exists() else None
         except (InputError, TypeError):
-            warnings.warn(f"'{path}' is damaged; its trial is trained again", stacklevel=2)
+            warnings.warn(f"'{path}' is damaged; its trial is taken up again", stacklevel=2)
             return None
 
     def write(self, entry: Entry) -> None:

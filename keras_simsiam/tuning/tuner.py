@@ -26,6 +26,7 @@ from keras_simsiam.errors import (
     LostWorker,
     Terminated,
     TrainingDiverged,
+    first_line,
 )
 from keras_simsiam.files import why_full, written_atomically
 from keras_simsiam.training.devices import Devices
@@ -270,7 +271,7 @@ def _is(folder: pathlib.Path, run: Run) -> bool:
 
 def _cause(error: Exception) -> str:
     """The error in one line."""
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    said = first_line(error)
     if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
         return f"out of memory: {said}"
     if isinstance(error, InputError | TrainingDiverged):

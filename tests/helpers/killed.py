@@ -43,11 +43,16 @@ copying: list[int] = []
 
 
 class Runner:
-    """Runs ``python -m keras_simsiam.train``, with a network that is traced in no time."""
+    """Runs ``python -m keras_simsiam.COMMAND``, with a network that is traced in no time.
 
-    def __init__(self):
+    Args:
+        command: ``train`` or ``tune``.
+    """
+
+    def __init__(self, command="train"):
+        server = [sys.executable, __file__, command]
         self.server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            server, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def __call__(self, cwd, *argv, at=None, send="SIGKILL"):
@@ -70,8 +75,12 @@ class Runner:
         self.server.wait()
 
 
-def serve():
-    import keras_simsiam.training.run  # noqa: F401
+IMPORTED = {"train": "keras_simsiam.training.run", "tune": "keras_simsiam.tuning.tuner"}
+"""What a command imports when it has parsed its options."""
+
+
+def serve(command):
+    importlib.import_module(IMPORTED[command])
     from keras_simsiam.models.resnet import BACKBONES
 
     BACKBONES.update(dict.fromkeys(BACKBONES, tiny))
@@ -80,7 +89,7 @@ def serve():
         request = json.loads(line)
         pid = os.fork()
         if not pid:
-            run(request)
+            run(command, request)
         _, status = os.waitpid(pid, 0)
         os.write(answers, b"%d\n" % os.waitstatus_to_exitcode(status))
 
@@ -97,9 +106,9 @@ def tiny(width, stem):
     return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
 
 
-def run(request):
+def run(command, request):
     """In a process of its own: runs the command, and ends."""
-    from keras_simsiam import options, train
+    from keras_simsiam import options
 
     os.chdir(request["cwd"])
     for descriptor in (1, 2):
@@ -135,8 +144,8 @@ def run(request):
     sys.addaudithook(audit)
     code = 1
     try:
-        sys.argv = ["train", *request["argv"]]
-        options.run_command(train.main)
+        sys.argv = [command, *request["argv"]]
+        options.run_command(importlib.import_module(f"keras_simsiam.{command}").main)
         code = 0
     except SystemExit as e:
         code = e.code or 0
@@ -174,4 +183,4 @@ def before_call(name, number, act):
 
 
 if __name__ == "__main__":
-    serve()
+    serve(sys.argv[1])

@@ -174,6 +174,25 @@ def test_the_chief_of_two_workers_writes_and_both_resume_after_one_is_killed(tmp
     assert len({path.name.split(".")[5] for path in events}) == 2  # the chief's, before and after
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("refusing", [0, 1])
+def test_what_one_of_two_workers_refuses_ends_the_other_with_its_line(refusing, tmp_path):
+    command = [sys.executable, "-m", "keras_simsiam.train", "--strategy", "multi_worker"]
+    (tmp_path / "runs/run").mkdir(parents=True)
+    if refusing == 0:  # the chief, which alone looks at the folder
+        (tmp_path / "runs/run/config.yaml").write_text("model: {width: 4}")
+        said = "error: 'runs/run' exists and is not finished; choose another --name, --resume "
+    else:
+        said = "error: folder 'elsewhere' does not exist"
+    commands = [[*command, "--name", "run"] for _ in range(2)]
+    commands[1] += ["--dataset", "folder:elsewhere"] if refusing else []
+    codes, printed = run_all(commands, list(cluster(2)), tmp_path)
+    assert codes == ([2, 1] if refusing == 0 else [1, 2]), printed
+    for text in printed:
+        assert "Traceback" not in text
+        assert text.splitlines()[-1].startswith(said)
+
+
 def test_a_batch_size_that_the_devices_cannot_share_is_refused(tmp_path):
     command = [sys.executable, "-m", "keras_simsiam.train", "--batch-size", "63"]
     command += ["--strategy", "mirrored", "--logical-devices", "2"]
