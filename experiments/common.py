@@ -15,7 +15,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 from keras_simsiam import InputError, Run, documents, metrics, presets
-from keras_simsiam.files import written_atomically
+from keras_simsiam.files import write_csv
 from keras_simsiam.tables import markdown
 from keras_simsiam.training.devices import Devices
 from keras_simsiam.tuning import results, sweeps
@@ -155,13 +155,7 @@ def publish(
         if key != "seconds" and any(key in row for row in rows)
     ]
     columns = ["variant", "paper", "seed", "status", *measured, "collapse", "steps", "seconds"]
-    with (
-        written_atomically(path) as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, columns, ([row.get(c) for c in columns] for row in rows))
     about = {
         "title": title,
         "seeds": args.seeds,

@@ -23,7 +23,7 @@ def problem() -> str | None:
     if importlib.util.find_spec("tensorflow") is None:
         return f"{_NEEDS}; TensorFlow is not installed: pip install tensorflow"
     tensorflow, keras = _version("tensorflow", "tensorflow-cpu"), _version("keras")
-    if tensorflow is None or keras is None:  # a build of the user's own
+    if tensorflow is None or keras is None:  # a custom build without metadata
         return None
     if tensorflow[1] < (2, 15) or (tensorflow[1] > (2, 15) and keras[1] < (3, 5)):
         return f"{_NEEDS}, or 2.15 with Keras 2.15; got {tensorflow[0]} with {keras[0]}"
@@ -38,9 +38,9 @@ def problem() -> str | None:
 
 
 def wrong_setting() -> str | None:
-    """Returns in one line which setting of Keras cannot be used here; None if all can.
+    """Returns which setting of Keras does not work here in one line; None if all do.
 
-    The settings are those of Keras if it is imported, else those that it is going to read.
+    The settings are Keras's own if it is imported, else those that it is going to read.
     """
     keras = sys.modules.get("keras")
     if keras is not None and hasattr(keras, "backend"):

@@ -1,6 +1,6 @@
-"""What arrays of images, labels and features must be, wherever they enter.
+"""Checks of images, labels and features, used wherever they enter the package.
 
-Nothing here imports TensorFlow; its tensors are accepted all the same.
+Nothing here imports TensorFlow, but its tensors are accepted.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import numpy as np
 from keras_simsiam.errors import InputError, shown
 
 MAX_CLASSES = 1_000_000
-"""Labels are below this; larger ones are no class numbers."""
+"""Labels must be below this; a larger number is hardly that of a class."""
 
 
 def check_images(images: Any, name: str = "images") -> None:
     """Raises InputError unless images are a uint8 array or tensor ``[N, H, W, 3]``.
 
-    In a graph it looks at what is known of the shape.
+    In a graph, dimensions that are not known count as right.
     """
     shape = _shape(images)
     if _dtype(images) != "uint8" or not _are_images(shape):
@@ -42,11 +42,11 @@ def as_labels(labels: Any, count: int, name: str = "labels") -> np.ndarray:
 
     Args:
         labels: Whole numbers of any type, ``[N]`` or ``[N, 1]``.
-        count: N, how many there must be.
+        count: N, the number of images.
         name: Their name in messages.
 
     Raises:
-        InputError: If they are something else, such as one-hot vectors or names.
+        InputError: If they are anything else, such as one-hot vectors or names.
     """
     array = _array(labels)
     flat = array
@@ -74,7 +74,7 @@ def as_features(features: Any, name: str = "features") -> np.ndarray:
         name: Their name in messages.
 
     Raises:
-        InputError: If they are something else.
+        InputError: If they are anything else.
     """
     array = _array(features)
     if array is not None and array.dtype.name == "bfloat16":
@@ -96,7 +96,7 @@ def as_features(features: Any, name: str = "features") -> np.ndarray:
 
 
 def _array(values: Any) -> np.ndarray | None:
-    """Any list or tensor as an array; None if that is impossible."""
+    """A list or tensor as an array; None if it cannot be one."""
     try:
         return np.asarray(values)
     except (ValueError, TypeError, NotImplementedError):  # ragged, or a tensor of a graph

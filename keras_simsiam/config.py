@@ -1,8 +1,8 @@
-"""What a training run is: a tree of frozen dataclasses, in and out of YAML.
+"""What a training run is: a tree of frozen dataclasses, read from and written to YAML.
 
-This module imports no TensorFlow, so that `--help` and a mistyped option answer at once. The
-choices of a setting are named here and nowhere else; the tables of backbones, optimizers and so on
-take their keys from here.
+This module does not import TensorFlow, so that `--help` and a mistyped option answer at once. The
+choices of a setting are listed here and nowhere else: the tables of backbones, similarities and so
+on take their keys from here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 from keras_simsiam import datasets, documents, method_options
 from keras_simsiam.errors import InputError, check_choice
 from keras_simsiam.fields import Settings, by_method, checks_arguments, setting, switch
-from keras_simsiam.probes import Knn
+from keras_simsiam.probes import KNN
 from keras_simsiam.target_rules import TargetRule
 from keras_simsiam.view_rules import SmallViews, count_views
 
@@ -23,12 +23,15 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+Method = Literal["simsiam", "byol", "simclr", "moco", "swav", "barlow_twins", "vicreg"]
+
+
 @dataclass(frozen=True)
 class Augmentation(Settings):
     """The random views (paper, Section 4 'Experimental setup'; MoCo v2's augmentation)."""
 
     crop_area: tuple[float, float] = setting((0.2, 1.0), at_least=0, at_most=1, ascending=True)
-    """Smallest and largest share of the image's area in a crop."""
+    """Smallest and largest area of a crop, as a share of the image's."""
     crop_ratio: tuple[float, float] = setting((3 / 4, 4 / 3), above=0, ascending=True)
     """Smallest and largest aspect ratio of a crop, width / height; log-uniform."""
     flip_probability: float = setting(0.5, at_least=0, at_most=1)
@@ -36,13 +39,13 @@ class Augmentation(Settings):
     jitter_probability: float = setting(0.8, at_least=0, at_most=1)
     """Probability of color jitter."""
     brightness: float = setting(0.4, at_least=0)
-    """Brightness is multiplied by a factor in 1 ± this."""
+    """Brightness is multiplied by a random factor in 1 ± this."""
     contrast: float = setting(0.4, at_least=0)
-    """Contrast is multiplied by a factor in 1 ± this."""
+    """Contrast is multiplied by a random factor in 1 ± this."""
     saturation: float = setting(0.4, at_least=0)
-    """Saturation is multiplied by a factor in 1 ± this."""
+    """Saturation is multiplied by a random factor in 1 ± this."""
     hue: float = setting(0.1, at_least=0, at_most=0.5)
-    """Hue is shifted by up to ± this, in turns of the color wheel."""
+    """Hue is shifted by a random amount in ± this, in turns of the color wheel."""
     grayscale_probability: float = setting(0.2, at_least=0, at_most=1)
     """Probability of conversion to grayscale."""
     blur_probability: float = setting(0.5, at_least=0, at_most=1)
@@ -50,13 +53,17 @@ class Augmentation(Settings):
     blur_sigma: tuple[float, float] = setting((0.1, 2.0), at_least=0, ascending=True)
     """Smallest and largest standard deviation of the blur, in pixels of the view."""
     mean: tuple[float, float, float] = setting(IMAGENET_MEAN, at_least=0, at_most=1)
-    """Mean of each channel, in [0, 1], that normalization subtracts."""
+    """Mean of each channel, in [0, 1], subtracted in normalization."""
     std: tuple[float, float, float] = setting(IMAGENET_STD, above=0, at_most=1)
-    """Standard deviation of each channel, in (0, 1], that normalization divides by."""
+    """Standard deviation of each channel, in (0, 1], divided by in normalization."""
 
     @classmethod
     def preset(cls, name: str) -> Augmentation:
-        """The augmentation called "imagenet" (everything), "cifar" (no blur) or "none"."""
+        """A named augmentation: "imagenet" (the paper's), "cifar" (no blur) or "none".
+
+        Raises:
+            InputError: If there is no augmentation of that name.
+        """
         check_choice("augmentation", name, AUGMENTATIONS)
         return cls(**AUGMENTATIONS[name])
 
@@ -82,11 +89,11 @@ class Data(Settings):
     dataset: str = setting("photo_patches", help=f"{', '.join(datasets.DATASETS)}")
     """Name of the dataset, see `keras_simsiam.datasets`."""
     data_dir: str | None = None
-    """The zip or extracted folder of tiny_imagenet; for the other named datasets the folder where
-    TensorFlow Datasets keeps its data."""
+    """For tiny_imagenet its zip or extracted folder; for cifar10 and the others from TensorFlow
+    Datasets, the folder where that keeps its data."""
     image_size: int | None = setting(None, at_least=8)
-    """Side of the views in pixels; by default that of the images if all have one size of at most
-    256 pixels, else 224."""
+    """Side of the views in pixels; by default that of the images if they all have one size of at
+    most 256 pixels, else 224."""
     augment_on: Literal["host", "device"] = "host"
     """Where the pixels of the views are computed: in tf.data on the host, or in the training step
     on the device."""
@@ -100,18 +107,16 @@ class Data(Settings):
 class Model(Settings):
     """The network (paper, Section 3)."""
 
-    method: Literal["simsiam", "byol", "simclr", "moco", "swav", "barlow_twins", "vicreg"] = (
-        "simsiam"
-    )
-    """The self-supervised method. The options below whose default depends on it are refused if it
-    does not have them, see `keras_simsiam.method_options`."""
+    method: Method = "simsiam"
+    """The self-supervised method. Options that only other methods have are refused."""
     backbone: Literal["resnet18", "resnet34", "resnet50"] = "resnet18"
     """The backbone."""
     width: int = setting(64, at_least=1)
-    """Channels of the first stage: 64 for the standard network, 16 for a narrow one on a CPU."""
+    """Channels of the first stage: 64 for the standard network, 16 for a narrow one that trains
+    quickly on a CPU."""
     stem: Literal["imagenet", "cifar"] = "imagenet"
-    """First layers: 7x7 convolution of stride 2 and max-pooling (imagenet), or 3x3 of stride 1
-    (cifar)."""
+    """First layers: a 7x7 convolution of stride 2 and max-pooling (imagenet), or a 3x3 convolution
+    of stride 1 (cifar)."""
     projector_layers: int = setting(3, at_least=1)
     """Layers of the projection MLP; the paper uses 2 for CIFAR."""
     projector_hidden: int | None = setting(None, at_least=1)
@@ -126,7 +131,8 @@ class Model(Settings):
     """Where the heads have BatchNorm: everywhere but on the predictor's output (default), on hidden
     layers, everywhere, or nowhere (paper, Table 3)."""
     predictor: Literal["mlp", "fixed", "none"] = by_method()
-    """The predictor: trained (mlp), fixed at its random initialization, or none (Table 1)."""
+    """The predictor: trained (mlp), fixed at its random initialization, or none (paper, Table
+    1)."""
     stop_gradient: bool = by_method(switch=True)
     """Stop the gradient at z; without it, SimSiam collapses (paper, Section 4.1)."""
     similarity: Literal["cosine", "cross_entropy"] = by_method()
@@ -164,17 +170,18 @@ class Model(Settings):
     sinkhorn_iterations: int = by_method(at_least=1)
     """Iterations of the Sinkhorn-Knopp algorithm for SwAV's codes."""
     freeze_prototypes: float = by_method(at_least=0)
-    """Epochs at the beginning in which SwAV's prototypes stay as they are."""
+    """Epochs at the beginning in which SwAV's prototypes are not trained."""
     off_diagonal: float = by_method(at_least=0)
-    """Weight of the off-diagonal in the loss of Barlow Twins."""
+    """Weight of the off-diagonal terms in the loss of Barlow Twins."""
     invariance: float = by_method(at_least=0)
-    """Weight of VICReg's invariance."""
+    """Weight of the invariance term in the loss of VICReg."""
     variance: float = by_method(at_least=0)
-    """Weight of VICReg's variance."""
+    """Weight of the variance term in the loss of VICReg."""
     covariance: float = by_method(at_least=0)
-    """Weight of VICReg's covariance."""
+    """Weight of the covariance term in the loss of VICReg."""
     pytorch_weights: str | None = None
-    """PyTorch checkpoint to start from: a whole SimSiam of the same sizes, or a backbone."""
+    """PyTorch checkpoint to start from: a whole SimSiam with networks of the same sizes, or a
+    backbone."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -223,36 +230,38 @@ class Training(Settings):
     """How it is trained (paper, Section 4 'Experimental setup')."""
 
     epochs: int = setting(100, at_least=1)
-    """Epochs; the last, incomplete batch of an epoch is carried over to the next."""
+    """Number of epochs. An incomplete last batch is completed with images of the next epoch."""
     batch_size: int = setting(256, at_least=2)
     """Images per step, over all devices; BatchNorm needs at least 2."""
     optimizer: Literal["sgd", "sgdw", "lamb", "lars", "adam"] = "sgd"
     """sgd is the paper's; sgdw and adam decouple the weight decay; lamb and lars are for large
-    batches. Each needs a learning rate of its own."""
+    batches. Each needs its own learning rate."""
     learning_rate: float = setting(0.05, at_least=0)
     """Learning rate for a batch of 256; the rate used is this times batch_size / 256."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """How the learning rate of backbone and projector changes."""
+    """Schedule of the learning rate of backbone and projector."""
     momentum: float = setting(0.9, at_least=0, below=1)
     """Momentum; beta_1 of LAMB and Adam."""
     weight_decay: float = setting(1e-4, at_least=0)
-    """Weight decay of every weight."""
+    """Weight decay, applied to every weight."""
     warmup_epochs: int = setting(0, at_least=0)
     """Epochs of linear warm-up; the paper uses 10 for batches of 1024 and more."""
     predictor_decay: bool = switch(False)
-    """Let the predictor's learning rate follow the schedule, too (paper, Table 1)."""
+    """Let the predictor's learning rate follow the schedule, too; by default it is constant (paper,
+    Table 1)."""
     zero_gradients: bool = switch(True)
-    """Start each step from zero gradients; without, gradients add up, as in the report's code."""
+    """Start each step from zero gradients; if not, gradients add up over all steps, as in the
+    code of the report that this project reproduces."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Keras dtype policy; weights, loss and exported features are float32 in any case."""
+    """Keras dtype policy; weights, loss and exported features are always float32."""
     deterministic: bool = switch(False)
-    """Make every operation deterministic; slower."""
+    """Make every operation deterministic, so that runs repeat bit for bit; slower."""
     jit_compile: bool = switch(False)
     """Compile the training step with XLA; worth trying on a GPU."""
     stop_on_collapse: bool = switch(False)
     """End the run when the representations collapse; by default it only warns."""
     seed: int = setting(0, at_least=0, below=2**31)
-    """Seed of the weights, the order of the images and the views."""
+    """Seed of the initial weights, the order of the images and the views."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -264,11 +273,11 @@ class Training(Settings):
 
 
 @dataclass(frozen=True)
-class Evaluation(Knn):
+class Evaluation(KNN):
     """kNN evaluation during training and at its end (paper, Section 4.1)."""
 
     knn_every: int = setting(5, at_least=0)
-    """Epochs between kNN evaluations; 0 to evaluate at the end only."""
+    """Epochs between kNN evaluations; 0 to evaluate only at the end."""
 
 
 @dataclass(frozen=True)
@@ -293,10 +302,11 @@ class Run(Settings):
             )
 
     def replace(self, /, **sections: Any) -> Run:
-        """A copy with some settings changed, and checked.
+        """A checked copy with some settings changed.
 
         Args:
-            **sections: For each section a mapping from settings to values, or a whole section.
+            **sections: For each section to change, a mapping from settings to values or a whole
+                section.
 
         Raises:
             InputError: If there is no such section or setting, or a value does not fit.

@@ -1,4 +1,4 @@
-"""The datasets by name: a line each. Nothing here imports TensorFlow."""
+"""The table of datasets. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Source(NamedTuple):
     Attributes:
         module: The module of `keras_simsiam.data` whose ``read(argument, split, data_dir)`` reads
             it.
-        preset: The preset that suits it.
-        pretraining: The split to train on without labels.
+        preset: Name of the preset that suits it.
+        pretraining: Name of the split to train on without labels.
     """
 
     module: str
@@ -32,17 +32,18 @@ DATASETS = {
     "tfds:NAME": Source("tfds_source"),
     "folder:PATH": Source("folder"),
 }
-"""The last two stand for a name and a path of the user's own."""
+"""Sources by name. NAME and PATH stand for what the user gives."""
 
 
 def find(dataset: str) -> tuple[Source, str]:
-    """The source of a dataset, and the argument that its module reads.
+    """The source of a dataset, and the argument for the ``read`` of its module.
 
     Args:
-        dataset: A key of `DATASETS`, or "tfds:" or "folder:" with what follows.
+        dataset: A name in `DATASETS`, with a name or path of the user's own after "tfds:" or
+            "folder:".
 
     Returns:
-        The source, and what follows the colon, or the name itself.
+        The source, and what follows the colon, or the name if there is none.
 
     Raises:
         InputError: If there is no such dataset.

@@ -1,4 +1,4 @@
-"""Reads and writes YAML and JSON files, within bounds: people write them, and crashes tear them."""
+"""Reads and writes YAML and JSON files; what people or crashes did to them is one clear error."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from keras_simsiam.errors import InputError, shown
 from keras_simsiam.files import write_text
 
 MAX_BYTES = 2**20
-"""The largest YAML file that is read. A run's configuration has 2 KB."""
+"""The largest YAML file that is read. A run's configuration takes 2 KB."""
 
 _MAX_NODES = 20_000
-"""Most keys and values of a YAML file, counting those that aliases repeat."""
+"""The most keys and values of a YAML file, counting those that aliases repeat."""
 
 _STANDARD = "tag:yaml.org,2002:"
 
@@ -29,16 +29,17 @@ _NUMBERS = {
         r"|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))$|\.(?:nan|NaN|NAN)$"
     ),
 }
-"""Plain text that is a number, as in YAML 1.2: 1e-3 is one, 1:30 is none, and 010 is 10."""
+"""What counts as a number, as in YAML 1.2: 1e-3 does, 1:30 does not, and 010 is 10."""
 
 
 def read_yaml(path: str | os.PathLike) -> dict:
-    """Reads a YAML file that holds a mapping.
+    """Reads a YAML file that contains a mapping with names as its keys.
 
-    Dates are text. Tags such as ``!!python/object`` and keys that occur twice are errors.
+    Dates are read as text. Tags such as ``!!python/object`` and duplicate keys are errors.
 
     Raises:
-        InputError: If it cannot be read, is larger than `MAX_BYTES`, or holds something else.
+        InputError: If the file cannot be read, is larger than `MAX_BYTES`, or contains anything
+            else.
     """
     text = _read_text(path, MAX_BYTES)
     try:
@@ -64,7 +65,7 @@ def to_yaml(values: dict) -> str:
 
 
 def from_yaml(text: str) -> Any:
-    """The values of YAML.
+    """The values in YAML text.
 
     Raises:
         yaml.YAMLError, ValueError, RecursionError: If the text is not valid.
@@ -77,10 +78,10 @@ def from_yaml(text: str) -> Any:
 
 
 def read_json(path: str | os.PathLike) -> dict:
-    """Reads a JSON file that holds an object.
+    """Reads a JSON file that contains an object.
 
     Raises:
-        InputError: If it cannot be read, or holds something else.
+        InputError: If the file cannot be read or contains anything else.
     """
     try:
         values = json.loads(_read_text(path))
@@ -93,25 +94,25 @@ def read_json(path: str | os.PathLike) -> dict:
 
 @contextlib.contextmanager
 def named(path: str | os.PathLike) -> Iterator[None]:
-    """Puts the name of a file before the message of an InputError about its content."""
+    """Prefixes the message of an InputError raised within the block with the name of a file."""
     try:
         yield
     except InputError as e:
         raise type(e)(f"'{path}': {e}") from e
 
 
-def _read_text(path: str | os.PathLike, most: int | None = None) -> str:
+def _read_text(path: str | os.PathLike, max_bytes: int | None = None) -> str:
     try:
         # Without O_NONBLOCK, opening a named pipe that nobody writes to would wait forever.
         with open(path, "rb", opener=lambda p, flags: os.open(p, flags | os.O_NONBLOCK)) as file:
             os.set_blocking(file.fileno(), True)
-            content = file.read(-1 if most is None else most + 1)
+            content = file.read(-1 if max_bytes is None else max_bytes + 1)
     except OSError as e:
         raise InputError(f"cannot read '{path}': {e.strerror}") from e
     except ValueError as e:  # a NUL in the path
         raise InputError(f"cannot read {str(path)!r}: {e}") from e
-    if most is not None and len(content) > most:
-        raise InputError(f"'{path}' must have at most {most:,} bytes; it has more")
+    if max_bytes is not None and len(content) > max_bytes:
+        raise InputError(f"'{path}' must have at most {max_bytes:,} bytes; it has more")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as e:
@@ -121,14 +122,14 @@ def _read_text(path: str | os.PathLike, most: int | None = None) -> str:
 
 
 def _kind(values: Any) -> str:
-    """What a file holds in place of a mapping from text."""
+    """What a file contains instead of a mapping whose keys are names."""
     if isinstance(values, dict):
         return f"the key {shown(next(key for key in values if not isinstance(key, str)))}"
     return "nothing" if values is None else f"a {type(values).__name__}"
 
 
 def _problem(error: Exception) -> str:
-    """The line, and what is wrong with it."""
+    """What a parser's error says: the line, and what is wrong with it."""
     if isinstance(error, RecursionError):
         return ": it is nested too deeply"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
@@ -138,7 +139,7 @@ def _problem(error: Exception) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which bounds what aliases repeat and rejects duplicate keys."""
+    """PyYAML's safe loader; it also limits what aliases repeat, and rejects duplicate keys."""
 
     def __init__(self, text: str):
         super().__init__(text)
@@ -174,25 +175,26 @@ class _Loader(yaml.SafeLoader):
                 seen[key.value] = key.start_mark.line + 1
         return node
 
-    def construct_number(self, node: yaml.ScalarNode) -> int:
+    def construct_integer(self, node: yaml.ScalarNode) -> int:
         text = self.construct_scalar(node).replace("_", "")
         return int(text, 16 if "x" in text else 10)
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's safe dumper, which quotes text that `_Loader` would read as a number."""
+    """PyYAML's safe dumper; it also quotes text that `_Loader` would read as a number."""
 
 
 def _error(problem: str, mark: yaml.Mark) -> yaml.YAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
-_OTHERS = (f"{_STANDARD}timestamp", *_NUMBERS)
+# Dates become text, and YAML 1.1's rules for numbers are replaced by those of YAML 1.2.
+_REPLACED = (f"{_STANDARD}timestamp", *_NUMBERS)
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _OTHERS]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for _tag, _pattern in _NUMBERS.items():
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(_tag, re.compile(_pattern), list("-+.0123456789"))
-_Loader.add_constructor(f"{_STANDARD}int", _Loader.construct_number)
+_Loader.add_constructor(f"{_STANDARD}int", _Loader.construct_integer)

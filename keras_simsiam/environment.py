@@ -1,4 +1,4 @@
-"""What a result was measured on: the processor and the versions of packages."""
+"""What results depend on: the processor and the versions of packages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def processor() -> str:
 
 
 def versions(*more: str) -> dict[str, str]:
-    """Versions of this package, TensorFlow and Keras, and of `more` packages.
+    """Versions of this package, TensorFlow, Keras and `more` packages, by name.
 
     Packages that are not installed are left out.
     """

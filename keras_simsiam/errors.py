@@ -1,4 +1,4 @@
-"""The errors that users see, and the checks that raise them."""
+"""The errors that users see, the checks that raise them, and values in their messages."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ class InputError(ValueError):
     The commands print the message as one line and exit with code 2; nothing has been written.
     """
 
-    # AutoGraph and Keras would wrap the error in pages of their own if it is raised in a graph.
+    # Without these, AutoGraph and Keras add pages of their own to an error raised in a graph.
     ag_pass_through = True
     _keras_call_info_injected = True
 
     def __init__(self, message: object = ""):
-        # Names in it may have line breaks.
+        # Names of files, for example, may have line breaks.
         super().__init__(printable(str(message)))
 
 
 class NoSuchSplit(InputError):
-    """A dataset has no split of that name. A folder without validation images is one."""
+    """A dataset has no split of that name, such as a folder without validation images."""
 
 
 class TrainingDiverged(RuntimeError):
@@ -31,15 +31,15 @@ class TrainingDiverged(RuntimeError):
 
 
 class CannotWrite(RuntimeError):
-    """A run's files cannot be written. The message says why, and what is safe."""
+    """A run's files cannot be written. The message says why, and what is intact."""
 
 
 class CannotRead(RuntimeError):
-    """Too many image files that were readable at first are not any more. The message names them."""
+    """Too many image files have become unreadable during a run. The message names them."""
 
 
 class LostWorker(RuntimeError):
-    """Another process of the training is gone. The message says how to continue."""
+    """Another process of the training has been lost. The message says how to continue."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -65,11 +65,6 @@ class Terminated(KeyboardInterrupt):
         return cls(number, go_on, getattr(interrupt, "step", None))
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says in its first line; of one that says nothing, its type."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
     """Raises InputError unless `value` is one of `allowed`."""
     allowed = tuple(allowed)
@@ -78,19 +73,17 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
 
 
 def is_address(value: object) -> bool:
-    """Whether something is an address HOST:PORT."""
-    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    return bool(re.fullmatch(r"\S+", host) and re.fullmatch(r"[1-9]\d{0,4}", port, re.ASCII)) and (
-        int(port) < 2**16
-    )
+    """Whether a value is text HOST:PORT, with a port from 1 to 65535."""
+    found = re.fullmatch(r"\S+:([1-9][0-9]{0,4})", value) if isinstance(value, str) else None
+    return found is not None and int(found[1]) < 2**16
 
 
 def shown(value: object, depth: int = 3) -> str:
-    """A value in a message, on one line: an array as its dtype and shape, a tuple as its items.
+    """A value as one line of a message: an array as its dtype and shape, a list as its items.
 
     Args:
-        value: What somebody gave.
-        depth: To how many levels of lists in lists.
+        value: Any value.
+        depth: How many levels of nested lists are written as their items.
     """
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         if str(value.shape) == "()" and hasattr(value, "item"):
@@ -106,6 +99,15 @@ def shown(value: object, depth: int = 3) -> str:
     return text if len(text) <= 100 else f"{text[:70]}…{text[-20:]}"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type if it has no message.
+
+    The names of nodes in a graph, which TensorFlow adds to its messages, are left out.
+    """
+    text = re.sub(r"\{\{.*?\}\}", "", str(error)).strip()
+    return (text or type(error).__name__).splitlines()[0]
+
+
 def _sides(shape: Iterable[int | None]) -> str:
     try:
         return str([*shape])
@@ -114,8 +116,8 @@ def _sides(shape: Iterable[int | None]) -> str:
 
 
 def printable(text: str) -> str:
-    """Text as one line that can be encoded: what cannot be printed is written as its escape.
+    """Text as one line that can be encoded: characters that cannot be printed become escapes.
 
-    Names of files may have line breaks, and bytes that are no text.
+    Names of files may have line breaks, and bytes that are not valid text.
     """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

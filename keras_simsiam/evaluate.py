@@ -19,14 +19,14 @@ class Evaluation(Settings):
     """What to evaluate."""
 
     saved_model: str
-    """Folder of the SavedModel, such as saved_models/photo_patches."""
+    """Folder of the SavedModel, such as saved_models/photo_patches; required."""
     dataset: str = setting("photo_patches", help=", ".join(datasets.DATASETS))
     """Name of the dataset."""
     data_dir: str | None = None
-    """Where the dataset is, as for training."""
+    """Folder or zip of the dataset; see train --help."""
     output: str | None = None
     """Folder for evaluation.json, the confusion matrix, nearest neighbors, a map of the features
-    and TensorBoard's embedding projector; if not given, nothing is written."""
+    and TensorBoard's embedding projector; without it, nothing is written."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,13 +34,13 @@ class Evaluation(Settings):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parses the options and evaluates; gives the exit code."""
-    parser = options.Parser("evaluate", "kNN and linear accuracy of an exported encoder.")
+    """Parses the options and evaluates; returns the exit code."""
+    parser = options.Parser("evaluate", "Measure kNN and linear accuracy of an exported encoder.")
     parser.add_arguments(Evaluation, dest="evaluation")
     parser.add_arguments(Probes, dest="probes")
     parsed = parser.parse_args(argv)
     e: Evaluation = parsed.evaluation
-    # Before the evaluation, so that one that cannot be written down does not begin.
+    # Claimed before the evaluation, so that a folder that cannot be written to is reported at once.
     with contextlib.nullcontext() if e.output is None else claimed(e.output):
         _evaluate(e, parsed.probes)
     return 0

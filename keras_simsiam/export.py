@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-import re
 from typing import Any
 
 import keras
@@ -12,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simsiam import _compat, documents
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import InputError, first_line
 from keras_simsiam.evaluation.encoder import Encoder, network_of, only_images
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.files import written_atomically
@@ -40,7 +39,7 @@ def export_encoder(
             mean and std, and the image size of its input.
 
     Raises:
-        InputError: If the preprocessing is not known, or `path` exists and is not a SavedModel.
+        InputError: If the preprocessing is not known, or `path` exists but is not a SavedModel.
     """
     path = pathlib.Path(path)
     if path.exists() and not (path / "saved_model.pb").exists():
@@ -73,21 +72,22 @@ def load_encoder(path: str | pathlib.Path) -> Encoder:
         path: The folder of the SavedModel.
 
     Returns:
-        The encoder. SavedModels of earlier versions do not record mean and std; the
-        encoder's `preprocessing` then has ImageNet's.
+        The encoder. Its `preprocessing` has ImageNet's mean and std if the SavedModel is of an
+        earlier version, which did not record them.
 
     Raises:
         InputError: If there is no SavedModel, or `export_encoder` did not write it. Calling the
-            encoder raises one, too, if the SavedModel cannot do what it declares.
+            encoder raises it, too, if the SavedModel does not do what it declares.
     """
     path = pathlib.Path(path)
     _check_place(path)
     try:
-        with contextlib.suppress(FileNotFoundError):  # TensorFlow would print a traceback only
+        # Raises for a damaged fingerprint, of which `load` would only print a traceback.
+        with contextlib.suppress(FileNotFoundError):
             tf.saved_model.experimental.read_fingerprint(str(path))
         module = tf.saved_model.load(str(path))
-    except Exception as e:  # damaged ones raise whatever the parsers of their parts do
-        raise InputError(f"cannot read saved model '{path}': {_first_line(e)}") from e
+    except Exception as e:  # of a damaged SavedModel, any part's parser may raise its own error
+        raise InputError(f"cannot read saved model '{path}': {first_line(e)}") from e
     signature = module.signatures.get("serving_default")
     if signature is None or not hasattr(module, "image_size"):
         raise InputError(f"saved model '{path}' must be written by export_encoder")
@@ -102,14 +102,14 @@ def load_encoder(path: str | pathlib.Path) -> Encoder:
 
     def encode(images: tf.Tensor) -> tf.Tensor:
         try:
-            # Keeps the module, which owns the weights, as long as its signature.
+            # Refers to the module, which owns the weights, to keep it alive.
             features = module.signatures["serving_default"](images=images)["features"]
         except tf.errors.OpError as e:
-            raise InputError(f"saved model '{path}' fails: {_first_line(e)}") from e
+            raise InputError(f"saved model '{path}' fails: {first_line(e)}") from e
         if tf.executing_eagerly() and (features.ndim != 2 or len(features) != len(images)):
             raise InputError(
-                f"saved model '{path}' must give one vector per image; of {list(images.shape)} it "
-                f"gives {list(features.shape)}"
+                f"saved model '{path}' must return one vector per image; for images "
+                f"{list(images.shape)} it returned {list(features.shape)}"
             )
         return tf.cast(features, tf.float32)
 
@@ -117,24 +117,24 @@ def load_encoder(path: str | pathlib.Path) -> Encoder:
 
 
 def _check_place(path: pathlib.Path) -> None:
-    """Raises InputError unless a folder holds a SavedModel, naming one that may be meant."""
+    """Raises InputError unless the path is the folder of a SavedModel, with a suggestion."""
     if path.is_file():
         hint = "is a file"
         if path.name == "saved_model.pb":
             hint += f"; give its folder '{path.parent}'"
         elif path.suffix in (".keras", ".h5"):
-            hint += "; a run's model is also in its SavedModel, and export_encoder makes one of any"
+            hint += "; a run also writes a SavedModel, and export_encoder exports any Keras model"
         elif path.suffix in (".pt", ".pth", ".tar", ".ckpt", ".bin", ".safetensors"):
-            hint += "; python -m keras_simsiam.import_weights makes a SavedModel of PyTorch's"
+            hint += "; convert PyTorch weights with python -m keras_simsiam.import_weights"
         raise InputError(f"saved model '{path}' must be a folder; it {hint}")
     if not path.is_dir():
         raise InputError(f"saved model '{path}' does not exist")
     if not (path / "saved_model.pb").is_file():
-        raise InputError(f"saved model '{path}' has no saved_model.pb{_meant(path)}")
+        raise InputError(f"saved model '{path}' has no saved_model.pb{_suggestion(path)}")
 
 
-def _meant(folder: pathlib.Path) -> str:
-    """Where the SavedModels of a folder are: those of a run elsewhere, others inside."""
+def _suggestion(folder: pathlib.Path) -> str:
+    """The SavedModel that may be meant by a folder: that of a run, or one inside; "" if none is."""
     summary = folder / "summary.json"
     if summary.is_file():
         with contextlib.suppress(InputError):
@@ -145,7 +145,7 @@ def _meant(folder: pathlib.Path) -> str:
 
 
 def _check_signature(path: pathlib.Path, signature: Any) -> None:
-    """Raises InputError unless a SavedModel takes images and gives vectors."""
+    """Raises InputError unless a SavedModel takes images and returns vectors."""
     _, takes = signature.structured_input_signature
     gives = signature.structured_outputs
     images = takes.get("images")
@@ -162,8 +162,8 @@ def _check_signature(path: pathlib.Path, signature: Any) -> None:
         or features.shape[-1:] == [0]
     ):
         raise InputError(
-            f"saved model '{path}' must take images, uint8 [B, H, W, 3], and give features, "
-            f"float32 [B, D]; it takes {_declared(takes)} and gives {_declared(gives)}"
+            f"saved model '{path}' must take images, uint8 [B, H, W, 3], and return features, "
+            f"float32 [B, D]; it takes {_declared(takes)} and returns {_declared(gives)}"
         )
 
 
@@ -176,9 +176,3 @@ def _declared(tensors: Any) -> str:
         for name, spec in tensors.items()
     )
     return "; ".join(specs) or "nothing"
-
-
-def _first_line(error: Exception) -> str:
-    """What TensorFlow says, without the node of the graph in which it happened."""
-    said = re.sub(r"\{\{.*?\}\}", "", str(error)).strip()
-    return (said or type(error).__name__).splitlines()[0]

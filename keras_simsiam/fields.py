@@ -34,10 +34,10 @@ class Bounds:
     """Bounds of a number, or of each number of a tuple or list.
 
     Attributes:
-        at_least: The smallest value.
-        above: What the value must exceed.
-        at_most: The largest value.
-        below: What must exceed the value.
+        at_least: The smallest value allowed.
+        above: The value must be greater than this.
+        at_most: The largest value allowed.
+        below: The value must be less than this.
         ascending: Whether a pair must have the smaller number first, and the larger above 0.
     """
 
@@ -75,10 +75,11 @@ def setting(default: Any = dataclasses.MISSING, *, ascending: bool = False, **kw
     """A field of `Settings` with bounds.
 
     Args:
-        default: Its default; none if the option is required. A list is copied for each instance.
+        default: The default; the field is required without one. A list is copied for each
+            instance.
         ascending: See `Bounds`.
-        **kwargs: The other `Bounds`; for what else there is, such as ``alias`` or ``help``, see
-            `simple_parsing.field`.
+        **kwargs: The other `Bounds`, and arguments of `simple_parsing.field`, such as ``alias``
+            or ``help``.
     """
     bounds = Bounds(ascending=ascending, **{k: kwargs.pop(k) for k in _RULES if k in kwargs})
     if isinstance(default, list):
@@ -93,10 +94,10 @@ def switch(default: bool, **kwargs: Any) -> Any:
 
 
 def by_method(**kwargs: Any) -> Any:
-    """A field whose default depends on the method, and which is None for methods without it.
+    """A field whose default depends on the method; None if the method does not have it.
 
     Args:
-        **kwargs: See `setting`; or ``switch=True`` for an option without a value.
+        **kwargs: See `setting`; ``switch=True`` makes it an option without a value.
     """
     make = functools.partial(switch, False) if kwargs.pop("switch", False) else setting
     field = make(required=False, **kwargs)
@@ -109,8 +110,8 @@ def by_method(**kwargs: Any) -> Any:
 class Settings:
     """Base of frozen dataclasses whose fields are checked when an instance is made.
 
-    Numbers are converted to the field's type where nothing is lost (``1`` to ``1.0``, and the
-    text ``1e-4``, which YAML 1.1 does not read as a number), lists to tuples.
+    Numbers are converted to the field's type where nothing is lost: ``1`` to ``1.0``, and the text
+    ``"1e-4"`` to a float. Lists become tuples.
 
     Raises:
         InputError: If a value has the wrong type, is not one of a `Literal`'s, or is out of bounds.
@@ -128,7 +129,7 @@ class Settings:
                 field.metadata.get("bounds", Bounds()).check(field.name, value)
 
     def replace(self, /, **changes: Any) -> Self:
-        """A copy with some fields changed, and checked.
+        """A checked copy with some fields changed.
 
         Raises:
             InputError: If there is no such field, or a value does not fit.
@@ -157,16 +158,15 @@ _Function = TypeVar("_Function", bound=Callable)
 
 
 def checks_arguments(function: _Function) -> _Function:
-    """A function that checks its arguments against its type hints, and their `Bounds`::
+    """Decorates a function to check its arguments against its type hints and their `Bounds`::
 
         @checks_arguments
         def knn_predict(bank: np.ndarray, k: Annotated[int, Bounds(at_least=1)] = 200): ...
 
-    Numbers are converted as in `Settings`, but not from text; NumPy's and TensorFlow's scalars are
-    numbers, True and False are not. Arrays are left to the function.
+    Numbers are converted as in `Settings`, but not from text. Scalars of NumPy and TensorFlow count
+    as numbers; True and False do not. Arrays are left for the function to check.
 
-    Raises:
-        InputError: From the function, if an argument has the wrong type or is out of bounds.
+    The decorated function raises InputError if an argument has the wrong type or is out of bounds.
     """
     signature = inspect.signature(function)
     named = {
@@ -176,15 +176,17 @@ def checks_arguments(function: _Function) -> _Function:
     }
 
     @functools.cache
-    def hints() -> dict[str, Any]:  # later than the decorated class, which they may name
+    def hints() -> dict[str, Any]:
+        # Resolved at the first call, because hints may name the class that is being defined.
         found = typing.get_type_hints(function, include_extras=True)
         return {name: hint for name, hint in found.items() if name in named}
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
-        for name in [name for name in bound.arguments if name in hints()]:  # the first is named
-            bound.arguments[name] = converted(name, bound.arguments[name], hints()[name])
+        for name, value in bound.arguments.items():
+            if name in hints():
+                bound.arguments[name] = converted(name, value, hints()[name])
         return function(*bound.args, **bound.kwargs)
 
     return typing.cast(_Function, wrapper)

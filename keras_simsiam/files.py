@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import filelock
 
@@ -28,12 +29,12 @@ def written_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
     If the block raises, the temporary file or folder is removed and `path` stays as it was. The
     folder that holds `path` is created if needed. The temporary path has the suffix of `path`,
-    because Keras, matplotlib and NumPy choose the format by it. Its content is on the disk before
-    it is renamed, so that a crash of the machine leaves no empty file, either.
+    because Keras, matplotlib and NumPy choose the format by it. Its content is flushed to the disk
+    before the rename, so that even a crash of the machine leaves no empty file.
 
     Args:
-        path: The file or folder to write. An existing folder is replaced. Of a link, what it
-            points to is written.
+        path: The file or folder to write. What exists there is replaced; a link stays, and its
+            target is replaced.
 
     Example::
 
@@ -58,7 +59,7 @@ def written_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def recover(path: str | os.PathLike) -> None:
-    """Makes up for a kill, or an error, in the midst of `written_atomically` or `discard`.
+    """Cleans up after a `written_atomically` or `discard` that was killed or failed halfway.
 
     No other process may be writing `path`.
     """
@@ -71,7 +72,7 @@ def recover(path: str | os.PathLike) -> None:
 
 
 def remove(path: pathlib.Path) -> None:
-    """Removes a file, a folder or a link, if it is there."""
+    """Removes a file, folder or link, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -79,7 +80,7 @@ def remove(path: pathlib.Path) -> None:
 
 
 def discard(path: str | os.PathLike) -> None:
-    """Removes a folder at once: a kill leaves nothing of it under its name."""
+    """Removes a folder atomically: a kill leaves all of it under its name, or nothing."""
     path = _target(path)
     recover(path)
     if path.exists():
@@ -96,8 +97,8 @@ def claimed(folder: str | os.PathLike, beside: bool = False) -> Iterator[None]:
 
     Args:
         folder: The folder, or a link to it.
-        beside: Whether the lock lies beside the folder, which is not created, because
-            `written_atomically` replaces the folder as a whole.
+        beside: Whether the lock lies beside the folder, for a folder that `written_atomically`
+            replaces as a whole. The folder is then not created.
 
     Raises:
         InputError: If another process holds the folder, or it cannot be written to.
@@ -110,7 +111,7 @@ def claimed(folder: str | os.PathLike, beside: bool = False) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
-        if not os.access(path.parent, os.W_OK | os.X_OK):  # of a lock that was there before
+        if not os.access(path.parent, os.W_OK | os.X_OK):  # the lock may have existed before
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except filelock.Timeout:
         raise InputError(f"'{folder}' is in use by another command; wait until it ends") from None
@@ -126,17 +127,17 @@ def claimed(folder: str | os.PathLike, beside: bool = False) -> Iterator[None]:
 def _remove_traces(
     lock: filelock.FileLock, path: pathlib.Path, created: list[pathlib.Path], beside: bool
 ) -> None:
-    """Releases a lock, and removes it and what was created for it, unless something was written."""
+    """Releases a lock and removes what was created for it, but for folders written to since."""
     with contextlib.suppress(OSError):
         if lock.is_locked and (beside or os.listdir(path.parent) == [path.name]):
-            path.unlink()  # before it is released, or it might be another process's
+            path.unlink()  # before the release, after which it may be another process's
         for parent in created:
             parent.rmdir()
     lock.release()
 
 
 def _refusal(error: OSError, folder: pathlib.Path) -> InputError | CannotWrite:
-    """Why a folder cannot be written to, in one line."""
+    """The error that says in one line why a folder cannot be written to."""
     for place in (folder, *folder.parents):
         if os.path.exists(place) and not os.path.isdir(place):
             return InputError(f"'{place}' must be a folder; it is a file")
@@ -147,9 +148,9 @@ def _refusal(error: OSError, folder: pathlib.Path) -> InputError | CannotWrite:
 
 
 def why_full(error: BaseException) -> str | None:
-    """What an error of any library says of a disk that is full; None if it is another error."""
+    """The system's message, if an error of any library means that the disk is full; else None."""
     for code in _FULL:
-        # TensorFlow and HDF5 have errors of their own, with the system's text in them.
+        # TensorFlow and HDF5 raise their own errors, which contain the system's message.
         if getattr(error, "errno", None) == code or os.strerror(code) in str(error):
             return os.strerror(code)
     return None
@@ -166,8 +167,25 @@ def write_json(path: str | os.PathLike, values: dict) -> None:
     write_text(path, json.dumps(values, indent=2) + "\n")
 
 
+def write_csv(
+    path: str | os.PathLike, columns: Sequence[str], rows: Iterable[Sequence[object]]
+) -> None:
+    """Writes a CSV file atomically.
+
+    Args:
+        path: The file.
+        columns: Names of the columns.
+        rows: The cells of each row; None is an empty cell.
+    """
+    with (
+        written_atomically(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
+        csv.writer(file).writerows([columns, *rows])
+
+
 def _target(path: str | os.PathLike) -> pathlib.Path:
-    """What a path points to, if it is a link, which need not exist."""
+    """The path, or if it is a link the target, which need not exist."""
     path = pathlib.Path(path)
     return pathlib.Path(os.path.realpath(path)) if os.path.islink(path) else path
 
@@ -182,7 +200,7 @@ def _beside(path: pathlib.Path, kind: str) -> pathlib.Path:
 
 
 def _flush(path: pathlib.Path) -> None:
-    """Has the content of a file, or of a folder and all in it, written to the disk."""
+    """Flushes a file, or a folder and everything in it, to the disk."""
     for each in (path, *path.rglob("*")) if path.is_dir() else (path,):
         if each.is_dir():
             _flush_entry(each)
@@ -192,7 +210,7 @@ def _flush(path: pathlib.Path) -> None:
 
 
 def _flush_entry(folder: pathlib.Path) -> None:
-    """Has the names in a folder written to the disk, where the file system can do that."""
+    """Flushes the list of names in a folder to the disk, if the file system supports that."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)

@@ -18,37 +18,37 @@ class Import(Settings):
     """How to convert the checkpoint."""
 
     backbone: str = setting("resnet50", choices=choices(config.Model, "backbone"))
-    """The backbone; its stem and width, and the heads, are taken from the checkpoint."""
+    """The backbone; its stem and width, and the heads, are read from the checkpoint."""
     output: str | None = setting(None, alias="-o")
-    """Folder of the SavedModel; saved_models/ and the name of the checkpoint if not given."""
+    """Folder of the SavedModel; by default saved_models/ and the checkpoint's name."""
     overwrite: bool = switch(False)
     """Replace an existing SavedModel."""
     image_size: int = setting(224, at_least=1)
     """Side in pixels of the images that the network was trained on."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
-    """Mean of each channel, in [0, 1], with which they were normalized."""
+    """Mean of each channel, in [0, 1], with which those images were normalized."""
     std: tuple[float, float, float] = setting(IMAGENET_STD, above=0)
-    """Standard deviation of each channel."""
+    """Standard deviation of each channel, in (0, 1]."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parses the options and imports; gives the exit code."""
-    parser = options.Parser("import_weights", "Make a SavedModel from a PyTorch checkpoint.")
+    """Parses the options and imports; returns the exit code."""
+    parser = options.Parser("import_weights", "Convert a PyTorch checkpoint to a SavedModel.")
     parser.usage = "python -m keras_simsiam.import_weights CHECKPOINT [options]"
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
-        help="a ResNet of torchvision, or a SimSiam of its authors, lightly or solo-learn; "
-        ".safetensors, or a file from torch.save",
+        help="a ResNet of torchvision, or a SimSiam of the paper's authors, lightly or solo-learn, "
+        "as .safetensors or as written by torch.save",
     )
     parser.add_arguments(Import, dest="what")
     parsed = parser.parse_args(argv)
     what: Import = parsed.what
     output = pathlib.Path(what.output or f"saved_models/{pathlib.Path(parsed.checkpoint).stem}")
     if output.exists() and not what.overwrite:
-        raise InputError(f"'{output}' exists; give another --output, or --overwrite")
+        raise InputError(f"'{output}' exists; choose another --output, or --overwrite")
 
-    # Before anything is read, so that what cannot be written down is not begun.
+    # Before anything is read, so that a folder that cannot be written to is reported at once.
     with claimed(output, beside=True):
         _import(parsed.checkpoint, output, what)
     return 0

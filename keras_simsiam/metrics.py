@@ -1,4 +1,4 @@
-"""What is measured: the one table that history, summary, sweeps, tables and plots read.
+"""The table of metrics, which history, summary, sweeps, tables and plots read.
 
 To add a metric, log it from the training step or a callback and add a line to `METRICS`::
 
@@ -32,7 +32,7 @@ class Panel:
 
     Attributes:
         unit: Follows the metric's heading on the y axis.
-        limits: The least and the greatest possible value; unknown if None.
+        limits: The smallest and the largest possible value; unknown if None.
         scale: Factor from the metric to the y axis, 100 for percent.
         references: Values to mark with a horizontal line, each with its label.
     """
@@ -43,9 +43,9 @@ class Panel:
     references: tuple[tuple[float, str], ...] = ()
 
     def fits(self, values: Collection[float]) -> bool:
-        """Whether the limits and references apply: not if all values lie outside the limits.
+        """Whether the limits and references apply to values: not if all lie outside the limits.
 
-        A loss other than SimSiam's has other limits.
+        The losses of other methods, for example, have other limits than SimSiam's.
         """
         low, high = self.limits or (-math.inf, math.inf)
         return not values or any(low <= value <= high for value in values)
@@ -53,7 +53,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Metric:
-    """One line of the table.
+    """An entry of the table.
 
     Attributes:
         key: Its name in logs, histories and summaries.
@@ -129,7 +129,7 @@ def baselines(values: Mapping[str, float | None], metric: str) -> dict[str, floa
 
 
 def describe(key: str) -> Metric:
-    """The table's line for a metric or a baseline, or a default for an unknown key."""
+    """The table's entry for a metric or a baseline, or a default for an unknown key."""
     if key in METRICS:
         return METRICS[key]
     for baseline, label in BASELINES.items():
@@ -145,9 +145,9 @@ def cell(key: str, value: float | None) -> str:
 
 
 def formatted(values: Mapping[str, Any]) -> dict[str, str]:
-    """The cells of all metrics in `values`, such as a summary, by heading.
+    """The formatted metrics in `values`, such as a summary, by heading.
 
-    In the table's order, each metric's baselines after it.
+    They are in the table's order, each metric followed by its baselines.
     """
     keys = [key for key in with_baselines(METRICS) if key in values]
     return {describe(key).heading: cell(key, values[key]) for key in keys}

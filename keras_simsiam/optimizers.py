@@ -29,8 +29,8 @@ class SGD(_compat.SGD):
         v ← μ v + (g + λ w)
         w ← w - η v
 
-    Keras's own SGD decouples the decay from the momentum and keeps η inside v, which differs once
-    the rate changes.
+    Keras's own SGD decouples the decay from the momentum, and multiplies by η inside of v, which
+    gives other steps once the rate changes.
 
     Args:
         learning_rate: A number or a `keras.optimizers.schedules.LearningRateSchedule`.
@@ -57,7 +57,7 @@ class SGD(_compat.SGD):
         self.coupled_weight_decay = weight_decay
 
     def update_step(self, gradient, variable, learning_rate=None):
-        """Updates one variable in place. Keras 2 does not pass the rate."""
+        """Updates one variable in place; Keras 2 does not pass the learning rate."""
         rate = self.learning_rate if learning_rate is None else learning_rate
         rate = tf.cast(rate, variable.dtype)
         gradient = self._decayed(tf.convert_to_tensor(gradient), variable)
@@ -71,7 +71,7 @@ class SGD(_compat.SGD):
         return gradient + self.coupled_weight_decay * variable
 
     def get_config(self) -> dict:
-        """The arguments that make this optimizer again."""
+        """The arguments of the constructor, for Keras."""
         return {**super().get_config(), "weight_decay": self.coupled_weight_decay}
 
 
@@ -79,8 +79,8 @@ class SGD(_compat.SGD):
 class LARS(SGD):
     """`SGD` with a learning rate of its own for each variable (You et al. 2017).
 
-    ``g + λ w`` is multiplied by `trust_ratio`, as in the LARC that the paper's authors train their
-    linear probe with.
+    ``g + λ w`` is multiplied by `trust_ratio`, as in LARC, with which the paper's authors train
+    their linear probe.
     """
 
     def _decayed(self, gradient, variable):
@@ -94,13 +94,16 @@ def trust_ratio(
     weight_decay: float = 0.0,
     axes: list[int] | None = None,
 ) -> tf.Tensor:
-    """LARS's factor of a gradient: ``0.001 |w| / (|g| + λ |w|)``, or 1 if either norm is 0.
+    """LARS's factor for a gradient: ``0.001 |w| / (|g| + λ |w|)``, or 1 if either norm is 0.
 
     Args:
         variable: w, of any shape.
         gradient: g, of the same shape.
         weight_decay: λ.
-        axes: Axes of the norms, kept with length 1; if None, all axes, giving a scalar.
+        axes: Axes of the norms, kept with length 1; if None, all of them, for a scalar.
+
+    Returns:
+        A scalar, or with `axes` a tensor that broadcasts against the gradient.
     """
     variable_norm, gradient_norm = (
         tf.sqrt(tf.reduce_sum(tf.square(v), axes, keepdims=axes is not None))
@@ -111,9 +114,8 @@ def trust_ratio(
 
 
 class _SummingGradients(keras.optimizers.Optimizer):
-    """An optimizer that applies the sum of all gradients so far, as without ``zero_grad()``.
-
-    The report's code never calls it. This is for reproducing that; see `experiments`.
+    """An optimizer that applies the sum of all gradients so far, as PyTorch's do if nobody calls
+    ``zero_grad()``. The report's code did not call it; see `experiments.collapse_floor`.
     """
 
     def build(self, variables):
@@ -174,7 +176,7 @@ def paper_optimizers(
     schedule: str = "cosine",
     zero_gradients: bool = True,
 ) -> dict[str, keras.optimizers.Optimizer]:
-    """The paper's pair of optimizers, for `SimSiam.compile(**paper_optimizers(...))`.
+    """The paper's two optimizers, for `SimSiam.compile(**paper_optimizers(...))`.
 
     The learning rate is ``base_learning_rate * batch_size / 256``. That of backbone and projector
     decays to zero along a cosine; that of the predictor is constant, because the predictor should
@@ -223,11 +225,11 @@ def paper_optimizers(
 
 
 def named(name: str, given: Any) -> keras.optimizers.Optimizer:
-    """A Keras optimizer by its name, its configuration or as it is.
+    """The Keras optimizer that an argument stands for.
 
     Args:
         name: The argument's name in messages.
-        given: Its value.
+        given: An optimizer, the name of one, or its configuration.
 
     Raises:
         InputError: If there is no such optimizer.

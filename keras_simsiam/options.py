@@ -34,16 +34,33 @@ from keras_simsiam.files import why_full
 
 
 class _InputErrors(argparse.ArgumentParser):
-    """A parser that raises InputError for what argparse rejects."""
+    """A parser that raises InputError where argparse would exit."""
 
     def error(self, message: str):
-        """Raises InputError, which names the choices of an option as `check_choice` does."""
+        """Raises InputError, with the choices of an option named as `check_choice` does."""
         choice = re.match(r"argument (--\S+): invalid choice: (.+) \(choose from (.+)\)", message)
         if choice is not None:
             option, value, allowed = choice.groups()
             allowed = allowed.replace("'", "")  # quoted before Python 3.12
             message = f"{option} must be one of {allowed}; got {value}"
         raise InputError(message)
+
+
+class _HelpFormatter(simple_parsing.SimpleHelpFormatter):
+    """Help that shows values as a user types them."""
+
+    def _format_args(self, action, default_metavar):
+        """The kind of value: simple-parsing would write that of an optional field as [str]."""
+        return super()._format_args(action, default_metavar).strip("[]")
+
+    def _get_help_string(self, action):
+        """The text with the default, such as "0.2 1" for (0.2, 1.0), if there is one."""
+        values = action.default if isinstance(action.default, list | tuple) else [action.default]
+        typed = " ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values)
+        text = super()._get_help_string(action) or ""
+        if typed in ("", "None"):
+            return text.replace("(default: %(default)s)", "").strip()
+        return text.replace("%(default)s", typed.replace("%", "%%"))
 
 
 class Parser(_InputErrors, simple_parsing.ArgumentParser):
@@ -54,6 +71,7 @@ class Parser(_InputErrors, simple_parsing.ArgumentParser):
             prog=f"python -m keras_simsiam.{command}",
             usage=f"python -m keras_simsiam.{command} [options]",
             description=description,
+            formatter_class=_HelpFormatter,
             add_option_string_dash_variants=simple_parsing.DashVariant.DASH,
             nested_mode=simple_parsing.NestedMode.WITHOUT_ROOT,
             allow_abbrev=False,
@@ -63,7 +81,6 @@ class Parser(_InputErrors, simple_parsing.ArgumentParser):
         """The help without the names of dataclasses and their attributes."""
         text = re.sub(r"Run \['run'\]:\n.*?\n\n", "", super().format_help(), flags=re.DOTALL)
         text = re.sub(r" \['[\w.]+'\]:", ":", text)
-        text = re.sub(r"\s\(default:\s+(None|\[\])\)", "", text)
         return re.sub(r"(--[\w-]+) bool\b", r"\1", text)  # switches take no value
 
     def parse_args(self, args=None, namespace=None):
@@ -79,8 +96,8 @@ class Parser(_InputErrors, simple_parsing.ArgumentParser):
 def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, argparse.Namespace]:
     """Parses the options of a run, and those that the parser already has.
 
-    An option takes precedence over ``--config``, and that over ``--preset``, whose default depends
-    on the dataset.
+    Options take precedence over ``--config``, and that over ``--preset``, whose default depends on
+    the dataset.
 
     Args:
         parser: The command's parser, with the command's own options.
@@ -98,7 +115,7 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
         target.add_argument(
             "--preset",
             choices=list(presets.PRESETS),
-            help="start from these settings; by default, those for the dataset",
+            help="start from these settings; by default from those for the dataset",
         )
         target.add_argument(
             "--config", metavar="FILE", help="read settings from YAML, such as a run's config.yaml"
@@ -112,7 +129,7 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
     start = presets.preset(chosen.preset or presets.default_preset(str(dataset)), method)
     with documents.named(chosen.config):
         default = start.replace(**file)
-    if chosen.method is not None:  # its options have defaults of its own
+    if chosen.method is not None:  # --help shows the defaults of this method's options
         default = default.replace(model={"method": chosen.method})
     parser.add_arguments(config.Run, dest="run", default=default)
     options = parser.parse_args(argv)
@@ -127,20 +144,23 @@ def _in(file: dict, section: str, setting: str) -> str | None:
 
 
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
-    """Runs a command and exits with its exit code.
+    """Runs a command and exits with its exit code. Errors of users and machines are one line each.
 
-    That is 2 with one line for invalid input, 1 for a training that diverged, cannot read or write,
-    or lost a worker, and 130 for Ctrl-C before there was anything to save. SIGTERM and SIGHUP end
-    the process as they would without Python, but with one line and nothing half-written; the exit
-    code of what can be continued is 0.
+    ====  ======================================================================================
+    0     The command is done, or SIGTERM or SIGHUP ended what can be continued.
+    1     Training diverged, a file cannot be read or written, or a worker is lost.
+    2     The input is invalid; nothing has been written.
+    130   Ctrl-C.
+    ====  ======================================================================================
 
-    A closed standard output, such as that of ``| head``, does not end a command.
+    SIGTERM and SIGHUP otherwise end the process as they do by default. A closed standard output,
+    such as that of ``| head``, does not end a command.
     """
-    # Warnings are for users, too, who need no line of our code with them.
+    # Users read the warnings, too, and need no line of our code with them.
     warnings.formatwarning = lambda text, *_args, **_kwargs: f"warning: {printable(str(text))}\n"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # Not every encoding has "×", and names of files may be no text at all.
+            # Not every encoding has "×", and names of files may not be valid text.
             stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with streams.tolerant(), _terminations():
@@ -181,7 +201,10 @@ def _terminations() -> Iterator[None]:
 
 
 def _end(interrupt: KeyboardInterrupt) -> int:
-    """The exit code after a signal; it ends the process if nothing can be continued."""
+    """Ends the process by the signal that it received, or returns the exit code.
+
+    It exits normally after Ctrl-C, and if what was interrupted can be continued.
+    """
     number = getattr(interrupt, "number", signal.SIGINT)
     if number == signal.SIGINT:
         return 130

@@ -1,4 +1,4 @@
-"""What turns whole images into a network's input. It belongs to an encoder as its weights do."""
+"""How whole images become a network's input; it belongs to an encoder as its weights do."""
 
 from __future__ import annotations
 
@@ -42,10 +42,14 @@ class Preprocessing(Settings):
 
     @classmethod
     def of_views(cls, augmentations: Sequence[Augmentation], image_size: int) -> Self:
-        """That of views, which must agree in mean and std.
+        """The preprocessing that corresponds to views.
+
+        Args:
+            augmentations: Those of the views, which must all have the same mean and std.
+            image_size: Side of the views in pixels.
 
         Raises:
-            InputError: If they do not.
+            InputError: If the means or stds differ.
         """
         normalizations = {(a.mean, a.std) for a in augmentations}
         if len(normalizations) > 1:
@@ -56,18 +60,18 @@ class Preprocessing(Settings):
         return cls(image_size, *normalizations.pop())
 
     def get_config(self) -> dict:
-        """The arguments that make this again."""
+        """The arguments of the constructor, for Keras."""
         return dataclasses.asdict(self)
 
 
 def remember(dataset: tf.data.Dataset, preprocessing: Preprocessing) -> tf.data.Dataset:
-    """The dataset of views, which knows from now on how they were resized and normalized."""
+    """Marks a dataset of views with how they were resized and normalized, and returns it."""
     vars(dataset)["_keras_simsiam_preprocessing"] = preprocessing
     return dataset
 
 
 def remembered(dataset: Any) -> Preprocessing | None:
-    """What `remember` was told of a dataset, or of one that it was made from, as by ``take``."""
+    """The preprocessing with which `remember` marked a dataset, or one that it is derived from."""
     if not isinstance(dataset, tf.data.Dataset):
         return None
     found = vars(dataset).get("_keras_simsiam_preprocessing")
@@ -93,10 +97,10 @@ def resize_square(images: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _resize_square_portably(images: tf.Tensor, size: int) -> tf.Tensor:
-    """`resize_square` of a batch, of operations that XLA and TensorFlow Lite have.
+    """`resize_square` of a batch by operations that XLA and TensorFlow Lite support.
 
-    They lack that of `tf.image.resize`, which is up to twice as fast. Each axis is resized by a
-    matrix product.
+    They do not support `tf.image.resize`, which is up to twice as fast. Here each axis is resized
+    by a matrix product.
 
     Args:
         images: float32 ``[B, H, W, 3]``.
@@ -119,7 +123,7 @@ def _resize_square_portably(images: tf.Tensor, size: int) -> tf.Tensor:
         return tf.reshape(pixels, [batch, size, size, 3])
 
     def unchanged() -> tf.Tensor:
-        # XLA, which knows the shape, compiles this for images of other sizes, too.
+        # XLA compiles both branches for whatever size the images have, so this pads and crops.
         corner = images[:, :size, :size]
         missing = tf.nn.relu(size - shape[1:3])
         padded = tf.pad(corner, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
@@ -129,16 +133,16 @@ def _resize_square_portably(images: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _target(sides: tf.Tensor, size: int) -> tf.Tensor:
-    """Height and width, int32 ``[2]``, of which the shorter is resized to `size`."""
+    """Height and width, int32 ``[2]``, after resizing the shorter side to `size`."""
     scaled = tf.cast(sides * size, tf.float32) / tf.cast(tf.reduce_min(sides), tf.float32)
     return tf.cast(tf.round(scaled), tf.int32)
 
 
 def _weights(side: tf.Tensor, target: tf.Tensor, size: int) -> tf.Tensor:
-    """The share of each source pixel in each of the `size` central ones of `target` pixels.
+    """The weight of each source pixel in each of the `size` central pixels of `target` pixels.
 
-    It is that of `tf.image.resize`: a triangle as wide as the scale, at least one source pixel on
-    each side, normalized.
+    The weights are those of `tf.image.resize` with antialiasing: a triangle as wide as the scale,
+    at least one source pixel on each side, normalized.
 
     Returns:
         float32 ``[size, side]``.

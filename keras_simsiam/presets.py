@@ -5,7 +5,6 @@ from __future__ import annotations
 from keras_simsiam import datasets
 from keras_simsiam.config import AUGMENTATIONS, Run
 from keras_simsiam.errors import check_choice
-from keras_simsiam.fields import checks_arguments
 
 _SIMCLR_VIEWS = {
     "crop_area": (0.08, 1.0),
@@ -100,7 +99,7 @@ PRESETS: dict[str, dict] = {
         },
     },
 }
-"""Settings by name. What a preset leaves out keeps the defaults of `Run`."""
+"""Settings by name. Those that a preset leaves out have the defaults of `Run`."""
 
 CHANGES: dict[str, dict[str, dict]] = {
     # The queue is to hold most of the images once, at most; the momentum networks are to follow
@@ -129,7 +128,6 @@ def default_preset(dataset: str) -> str:
     return datasets.find(dataset)[0].preset
 
 
-@checks_arguments
 def preset(name: str, method: str | None = None) -> Run:
     """The run of a preset.
 

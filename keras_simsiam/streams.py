@@ -1,4 +1,4 @@
-"""Standard output and error that never end a command."""
+"""Keeps a command running when its standard output or error cannot be written to."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from typing import TextIO
 def tolerant() -> Iterator[None]:
     """Drops what cannot be written to standard output and error within the block.
 
-    Their reader may be gone (``| head``), their terminal closed, or the disk that they are written
-    to full. A training of days must not end because of that. Characters that the encoding lacks
-    are replaced.
+    Their reader may have ended (``| head``), their terminal may be closed, or their disk full. A
+    training of days must not end because of that. Characters that the encoding lacks are replaced.
     """
     before = sys.stdout, sys.stderr
     sys.stdout = _tolerant(sys.stdout, sys.__stdout__)

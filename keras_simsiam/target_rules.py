@@ -1,4 +1,4 @@
-"""What the targets are: rules by which they follow the trained network; no TensorFlow here."""
+"""How the targets follow the trained network. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TargetRule:
             same with a momentum that rises to 1 as in BYOL; "every", a copy of the trained weights
             that is renewed every few steps (SimSiam, Section 5.2); "images", an average of each
             image's z with a constant momentum (Section 5.2).
-        value: The momentum, at first; or the number of steps.
+        value: The initial momentum, or the number of steps.
     """
 
     kind: str
@@ -26,7 +26,7 @@ class TargetRule:
 
     @classmethod
     def parse(cls, text: str, stop_gradient: bool | None = True) -> TargetRule | None:
-        """Reads a rule; None for "self".
+        """Parses a rule; None for "self".
 
         Args:
             text: The rule.

@@ -1,4 +1,4 @@
-"""Trains SimSiam: ``python -m keras_simsiam.train``; ``--help`` lists the options."""
+"""Trains SimSiam or another method: ``python -m keras_simsiam.train``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keras_simsiam.training.output import RESUME, Output
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parses the options and trains; returns the exit code."""
-    parser = options.Parser("train", "Train SimSiam on images without labels.")
+    parser = options.Parser("train", "Train SimSiam, or another method, on images without labels.")
     parser.add_arguments(Output, dest="output")
     parser.add_arguments(Devices, dest="devices")
     run, parsed = options.parse_run(parser, argv)

@@ -456,7 +456,7 @@ BAD_CALLS = [
         "data_service must be text; got 5000",
         lambda t: ks.views(IMAGES, PLAIN, 4, data_service=5000),
     ),
-    ("batch must be one of views.*; got uint8", lambda t: augment.make_views(PLAIN, IMAGES, 8)),
+    ("batch must be a batch of views.*; got uint8", lambda t: augment.make_views(PLAIN, IMAGES, 8)),
     # Preprocessing and encoders.
     ("image_size must be at least 1; got 0", lambda t: ks.Preprocessing(0)),
     ("image_size must be an integer; got None", lambda t: ks.Preprocessing(None)),

@@ -37,7 +37,7 @@ def test_imported_checkpoint_is_evaluated(checkpoint, tmp_path, capsys):
     np.testing.assert_allclose(encoder(images), expected, atol=1e-5)
     assert evaluate.main(["--saved-model", str(out)]) == 0
     assert "| knn | 5,400 (1) |" in capsys.readouterr().out
-    with pytest.raises(InputError, match="exists; give another --output"):
+    with pytest.raises(InputError, match="exists; choose another --output"):
         import_weights.main(arguments)
 
 

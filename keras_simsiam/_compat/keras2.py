@@ -44,7 +44,7 @@ def scale_loss(optimizer: keras.optimizers.Optimizer, loss: tf.Tensor) -> tf.Ten
 
 
 def loss_scale(optimizer: keras.mixed_precision.LossScaleOptimizer) -> tf.Variable:
-    """The factor of the loss."""
+    """The factor by which the loss is multiplied."""
     return optimizer._loss_scale._current_loss_scale
 
 
@@ -66,9 +66,9 @@ class Mean(keras.metrics.Mean):
 
 
 class Model(keras.Model):
-    """A `keras.Model` whose file holds everything that it needs to continue exactly.
+    """A `keras.Model` whose file has everything needed to continue training exactly.
 
-    Keras 2 leaves out the variables of legacy optimizers and the scale of the loss.
+    Keras 2 leaves out the variables of legacy optimizers and the loss scale.
     """
 
     distribute_reduction_method = "first"  # Keras 2 would sum logs that are equal on all devices
@@ -84,7 +84,7 @@ class Model(keras.Model):
             store[name] = variable.numpy()
 
     def load_own_variables(self, store):
-        """Reads it."""
+        """Reads what `save_own_variables` wrote."""
         left_out = self._left_out()
         own = {k: store[k] for k in set(store.keys()) - left_out.keys()}
         super().load_own_variables(own)
@@ -109,8 +109,8 @@ class Model(keras.Model):
 class BatchNormalization(keras.layers.BatchNormalization):
     """BatchNorm whose moving statistics one worker can read alone.
 
-    They are equal on all devices, because BatchNorm is synchronized if there are several. Keras 2
-    would reduce them over all workers at each read.
+    They are equal on all devices, because BatchNorm is synchronized if there are several. In Keras
+    2, each read would wait for all workers to reduce them.
     """
 
     def add_weight(self, *args, synchronization=tf.VariableSynchronization.AUTO, **kwargs):
@@ -125,7 +125,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 class SGD(keras.optimizers.SGD):
-    """SGD with the method that Keras 3's has for subclasses."""
+    """SGD with a method that subclasses use and only Keras 3 has."""
 
     def _get_variable_index(self, variable) -> int:
         return self._index_dict[self._var_key(variable)]
@@ -143,13 +143,13 @@ class Times(keras.optimizers.schedules.LearningRateSchedule):
         return self.factor * self.schedule(step)
 
     def get_config(self) -> dict:
-        """The arguments that make this schedule again."""
+        """The arguments of the constructor, for Keras."""
         schedule = keras.optimizers.schedules.serialize(self.schedule)
         return {"schedule": schedule, "factor": self.factor}
 
     @classmethod
     def from_config(cls, config: dict) -> Times:
-        """Makes it again from `get_config`."""
+        """Makes a schedule from what `get_config` returned."""
         schedule = keras.optimizers.schedules.deserialize(config["schedule"])
         return cls(schedule, config["factor"])
 

@@ -40,7 +40,7 @@ def scale_loss(optimizer: keras.optimizers.Optimizer, loss: tf.Tensor) -> tf.Ten
 
 
 def loss_scale(optimizer: keras.mixed_precision.LossScaleOptimizer) -> tf.Variable:
-    """The factor of the loss."""
+    """The factor by which the loss is multiplied."""
     return optimizer.dynamic_scale
 
 
@@ -52,7 +52,8 @@ def apply_gradients(optimizer: keras.optimizers.Optimizer, gradients: list, vari
 class Mean(keras.metrics.Mean):
     """A mean of values that are equal on all devices.
 
-    Reading Keras's own sums it over all workers, so that one worker alone would wait forever.
+    Keras's own metric is summed over all workers when it is read, so a worker that reads it alone
+    would wait forever.
     """
 
     def add_variable(self, *args, aggregation=ONLY_FIRST_REPLICA, **kwargs):
@@ -72,9 +73,9 @@ class Model(keras.Model):
         """Does nothing: Keras would average a batch over all workers to look at its shapes."""
 
     def make_train_function(self, force=False):
-        """A step on all devices, whose logs are those of this worker's first device.
+        """A step on all devices that returns the logs of this worker's first device.
 
-        Keras would average scalars over an axis that they do not have.
+        Keras would average them over an axis that scalars do not have.
         """
         strategy = self.distribute_strategy
         if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -92,7 +93,7 @@ class Model(keras.Model):
 
 
 def sgdw(learning_rate, momentum: float, weight_decay: float, name: str):
-    """SGD with a weight decay of rate × λ w, decoupled from the momentum."""
+    """SGD with a weight decay of learning rate × λ w, decoupled from the momentum."""
     return SGD(learning_rate, momentum, weight_decay=weight_decay or None, name=name)
 
 
@@ -100,7 +101,7 @@ def sgdw(learning_rate, momentum: float, weight_decay: float, name: str):
 class LAMB(keras.optimizers.Lamb):
     """LAMB as published (You et al. 2020), with λ w in the step whose size is adapted.
 
-    Keras's own decouples the decay.
+    Keras's own LAMB decouples the decay.
     """
 
     def __init__(self, learning_rate=0.001, weight_decay: float = 0.0, **kwargs):
@@ -124,7 +125,7 @@ class LAMB(keras.optimizers.Lamb):
         self.assign_sub(variable, tf.where(adapted, ratio, tf.ones_like(ratio)) * rate * update)
 
     def get_config(self) -> dict:
-        """The arguments that make this optimizer again."""
+        """The arguments of the constructor, for Keras."""
         return {**super().get_config(), "weight_decay": self.inner_weight_decay}
 
 

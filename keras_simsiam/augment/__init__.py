@@ -1,9 +1,9 @@
 """Random views: an ordered list of operations, each with its own draw and its own pixels.
 
-The two stages are separate. `draw` turns uniform numbers that depend only on
-(seed, epoch, example, view) into explicit parameters; `apply` turns images and parameters into
-views, without chance. So a view does not depend on the batch it is in, and the same parameters
-give the same pixels on the host and on an accelerator.
+There are two separate stages. `draw` turns uniform random numbers, which depend only on
+(seed, epoch, example, view), into explicit parameters; `apply` turns images and parameters into
+views deterministically. So a view does not depend on its batch, and the same parameters give the
+same pixels on the host and on an accelerator.
 
 To add an operation, say the solarization of BYOL's second view, add
 

@@ -11,7 +11,7 @@ from keras_simsiam.augment.planes import compiled
 
 
 class Blur(Operation):
-    """Some of the images are blurred, each with a random standard deviation.
+    """Blurs some of the images, each with a random standard deviation.
 
     Parameters:
         sigma: float32 ``[B]``, standard deviation in pixels of the view; 0 changes nothing.
@@ -28,25 +28,25 @@ class Blur(Operation):
         return {"sigma": tf.where(blur, low + (high - low) * numbers["sigma"][:, 0], 0.0)}
 
     def apply(self, augmentation, planes, parameters, size):
-        """Blurs them."""
+        """Blurs the images."""
         return gaussian_blur(planes, parameters["sigma"], augmentation.blur_sigma[1])
 
 
 @compiled
 def gaussian_blur(planes: tf.Tensor, sigma: tf.Tensor, max_sigma: float) -> tf.Tensor:
-    """Blurs each image, repeating its border outwards as Pillow does.
+    """Blurs each image, extending it by copies of its border as Pillow does.
 
     Args:
         planes: float32 ``[B, 3, H, W]``.
         sigma: float32 ``[B]``, standard deviation in pixels; 0 changes nothing.
-        max_sigma: The largest sigma that can occur; the kernel is cut at three times that.
+        max_sigma: The largest sigma that can occur; the kernel is cut off at three times that.
 
     Returns:
         float32 ``[B, 3, H, W]``.
     """
     radius = max(1, int(3.0 * max_sigma + 0.5))
     offsets = tf.range(-radius, radius + 1, dtype=tf.float32)
-    # A sigma of 0 must give the identity without a division by zero.
+    # The minimum gives the identity for a sigma of 0, without a division by zero.
     kernel = tf.exp(-0.5 * tf.square(offsets / tf.maximum(sigma, 1e-3)[:, None]))
     kernel /= tf.reduce_sum(kernel, axis=1, keepdims=True)
     weights = tf.unstack(kernel[:, :, None, None, None], axis=1)

@@ -10,11 +10,11 @@ from keras_simsiam.augment.operation import Operation
 from keras_simsiam.augment.planes import compiled, luma
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
-"""The four color operations as `color_jitter` numbers them."""
+"""Numbers of the four color operations."""
 
 
 class ColorJitter(Operation):
-    """The four color operations with random factors, in random order.
+    """Changes brightness, contrast, saturation and hue by random factors, in random order.
 
     Parameters:
         factors: float32 ``[B, 4]``, see `color_jitter`; (1, 1, 1, 0) changes nothing.
@@ -56,8 +56,9 @@ def color_jitter(planes: tf.Tensor, factors: tf.Tensor, order: tf.Tensor) -> tf.
     Returns:
         float32 ``[B, 3, H, W]`` in [0, 1]; values are clipped to that range after each operation.
     """
-    # Hue costs as much as the other three together, so it is computed once: after those of the
-    # four slots that precede it (never the last) and before those that follow (never the first).
+    # Hue costs as much as the other three together, so it is computed once for all images, whatever
+    # its slot in their order: after the other operations in slots before it (at most the first
+    # three) and before those in slots after it (at most the last three).
     slot_of_hue = tf.argmax(tf.cast(order == HUE, tf.int32), axis=1, output_type=tf.int32)
     before = tf.range(3)[None, :] < slot_of_hue[:, None]
     after = tf.range(1, 4)[None, :] > slot_of_hue[:, None]
@@ -81,7 +82,7 @@ def shift_hue(planes: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
     value = tf.maximum(tf.maximum(red, green), blue)
     chroma = value - tf.minimum(tf.minimum(red, green), blue)
     inverse = 1.0 / tf.where(chroma > 0, chroma, tf.ones_like(chroma))
-    # Not by equality with `value`: a compiler may compute that from channels rounded otherwise.
+    # Not by equality with `value`, which a compiler may compute from differently rounded channels.
     sextant = tf.where(
         (red >= green) & (red >= blue),
         (green - blue) * inverse,
@@ -100,7 +101,14 @@ def shift_hue(planes: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
 
 @compiled
 def _blends(planes: tf.Tensor, factors: tf.Tensor, order: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
-    """The operations other than hue, in those of three slots, ``[B, 3]``, where `where` is true."""
+    """Applies the operations other than hue in three slots of the order, where `where` is true.
+
+    Args:
+        planes: float32 ``[B, 3, H, W]`` in [0, 1].
+        factors: float32 ``[B, 4]``, see `color_jitter`.
+        order: int32 ``[B, 3]``, the operation in each slot.
+        where: bool ``[B, 3]``, whether to apply it.
+    """
     channels = tf.unstack(planes, axis=1)
     for which, now in zip(tf.unstack(order, axis=1), tf.unstack(where, axis=1), strict=True):
         # All three are one formula: a blend of the image with black, with its mean gray, or with

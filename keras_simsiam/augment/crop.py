@@ -1,6 +1,6 @@
-"""Random resized crop with a random mirroring, torchvision's RandomResizedCrop and Flip.
+"""Random resized crop and flip, torchvision's RandomResizedCrop and RandomHorizontalFlip.
 
-Both are one operation because mirroring costs nothing while the crop gathers its pixels.
+They are one operation because a flip costs nothing while the crop gathers its pixels.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import tensorflow as tf
 from keras_simsiam.augment.operation import Operation
 from keras_simsiam.augment.planes import compiled
 
-_TRIES = 10  # torchvision gives up after ten boxes and takes the center
+_TRIES = 10  # like torchvision, which takes the center if none of ten boxes fits
 
 
 class Crop(Operation):
-    """A box of random area, ratio and place, resized to the view's size, maybe mirrored.
+    """Crops a box of random area, ratio and place, resizes it to the view's size, maybe flips it.
 
     Parameters:
         box: float32 ``[B, 4]``, top, left, height and width in pixels of the source; missing if
@@ -29,11 +29,11 @@ class Crop(Operation):
     numbers: ClassVar = {"area": _TRIES, "ratio": _TRIES, "corner": 2, "flip": 1}
 
     def occurs(self, augmentation):
-        """Always: views are square and of one size."""
+        """Always, because views must be square and of one size."""
         return True
 
     def draw(self, augmentation, numbers, height, width):
-        """Takes the first of ten boxes that fits into the image, else the center."""
+        """Draws flips and boxes: the first of ten that fits into the image, else the center."""
         flip = {"flip": numbers["flip"][:, 0] < augmentation.flip_probability}
         if height is None:
             return flip
@@ -63,7 +63,7 @@ class Crop(Operation):
         return {"box": tf.concat([corner, h, w], axis=1), **flip}
 
     def apply(self, augmentation, planes, parameters, size):
-        """Crops and mirrors; only mirrors crops."""
+        """Crops and flips the images; those that are crops already are only flipped."""
         if "box" not in parameters:
             return mirror(planes, parameters["flip"])
         return resized_crop(planes, parameters["box"], size, parameters["flip"])

@@ -11,10 +11,10 @@ from keras_simsiam.augment.planes import compiled, luma
 
 
 class Grayscale(Operation):
-    """Some of the images become gray.
+    """Makes some of the images gray.
 
     Parameters:
-        where: bool ``[B]``, which.
+        where: bool ``[B]``, whether the image becomes gray.
     """
 
     name = "grayscale"
@@ -26,7 +26,7 @@ class Grayscale(Operation):
         return {"where": numbers["grayscale"][:, 0] < augmentation.grayscale_probability}
 
     def apply(self, augmentation, planes, parameters, size):
-        """Makes them gray."""
+        """Makes the images gray."""
         return grayscale(planes, parameters["where"])
 
 

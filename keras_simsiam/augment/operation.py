@@ -1,4 +1,4 @@
-"""What an operation of the augmentation is."""
+"""The interface of an operation of the augmentation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Operation(abc.ABC):
     Attributes:
         name: Key of its parameters and of its random numbers; renaming it changes its draws.
         probability: The setting of `Augmentation` that says how often it occurs.
-        numbers: How many uniform numbers it needs for a view, by name.
+        numbers: How many uniform random numbers it needs for a view, by a name for each use.
     """
 
     name: ClassVar[str]
@@ -28,7 +28,7 @@ class Operation(abc.ABC):
     numbers: ClassVar[Mapping[str, int]]
 
     def occurs(self, augmentation: Augmentation) -> bool:
-        """Whether it can occur at all; if not, it is neither drawn nor applied."""
+        """Whether it can occur; if not, it is neither drawn nor applied."""
         return getattr(augmentation, self.probability) > 0
 
     @abc.abstractmethod
@@ -60,7 +60,7 @@ class Operation(abc.ABC):
         parameters: dict[str, tf.Tensor],
         size: int,
     ) -> tf.Tensor:
-        """Applies drawn parameters to the pixels, without chance.
+        """Applies drawn parameters to the pixels, deterministically.
 
         Args:
             augmentation: The distributions, for their limits.

@@ -1,11 +1,11 @@
 """Planes, the layout of images on which all operations work: float32 ``[B, 3, H, W]`` in [0, 1].
 
-Channels come first so that neighbors in memory get the same arithmetic, whatever the operation.
+Channels come first, so that neighbors in memory get the same arithmetic in every operation.
 
-Every pixel function of this package works on a whole batch, with parameters of its own for each
-image. Shapes are static, and XLA compiles each function separately, on the host inside `tf.data`
-as on an accelerator. Compiled as one they are slower: XLA's compiler for CPUs then recomputes a
-pixel for each later operation that reads it.
+Every pixel function in this package works on a whole batch, with separate parameters for each
+image. Shapes are static, and XLA compiles each function separately, on the host inside `tf.data` as
+on an accelerator. Compiled together they would be slower, because XLA's compiler for CPUs would
+compute a pixel again for each later operation that reads it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From images to views: the list of operations, their random numbers, and running them.
+"""Makes views from images: the list of operations, their random numbers, and their application.
 
 The distributions are those of torchvision's transforms, which the authors used (paper, Section 4
 and Appendix D).
@@ -23,23 +23,23 @@ from keras_simsiam.errors import InputError, shown
 from keras_simsiam.view_rules import SmallViews
 
 _FIRST_BLOCK: tuple[Operation, ...] = (Crop(), ColorJitter(), Grayscale(), Blur())
-"""The operations that share one block of random numbers, in this order: never change it, or all
-views of every seed change. Any other operation draws a block of its own, under its name."""
+"""The operations that share one block of random numbers, in this order. Changing it would change
+the views of every seed. Any other operation draws its own block, under its name."""
 
 OPERATIONS = (*_FIRST_BLOCK,)
-"""What is done to an image, in this order. The crop stays first, because images of many sizes are
-cropped before they are batched."""
+"""The operations in the order in which they are applied. The crop must be first, because images of
+many sizes are cropped before they are batched."""
 
 
 def uniforms(
     seed: int, epochs: tf.Tensor, examples: tf.Tensor, augmentations: Sequence[Augmentation]
 ) -> tf.Tensor:
-    """Draws random numbers for the views of each example, a function of its arguments alone.
+    """Draws random numbers for the views of each example; they depend on the arguments only.
 
     Args:
         seed: The run's seed, 0 ≤ seed < 2**31.
         epochs: int64 ``[B]``.
-        examples: int64 ``[B]``, which example of the dataset.
+        examples: int64 ``[B]``, numbers of the examples in the dataset.
         augmentations: One per view; the numbers of a view do not depend on those of later views.
 
     Returns:
@@ -138,11 +138,11 @@ def make_views(
         x1, x2 and so on, float32 ``[B, size, size, 3]``.
 
     Raises:
-        InputError: If the batch is another, or its images are not uint8.
+        InputError: If the batch is not such a batch, or its images are not uint8.
     """
     if not isinstance(batch, Mapping) or "parameters" not in batch:
         raise InputError(
-            "batch must be one of views(..., augment_on='device'), with images and parameters; "
+            "batch must be a batch of views(..., augment_on='device'), with images and parameters; "
             f"got {shown(batch)}"
         )
     parameters = batch["parameters"]
@@ -179,12 +179,12 @@ def crops(
     numbers: tf.Tensor,
     sizes: Sequence[int],
 ) -> tuple[tf.Tensor, ...]:
-    """Crops one image of any size for each of its views, unmirrored.
+    """Crops one image of any size for each of its views, without flips.
 
     Args:
         augmentations: One per view.
         image: uint8 ``[H, W, 3]``.
-        numbers: float32 ``[views, n]``, its part of `uniforms`.
+        numbers: float32 ``[views, n]``, the image's numbers from `uniforms`.
         sizes: Side of each view in pixels.
 
     Returns:
@@ -203,10 +203,14 @@ def crops(
 def per_view(
     augmentation: Augmentation | Sequence[Augmentation], views: int
 ) -> tuple[Augmentation, ...]:
-    """The augmentation of each view, given one for all or one per view.
+    """The augmentation of each view.
+
+    Args:
+        augmentation: One for all views, or one per view.
+        views: The number of views.
 
     Raises:
-        InputError: If there are neither one nor as many as views.
+        InputError: If it is neither a single augmentation nor one per view.
     """
     if isinstance(augmentation, Augmentation):
         return (augmentation,) * views
@@ -248,7 +252,7 @@ def each_view(
 
 
 def _own_blocks(augmentations: Sequence[Augmentation]) -> list[Operation]:
-    """The operations that draw under a key of their own, of those that can occur in any view."""
+    """The operations that can occur in any view and draw their own block of random numbers."""
     own = (o for o in OPERATIONS if o not in _FIRST_BLOCK)
     return [operation for operation in own if any(map(operation.occurs, augmentations))]
 
@@ -256,7 +260,7 @@ def _own_blocks(augmentations: Sequence[Augmentation]) -> list[Operation]:
 def _split(
     numbers: tf.Tensor, augmentations: Sequence[Augmentation]
 ) -> list[dict[str, dict[str, tf.Tensor]]]:
-    """Numbers ``[views, B, n]`` by view, operation and name, ``[B, count]`` each."""
+    """Splits ``[views, B, n]`` by view, operation and name, into ``[B, count]`` each."""
     operations = (*_FIRST_BLOCK, *_own_blocks(augmentations))
     counts = [count for operation in operations for count in operation.numbers.values()]
 

@@ -1,7 +1,7 @@
 """Images to train and evaluate on, and the batches of views made from them.
 
-`load` reads a dataset by name; `views` turns its images into batches of views. Wherever they are
-stored, `as_images` gives images one interface, `Images`.
+`load` reads a dataset by name; `views` turns its images into batches of views. `Images` is the
+interface that images have wherever they are stored, and `as_images` gives it to an array.
 """
 
 from keras_simsiam.data.dataset import Dataset as Dataset

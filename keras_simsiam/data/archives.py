@@ -1,7 +1,7 @@
-"""Data sets in a zip or in its extracted folder: what files there are, and their bytes.
+"""Datasets in a zip or in its extracted folder: which files there are, and their bytes.
 
-Nothing of a zip is extracted to the disk, and what is read of it is bounded: zips come from the
-network, and may be damaged or made to be extracted without end.
+Nothing is extracted to the disk, and what is read from a zip is bounded: zips come from the
+network, and may be damaged or malicious.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import BinaryIO
 from keras_simsiam.errors import InputError, shown
 
 _MAX_ZIP = 2**31
-"""The most that is read of a zip, in bytes; Tiny ImageNet has 237 MB."""
+"""The largest size of all files in a zip, in bytes; Tiny ImageNet has 237 MB."""
 
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
@@ -33,12 +33,12 @@ class Folder:
     """A folder on disk.
 
     Args:
-        root: The folder, or one with a single folder around it.
-        sign: A file that the folder itself has.
+        root: The folder, or one that contains it.
+        marker: Name of a file by which the folder is recognized.
     """
 
-    def __init__(self, root: pathlib.Path, sign: str):
-        candidates = (f for f in (root, *sorted(root.iterdir())) if (f / sign).is_file())
+    def __init__(self, root: pathlib.Path, marker: str):
+        candidates = (f for f in (root, *sorted(root.iterdir())) if (f / marker).is_file())
         self._root = next(candidates, root)
 
     def has(self, name: str) -> bool:
@@ -54,7 +54,7 @@ class Folder:
     def open(self, name: str) -> BinaryIO:
         """Opens a file."""
         path = self._root / name
-        if not path.is_file():  # to open a pipe would be to wait for somebody to write to it
+        if not path.is_file():  # opening a pipe would wait for somebody to write to it
             raise FileNotFoundError(f"there is no file {name}")
         return path.open("rb")
 
@@ -63,15 +63,15 @@ class Zip:
     """A zip, with the methods of `Folder`.
 
     Args:
-        path: The zip, in which one folder may be around all.
-        sign: A file that it has in that folder.
-        described: Its name in messages.
+        path: The zip. Its files may lie in a folder.
+        marker: Name of a file by which that folder is recognized.
+        described: The zip's name in messages.
 
     Raises:
-        InputError: If it is no zip that can be read whole.
+        InputError: If it is not a zip, or not all of it can or may be read.
     """
 
-    def __init__(self, path: pathlib.Path, sign: str, described: str):
+    def __init__(self, path: pathlib.Path, marker: str, described: str):
         try:
             self._file = zipfile.ZipFile(path)
         except UNREADABLE as e:
@@ -94,7 +94,7 @@ class Zip:
                 name = shown(member.filename)
                 raise InputError(f"{described} must hold each file once; got {name} twice")
             self._folders[folder].add(file)
-        tops = sorted(top for top, files in self._folders.items() if sign in files)
+        tops = sorted(top for top, files in self._folders.items() if marker in files)
         self._top = f"{tops[0]}/" if tops and tops[0] else ""
 
     def has(self, name: str) -> bool:
@@ -130,18 +130,18 @@ def _check_member(member: zipfile.ZipInfo, described: str) -> None:
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a name stays in its folder."""
+    """Whether a name is that of a file in a folder, not a path that leads out of it."""
     return name not in (".", "..") and not set(name) & set("/\\\0")
 
 
-def read_within(opened: Callable[[], BinaryIO], most: int) -> bytes:
-    """The bytes of a file, however many its archive says it has.
+def read_bounded(opener: Callable[[], BinaryIO], max_bytes: int) -> bytes:
+    """The bytes of a file, whose size in its archive's index may be false.
 
     Raises:
-        ValueError: If there are more than `most`; see `UNREADABLE` for what else there may be.
+        ValueError: If there are more than `max_bytes`; for other errors, see `UNREADABLE`.
     """
-    with opened() as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"it has more than {most:,} bytes")
+    with opener() as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"it has more than {max_bytes:,} bytes")
     return content

@@ -1,4 +1,4 @@
-"""BMP files. TensorFlow knows no palettes, no masks, and no 1, 4 or 16 bits."""
+"""Decodes BMP files. TensorFlow supports neither palettes nor masks nor 1, 4 or 16 bits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNCOMPRESSED, _MASKED = 0, 3  # kinds of compression
 
 
 class _Header(NamedTuple):
-    """What the header of a BMP says: int64 scalars, but for the masks ``[3, 4]``, in bytes."""
+    """The header of a BMP: int64 scalars, and the masks' bytes, int64 ``[3, 4]``."""
 
     start: tf.Tensor
     palette: tf.Tensor
@@ -28,7 +28,7 @@ class _Header(NamedTuple):
     def of(cls, contents: tf.Tensor) -> _Header:
         h = numbers(contents, 0, 66)
         size = little_endian(h[14:18])
-        is_old = size == 12  # OS/2's, with sizes of 16 bits and colors of three bytes
+        is_old = size == 12  # of OS/2, with sides of 16 bits and colors of three bytes
 
         def field(new: tf.Tensor, old: tf.Tensor | None = None) -> tf.Tensor:
             new = little_endian(new)

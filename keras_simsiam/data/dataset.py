@@ -27,8 +27,8 @@ class Dataset:
             or `ImageStream`.
         labels: int64 ``[N]``, indices into `class_names`; None if there are none.
         class_names: Human-readable names.
-        paths: The file of each image, if it has one of its own.
-        left_out: What was found and is not among the images, and why; empty if nothing.
+        paths: The file of each image; None if images are not files of their own.
+        left_out: What was found but is not among the images, and why; empty if nothing was.
     """
 
     images: ImagesLike
@@ -41,10 +41,13 @@ class Dataset:
         return iter((self.images, self.labels, self.class_names))
 
     def fingerprints(self, kind: str) -> dict[str, str]:
-        """What the images and their labels are, not where: by what they are called, a digest each.
+        """Digests of images and labels, by which a resumed run recognizes them if they have moved.
 
         Args:
-            kind: What to call them, such as "training".
+            kind: What to call the images, such as "training".
+
+        Returns:
+            A number and a digest for "training images" and, if there are any, "training labels".
         """
         found = {f"{kind} images": f"{len(self.images):,} ({as_images(self.images).fingerprint()})"}
         if self.labels is not None:
@@ -55,24 +58,24 @@ class Dataset:
 
 
 def sizes(name: str, train: Dataset, test: Dataset | None) -> str:
-    """The name of a dataset and the numbers of its images and classes.
+    """A line with the name of a dataset and the numbers of its images and classes.
 
     Args:
         name: Its name.
         train: Its training images.
-        test: Its labeled test images, if there are any.
+        test: Its labeled test images; None if there are none.
     """
-    said = f"{printable(name)}, {len(train.images):,} training images"
+    text = f"{printable(name)}, {len(train.images):,} training images"
     if test is not None:
-        said += f", {len(test.images):,} test images, {len(test.class_names)} classes"
-    return said
+        text += f", {len(test.images):,} test images, {len(test.class_names)} classes"
+    return text
 
 
 def left_out(splits: Mapping[str, Dataset]) -> str:
-    """What was left out of splits and why, to follow their sizes; empty if nothing.
+    """What was left out of splits and why, as text to append to `sizes`; empty if nothing was.
 
     Args:
-        splits: The splits, by what their images are called, such as "test".
+        splits: The splits by kind, such as "training" and "test".
     """
     return "".join(
         f"; left out of the {kind} images: {split.left_out}"
@@ -85,23 +88,22 @@ def left_out(splits: Mapping[str, Dataset]) -> str:
 def load(name: str, split: str = "train", data_dir: str | None = None) -> Dataset:
     """Loads one split of a dataset.
 
-    To add a dataset, write a module here with a function
-    ``read(argument, split, data_dir) -> Dataset``, and add its line to
-    `keras_simsiam.datasets.DATASETS`. Modules are imported on first use, so that a dataset costs
-    nothing to those who use another.
-
     Args:
         name: "photo_patches" (bundled), "tiny_imagenet", "cifar10", "cifar100", "stl10",
             "imagenette", "tfds:NAME" for any image dataset of TensorFlow Datasets, or
             "folder:PATH" for your own images.
-        split: The dataset's own name: "train", "validation", "test", or "unlabelled" for stl10.
-            If a dataset has no validation split, "validation" is its test split.
+        split: Name of the split: "train", "validation", "test", or "unlabelled" for stl10. If a
+            dataset has no validation split, "validation" is its test split.
         data_dir: For tiny_imagenet its zip or extracted folder, which needs no network; for the
             others the folder in which TensorFlow Datasets keeps its data.
+
+    Returns:
+        The split, which unpacks into images, labels and class names; see `Dataset`.
 
     Raises:
         InputError: If there is no such dataset or split, or it cannot be read or downloaded.
     """
     source, argument = datasets.find(name)
+    # Imported on first use, so that a dataset costs nothing to those who use another.
     module = importlib.import_module(f"keras_simsiam.data.{source.module}")
     return module.read(argument, split, data_dir)

@@ -1,4 +1,4 @@
-"""Decoding image files in a TensorFlow graph, which runs on machines without this package, too."""
+"""Decodes image files in a TensorFlow graph, which also runs on machines without this package."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _other(contents: tf.Tensor) -> tf.Tensor:
         (_has(header, b"BM"), lambda: decode_bmp(contents, MAX_PIXELS)),
         (_has(header, b"RIFF") & _has(header, b"WEBP", 8), lambda: _webp(contents, header)),
     ]
-    # Of anything else, TensorFlow says which formats it reads.
+    # For anything else, TensorFlow's error says which formats it reads.
     return tf.case(formats, lambda: tf.io.decode_image(contents, 3, expand_animations=False))
 
 
@@ -80,8 +80,8 @@ def _webp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
     )
     flags = tf.where(is_extended, header[20], tf.zeros_like(header[20]))
     is_animation, has_exif = flags // 2 % 2 == 1, flags // 8 % 2 == 1
-    # Of an animation without alpha TensorFlow returns three channels, but writes four into their
-    # memory. A header that announces alpha prevents that.
+    # For an animation without alpha, TensorFlow allocates three channels and writes four. A header
+    # that announces alpha prevents that.
     rest = tf.strings.substr(contents, 21, tf.strings.length(contents))
     with_alpha = tf.strings.substr(contents, 0, 20) + b"\x12" + rest
     sized = _bounded(tf.where(is_animation, with_alpha, contents), height, width)
@@ -90,10 +90,10 @@ def _webp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
 
 
 def _has(header: tf.Tensor, magic: bytes, at: int = 0) -> tf.Tensor:
-    """Whether bytes, int64 ``[n]``, have those of a format at a position."""
+    """Whether bytes, int64 ``[n]``, have the magic number of a format at a position."""
     return tf.reduce_all(header[at : at + len(magic)] == [*magic])
 
 
 def _bounded(contents: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """The contents, unless the image has too many pixels."""
+    """The contents; decoding fails if the image has too many pixels."""
     return check(contents, height * width <= MAX_PIXELS, f"more than {MAX_PIXELS:,} pixels")

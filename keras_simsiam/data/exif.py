@@ -1,4 +1,4 @@
-"""Exif data: how the camera was held."""
+"""Turns images upright as their Exif data say."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def upright(image: tf.Tensor, contents: tf.Tensor, marker: bytes, skip: int = 0)
     Args:
         image: uint8 ``[H, W, 3]``.
         contents: The part of the file that may have Exif data, a scalar string.
-        marker: What precedes them.
-        skip: Bytes between the two.
+        marker: The bytes that precede the data.
+        skip: Number of bytes between the marker and the data.
 
     Returns:
         ``[H, W, 3]``, or ``[W, H, 3]`` of an image that lies on its side.
     """
-    # To search is faster than to follow the segments of a file, which for a small image would take
-    # longer than decoding it. The operation, because tf.strings.split adds others to it.
+    # Searching is faster than following the segments of a file, which would take longer than
+    # decoding a small image. The raw operation, because tf.strings.split adds others to it.
     parts = tf.raw_ops.StringSplitV2(input=contents[None], sep=marker, maxsplit=1).values
     return tf.cond(tf.size(parts) == 2, lambda: _turned(image, parts[1], skip), lambda: image)
 
@@ -45,11 +45,11 @@ def _turned(image: tf.Tensor, contents: tf.Tensor, start: tf.Tensor) -> tf.Tenso
 
 
 def orientation(contents: tf.Tensor, start: tf.Tensor | int = 0) -> tf.Tensor:
-    """The orientation in Exif data, a header and a directory of tags as in TIFF files.
+    """The orientation in Exif data, which are a header and a directory of tags as in TIFF files.
 
     Args:
-        contents: A scalar string. It may end anywhere, and anything may follow the data.
-        start: Where in it they begin.
+        contents: A scalar string. The data may be cut off, and anything may follow them.
+        start: Position in it at which the data begin.
 
     Returns:
         int64, 1 to 8; 1 for an image that is upright, or if it is not known.

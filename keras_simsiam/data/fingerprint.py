@@ -1,4 +1,4 @@
-"""Digests by which a resumed run knows its images again, wherever they lie by then."""
+"""Digests by which a resumed run recognizes its images, even if they have moved."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from keras_simsiam.data.scan import canonical
 
 _READ = 64
-"""Files whose first 64 KiB count, too: BMP files of one size differ in nothing else. To read all of
-them would take too long."""
+"""About how many files are read, 64 KiB each: names and sizes do not tell BMP files of one size
+apart. Reading all files would take too long."""
 
 _PIXELS = 2**28
-"""Bytes of an array that are read, at most; a fraction of a second."""
+"""The most bytes of an array that are read, which takes a fraction of a second."""
 
 
 def of_parts(parts: Iterable[str | bytes | memoryview]) -> str:
@@ -29,15 +29,15 @@ def of_parts(parts: Iterable[str | bytes | memoryview]) -> str:
 
 
 def of_array(array: np.ndarray) -> str:
-    """The digest of shape, type and values; of a large array, those of rows at even distances."""
+    """The digest of shape, type and values; for a large array, only those of evenly spaced rows."""
     rows = array[:: max(1, -(-array.nbytes // _PIXELS))]
     return of_parts([f"{array.dtype} {array.shape}", np.ascontiguousarray(rows).data])
 
 
 def of_files(paths: Sequence[str]) -> str:
-    """The digest of names and sizes, and of the contents of files at even distances.
+    """The digest of names and sizes, and of the contents of some evenly spaced files.
 
-    Names count from the folder that holds all files, so a folder may be moved or renamed.
+    Names are relative to the folder that contains all files, so that may be moved or renamed.
     """
     root = os.path.commonpath([os.path.dirname(path) for path in (min(paths), max(paths))])
     names = "\0".join(canonical(path.removeprefix(root).lstrip(os.sep)) for path in paths)
@@ -54,7 +54,7 @@ def _size(path: str) -> int:
 
 
 def _start(path: str) -> bytes:
-    """The first 64 KiB; empty if they cannot be read, which is no reason to stop here."""
+    """The first 64 KiB; empty if they cannot be read, which is reported elsewhere."""
     try:
         with open(path, "rb") as file:
             return file.read(2**16)

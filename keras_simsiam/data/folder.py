@@ -1,4 +1,4 @@
-"""A user's own folder of images, in class folders or unlabeled."""
+"""Reads a user's own folder of images, in class folders or unlabeled."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from keras_simsiam.data.reading import Unreadable, read_images, readable
 from keras_simsiam.errors import InputError, NoSuchSplit, check_choice
 
 _DARK = 64
-"""Images of 16 bits that use at most so many of 256 levels are warned of; 14 bits use 64."""
+"""Images of 16 bits that use at most this many of 256 levels cause a warning; 14 bits use 64."""
 
 _SPLIT_FOLDERS = {
     "train": ("train", "training"),
     "validation": ("val", "valid", "validation", "test", "testing"),
 }
-"""Names of the folder of a split, in any case; the first that there is counts."""
+"""Names of the folder of each split, in lower case; the first that exists is read."""
 
 
 def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
     """Reads a split of a folder of images.
 
     Images in ``PATH/train/<class>/…`` and ``PATH/val/<class>/…`` are labeled. In a folder without
-    train/, all images at any depth are unlabeled training images. See this folder's README for
+    train/, the images at any depth are unlabeled training images. The README of this package says
     what is skipped, and what is left out with a warning.
 
     Args:
         path: The folder.
-        split: "train" or "validation" (the val, valid, validation, test or testing folder).
+        split: "train" or "validation"; see `_SPLIT_FOLDERS` for the names of their folders.
         data_dir: Not used.
 
     Returns:
-        Images in memory if all have one size and fit, else `ImageFiles`; with labels if they lie
+        Images in memory if all have one size and fit, else `ImageFiles`; with labels if they are
         in class folders.
 
     Raises:
-        InputError: If there is no such folder, split or image, or more than 1% of the images
+        InputError: If there is no such folder or split, it has no images, or more than 1% of them
             cannot be read.
     """
     root = os.path.expanduser(path)
@@ -85,30 +85,30 @@ def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
 
 
 def _split_folders(root: str) -> dict[str, str]:
-    """The folder of each split that there is."""
+    """The folders of the splits that exist."""
     spelled: dict[str, list[str]] = {}
     for name, path in scan.subfolders(root).items():
         spelled.setdefault(name.lower(), []).append(path)
     found = {}
     for split, names in _SPLIT_FOLDERS.items():
-        there = next((spelled[name] for name in names if name in spelled), [])
-        if len(there) > 1:
-            named = " and ".join(f"'{os.path.basename(path)}'" for path in there)
+        paths = next((spelled[name] for name in names if name in spelled), [])
+        if len(paths) > 1:
+            named = " and ".join(f"'{os.path.basename(path)}'" for path in paths)
             raise InputError(
                 f"folder '{root}' must have one folder for its {split} images; it has {named}"
             )
-        if there:
-            found[split] = there[0]
+        if paths:
+            found[split] = paths[0]
     return found
 
 
 def _labeled(
     files: list[str], folder: str, training: str, left_out: scan.LeftOut
 ) -> tuple[list[str], np.ndarray | None, tuple[str, ...]]:
-    """Files with their labels, by class folder, and the names of the classes.
+    """The files to keep, their labels by class folder, and the names of the classes.
 
     The classes are those of the training folder, so that both splits number them alike. A folder
-    with fewer images in class folders than beside them has no labels.
+    with no more images in class folders than beside them is unlabeled, and all files are kept.
     """
     start, canonical = len(os.path.join(folder, "")), functools.cache(scan.canonical)
     names = [file[start:] for file in files]
@@ -117,7 +117,7 @@ def _labeled(
         if len(beside) < len(files):
             warnings.warn(
                 f"folder '{folder}' has no labels, because {len(beside):,} of its {len(files):,} "
-                f"images lie beside the class folders, such as {beside[0]}",
+                f"images are beside the class folders, such as {beside[0]}",
                 stacklevel=3,
             )
         return files, None, ()
@@ -127,12 +127,12 @@ def _labeled(
     number = {name: i for i, name in enumerate(classes)}
     kept, labels = [], []
     for file, name in zip(files, names, strict=True):
-        of = canonical(name.split(os.sep, 1)[0])
-        if of in number:
+        class_name = canonical(name.split(os.sep, 1)[0])
+        if class_name in number:
             kept.append(file)
-            labels.append(number[of])
+            labels.append(number[class_name])
         elif os.sep in name:
-            left_out.add("of classes without training images", of)
+            left_out.add("of classes without training images", class_name)
     if folder == training:
         empty = set(number.values()) - set(labels)
         if empty:
@@ -155,10 +155,10 @@ def _images(names: list[str]) -> tuple[ImagesLike, np.ndarray]:
 
 
 def _read_to_the_end(path: tf.Tensor) -> tf.Tensor:
-    """Height, width, and the levels of 256 that an image of 16 bits uses, int32 ``[3]``.
+    """Height, width, and the number of levels that an image of 16 bits uses, int32 ``[3]``.
 
-    The image is decoded as in training, since whatever is accepted here must be decoded there: a
-    header says little about a damaged file. An image of 8 bits has 0 levels.
+    The image is decoded as in training, because a header says little about a damaged file, and
+    whatever is accepted here must be decoded there. Levels are of 256, and 0 for 8 bits.
     """
     contents = tf.io.read_file(path)
     image = decode(contents)
@@ -170,11 +170,11 @@ def _read_to_the_end(path: tf.Tensor) -> tf.Tensor:
 
 
 def _warn_if_dark(levels: list[int]) -> None:
-    """Warns if images of 16 bits use so little of the range that they become nearly black."""
+    """Warns if images of 16 bits use so little of their range that they become nearly black."""
     brightest = max(levels)
     if 0 < brightest <= _DARK:
         warnings.warn(
-            f"the images of 16 bits end at {256 * brightest - 1:,} of 65,535 or earlier, and keep "
-            f"{brightest} of 256 levels: they are nearly black. Scale them to the whole range",
+            f"no image of 16 bits exceeds {256 * brightest - 1:,} of 65,535. As 8 bits they use "
+            f"{brightest} of 256 levels and are nearly black; scale them to the whole range",
             stacklevel=4,
         )

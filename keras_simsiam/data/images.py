@@ -1,4 +1,4 @@
-"""One interface for images in memory, in files and in records."""
+"""The interface of images, whether they are in memory, in files or in records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keras_simsiam.preprocessing import resize_square
 
 
 class Images(abc.ABC):
-    """A fixed sequence of images, of one size or of many, wherever they are stored."""
+    """A sequence of images, of one size or of many, wherever they are stored."""
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
@@ -29,10 +29,10 @@ class Images(abc.ABC):
 
     @abc.abstractmethod
     def pick(self, positions: np.ndarray, size: int) -> np.ndarray:
-        """Some of the images, in any order, repeated or not.
+        """Some of the images.
 
         Args:
-            positions: int ``[n]``.
+            positions: int ``[n]``, in any order, repeated or not.
             size: Side of the result in pixels, see `keras_simsiam.preprocessing.resize_square`.
 
         Returns:
@@ -41,20 +41,20 @@ class Images(abc.ABC):
 
     @abc.abstractmethod
     def batches(self, plan: Plan) -> tf.data.Dataset:
-        """The batches of a plan, from its first step on, without end.
+        """The endless batches of a plan, from its first step on.
 
         Returns:
-            ``(step, batch)``, with a batch as for `keras_simsiam.augment.make_views`, which may
-            also have "examples", the images' numbers, int64 ``[B]``; and "unread", see
-            `keras_simsiam.data.in_files.ImageFiles.batches`.
+            ``(step, batch)``, where the batch is the input of `keras_simsiam.augment.make_views`
+            and may also have "examples", the numbers of the images, int64 ``[B]``, and "unread",
+            see `keras_simsiam.data.in_files.ImageFiles.batches`.
         """
 
     def checked(self, unread: tf.Tensor, batch: Any) -> Any:
-        """A batch, unless too many images could not be read.
+        """The batch, which fails if too many images could not be read.
 
         Args:
-            unread: int64 ``[B]``, see `batches`; -1 for images that were read.
-            batch: The batch.
+            unread: int64 ``[B]``, "unread" in `batches`; -1 for images that were read.
+            batch: What is returned.
         """
         return batch
 
@@ -68,21 +68,21 @@ class Images(abc.ABC):
 
     @abc.abstractmethod
     def fingerprint(self) -> str:
-        """A digest of what the images are, not of where; see `keras_simsiam.data.fingerprint`."""
+        """A digest of the images that does not depend on where they are stored."""
 
     def side(self, default: int = 224) -> int:
-        """Side in pixels of views and whole images unless one is given.
+        """The default side in pixels of views and of whole images.
 
         Args:
-            default: What it is if the images have many sizes, or are larger than 256 pixels.
+            default: The side if the images have many sizes, or are larger than 256 pixels.
         """
         return default
 
     def sample(self, count: int) -> Images:
-        """About `count` images at even distances, so that sorted classes are all represented."""
+        """About `count` evenly spaced images, so that all classes are represented if sorted."""
         return self.every(max(1, len(self) // count))
 
-    def whole(self, size: int, batch_size: int = 256) -> Iterator[tf.Tensor]:
+    def resized(self, size: int, batch_size: int = 256) -> Iterator[tf.Tensor]:
         """Batches of every image once, in order, for evaluation.
 
         Args:
@@ -100,7 +100,10 @@ class Images(abc.ABC):
         yield from self.made_once((size, batch_size), make)
 
     def made_once(self, key: tuple, make: Callable[[], tf.data.Dataset]) -> tf.data.Dataset:
-        """What `make` gave for a key; pipelines trace functions, which TensorFlow never frees."""
+        """The dataset that `make` returns, made once for each key.
+
+        Each pipeline traces functions, which TensorFlow never frees.
+        """
         made = vars(self).setdefault("_made", {})
         if key not in made:
             made[key] = make()
@@ -108,11 +111,11 @@ class Images(abc.ABC):
 
 
 ImagesLike = np.ndarray | Images
-"""What `keras_simsiam.data.as_images` takes: a uint8 array ``[N, H, W, 3]``, or any `Images`."""
+"""What `keras_simsiam.data.as_images` accepts: a uint8 array ``[N, H, W, 3]``, or `Images`."""
 
 
 def square(images: tf.Tensor, size: int) -> tf.Tensor:
-    """`resize_square` of uint8, rounded to uint8; images of that size are returned as they are."""
+    """`resize_square` of uint8 images, rounded to uint8."""
     if images.shape[-3:-1] == (size, size):
         return images
     return tf.cast(tf.round(resize_square(images, size)), tf.uint8)

@@ -26,8 +26,8 @@ class ImageFiles(Images):
     A file that can no longer be read is named in a warning, and another image takes its place.
 
     Attributes:
-        paths: The files, all of them readable at first.
-        unreadable: Counts those that are not, and the ones that have been left out before.
+        paths: The files, which were all readable when they were found.
+        unreadable: Counts those that no longer are, and the files that were left out before.
     """
 
     paths: list[str]
@@ -46,17 +46,17 @@ class ImageFiles(Images):
         return decode(tf.io.read_file(path))
 
     def every(self, step: int) -> ImageFiles:
-        """A part of the files."""
+        """The files at those positions; unreadable ones count as those of all files."""
         return ImageFiles(self.paths[::step], self.unreadable)
 
     def dataset(self) -> tf.data.Dataset:
-        """Every image in order; it ends with TensorFlow's error if one cannot be read."""
+        """Every image in order; iterating raises TensorFlow's error if one cannot be read."""
         return tf.data.Dataset.from_tensor_slices(as_tensor(self.paths)).map(
             self.decode, tf.data.AUTOTUNE
         )
 
     def pick(self, positions: np.ndarray, size: int) -> np.ndarray:
-        """Decodes each file once; one that cannot be read becomes black."""
+        """Decodes each file once; an image that cannot be read is black."""
         squares = {}
         for i in set(positions.tolist()):
             try:
@@ -66,8 +66,8 @@ class ImageFiles(Images):
                 squares[i] = np.zeros([size, size, 3], np.uint8)
         return np.stack([squares[i] for i in positions.tolist()])
 
-    def whole(self, size: int, batch_size: int = 256) -> Iterator[tf.Tensor]:
-        """Batches of every image once, in order; another takes the place of an unreadable one."""
+    def resized(self, size: int, batch_size: int = 256) -> Iterator[tf.Tensor]:
+        """Batches of every image once, in order; the next takes the place of an unreadable one."""
 
         def make() -> tf.data.Dataset:
             each = tf.data.Dataset.from_tensor_slices(as_tensor(self.paths)).enumerate()
@@ -87,8 +87,8 @@ class ImageFiles(Images):
     def batches(self, plan: Plan) -> tf.data.Dataset:
         """Decodes and crops each image, then batches the crops.
 
-        The batches also have "unread", int64 ``[B]``: the examples that cannot be read, whose
-        place the next one takes, and -1 elsewhere.
+        The batches also have "unread", int64 ``[B]``: at the place of an example that cannot be
+        read, where the next one is instead, that example; -1 elsewhere.
         """
         paths = as_tensor(self.paths)
         places = tf.range(plan.made, dtype=tf.int64)
@@ -121,7 +121,7 @@ class ImageFiles(Images):
         """The batch, after a warning or an error if images are unread."""
 
         def report() -> tf.Tensor:
-            # A call of Python while an iterator is freed has hung before; this one is rare.
+            # Calling Python while an iterator is freed has hung before, but this call is rare.
             return tf.numpy_function(self._report, [unread], tf.int64)
 
         reported = tf.cond(tf.reduce_any(unread >= 0), report, lambda: tf.constant(0, tf.int64))
@@ -129,10 +129,10 @@ class ImageFiles(Images):
             return tf.nest.map_structure(tf.identity, batch)
 
     def _report(self, unread: np.ndarray) -> np.int64:
-        """Names the examples that are unread, if any.
+        """Warns of examples that could not be read, naming their files, and counts them.
 
         Raises:
-            CannotRead: If they are too many.
+            CannotRead: If there are too many.
         """
         names = [self.paths[i] for i in unread[unread >= 0]]
         causes = {n: functools.partial(cause, self.decode, os.fsencode(n)) for n in names}

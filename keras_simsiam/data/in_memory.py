@@ -19,7 +19,7 @@ MAX_IN_MEMORY = 4 * 2**30
 """Datasets of one size are decoded into memory up to this many bytes."""
 
 _SENDABLE = int(1.9 * 2**30)  # protobuf's limit is 2 GiB
-_LARGEST_SIDE = 256  # in pixels, up to which views have the size of the images
+_LARGEST_SIDE = 256  # pixels; larger images are resized, as networks are hardly trained on them
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class ImageArray(Images):
         return len(self.array)
 
     def side(self, default: int = 224) -> int:
-        """The shorter side of the images, unless they are larger than networks are trained at."""
+        """The shorter side of the images, if that is at most 256 pixels."""
         short = min(self.array.shape[1:3])
         return short if short <= _LARGEST_SIDE else default
 
@@ -45,10 +45,10 @@ class ImageArray(Images):
         return ImageArray(self.array[::step])
 
     def dataset(self) -> tf.data.Dataset:
-        """Every image in order; TensorFlow keeps a copy of them for good."""
+        """Every image in order; TensorFlow keeps a copy of them until the process ends."""
         return tf.data.Dataset.from_tensor_slices(self.array)
 
-    def whole(self, size: int, batch_size: int = 256) -> Iterator[tf.Tensor]:
+    def resized(self, size: int, batch_size: int = 256) -> Iterator[tf.Tensor]:
         """Slices of the array, resized if needed."""
         # No tf.data here: the functions of a pipeline, and the images in them, are never freed.
         for start in range(0, len(self), batch_size):
@@ -89,14 +89,14 @@ class ImageArray(Images):
 
 
 def as_images(images: ImagesLike, name: str = "images") -> Images:
-    """Images of any kind as `Images`.
+    """An array of images, or `Images`, as `Images`.
 
     Args:
         images: uint8 ``[N, H, W, 3]``, or `Images`, which are returned as they are.
         name: Their name in messages.
 
     Raises:
-        InputError: If they are something else.
+        InputError: If they are anything else.
     """
     if isinstance(images, Images):
         return images
@@ -105,10 +105,10 @@ def as_images(images: ImagesLike, name: str = "images") -> Images:
 
 
 def _hold(images: np.ndarray) -> tf.Variable:
-    """A copy of the images that the operations of a pipeline read.
+    """A copy of the images for the operations of a pipeline to read.
 
-    A constant takes twice the memory of the images and, while tf.data optimizes the pipeline,
-    three times. tf.numpy_function would need no copy, but with it a process once hung while an
+    A constant would take twice the memory of the images, and three times while tf.data optimizes
+    the pipeline. tf.numpy_function would need no copy, but with it a process once hung while an
     iterator was freed, apparently because the two waited for each other.
     """
 

@@ -23,9 +23,9 @@ class ImageStream(Images):
 
     Attributes:
         files: The files.
-        count: Number of images in all.
-        decode: From a record to uint8 ``[H, W, 3]``.
-        step: Only records at multiples of it are read.
+        count: Number of images.
+        decode: A function from a record to its image, uint8 ``[H, W, 3]``.
+        step: Only every `step`-th record is read.
     """
 
     files: list[str]
@@ -37,7 +37,7 @@ class ImageStream(Images):
         return self.count
 
     def every(self, step: int) -> ImageStream:
-        """The first of each `step` images; it can be read in order, but not shuffled."""
+        """Every `step`-th image; they can be read in order, but not shuffled."""
         return dataclasses.replace(self, count=-(-self.count // step), step=step)
 
     def dataset(self) -> tf.data.Dataset:
@@ -46,16 +46,16 @@ class ImageStream(Images):
         return records.map(self.decode, tf.data.AUTOTUNE)
 
     def pick(self, positions: np.ndarray, size: int) -> np.ndarray:
-        """Reads the records from the first one on."""
+        """Reads all records up to the last one that is wanted."""
         wanted = set(positions.tolist())
         numbered = enumerate(self.dataset().take(max(wanted) + 1))
         squares = {i: square(image, size) for i, image in numbered if i in wanted}
         return np.stack([squares[i] for i in positions.tolist()])
 
     def batches(self, plan: Plan) -> tf.data.Dataset:
-        """Batches of an order that is shuffled by files and a buffer, epoch by epoch.
+        """Batches in an order that is shuffled by files and a buffer, epoch by epoch.
 
-        Entering in the middle of an epoch reads and discards what precedes in that epoch.
+        A run that starts within an epoch reads and discards what precedes in that epoch.
         """
         first_epoch = plan.start_step * plan.batch_size // len(self)
 

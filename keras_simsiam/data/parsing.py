@@ -9,13 +9,14 @@ import tensorflow as tf
 
 
 def branch(*signature: tf.TensorSpec) -> Callable:
-    """Decorates a function that is called in a branch and rarely needed.
+    """Decorates a function for a branch of a graph that is rarely taken.
 
-    It is traced once for all graphs, without AutoGraph, which would take seconds, and not inlined,
-    since each operation of a graph takes time where it is made and where its branch is not taken.
+    The function is traced once for all graphs, and without AutoGraph, which would take seconds. It
+    is not inlined, because each operation of a graph takes time, even in a branch that is not
+    taken.
 
     Args:
-        signature: The function's arguments.
+        signature: Shapes and types of the function's arguments.
     """
     return functools.partial(
         tf.function,
@@ -30,8 +31,8 @@ def numbers(contents: tf.Tensor, start: tf.Tensor | int, count: int) -> tf.Tenso
 
     Args:
         contents: The file's bytes, a scalar string.
-        start: The first of them, at least 0.
-        count: How many.
+        start: Position of the first byte, at least 0.
+        count: Number of bytes.
     """
     start = tf.minimum(tf.cast(start, tf.int32), tf.strings.length(contents))
     padded = tf.strings.substr(contents, start, count) + b"\0" * count
@@ -40,18 +41,18 @@ def numbers(contents: tf.Tensor, start: tf.Tensor | int, count: int) -> tf.Tenso
 
 
 def little_endian(digits: tf.Tensor) -> tf.Tensor:
-    """The number, int64 ``[...]``, that bytes ``[..., n]`` make, the lowest first."""
+    """The number, int64 ``[...]``, that bytes ``[..., n]`` encode, the lowest byte first."""
     return tf.reduce_sum(digits * [256**i for i in range(digits.shape[-1])], axis=-1)
 
 
 def big_endian(digits: tf.Tensor) -> tf.Tensor:
-    """The number, int64 ``[...]``, that bytes ``[..., n]`` make, the highest first."""
+    """The number, int64 ``[...]``, that bytes ``[..., n]`` encode, the highest byte first."""
     return little_endian(digits[..., ::-1])
 
 
 def check(value: tf.Tensor, holds: tf.Tensor, otherwise: str) -> tf.Tensor:
-    """The value, or an InvalidArgumentError with a message if something does not hold."""
-    # The operation, because the function adds branches. Unlike other operations that nothing but
-    # a control dependency asks for, it survives tf.data's optimization of the graph.
+    """The value; running it raises InvalidArgumentError with a message unless `holds` is true."""
+    # The raw operation, because the function adds branches. Unlike other operations on which only a
+    # control dependency depends, it survives tf.data's optimization of the graph.
     with tf.control_dependencies([tf.raw_ops.Assert(condition=holds, data=[otherwise])]):
         return tf.identity(value)

@@ -27,6 +27,7 @@ Nothing is downloaded. Source and terms of each picture, from scikit-image's doc
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 import skimage.color
@@ -34,7 +35,7 @@ import skimage.data
 from PIL import Image
 
 from keras_simsiam.data.dataset import Dataset
-from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.errors import check_choice
 
 
 def _photo(name: str) -> np.ndarray:
@@ -50,59 +51,41 @@ _NAMES = (
 )
 PHOTOS = {name: functools.partial(_photo, name) for name in _NAMES}
 
-SHORT_SIDE = 256
+SHORT_SIDE = 256  # pixels, of a photo
+PATCH_SIDE = 32  # pixels
 TRAIN_PART = 0.6  # of each photo's width, from the left
 PER_PHOTO = {"train": 300, "test": 60}
 
 
 def read(name: str, split: str, data_dir: str | None = None) -> Dataset:
-    """Reads a split: 300 patches of each photo for training, 60 for testing.
+    """Cuts the patches of a split from the photos; the label of a patch is its photo's number.
+
+    Photos are scaled to a short side of 256 pixels. Training patches are from the left 60% of each
+    photo and test patches from the right 40%, so no pixel is in both; patches of one split may
+    overlap. They are the same each time.
 
     Args:
         name: Not used.
         split: "train" or "test"; "validation" is the test split.
         data_dir: Not used.
 
+    Returns:
+        Images uint8 ``[N, 32, 32, 3]``, labels and class names; 300 patches of each photo for
+        training and 60 for testing.
+
     Raises:
         InputError: If the split is unknown.
     """
-    return patches("test" if split == "validation" else split)
-
-
-def patches(split: str, per_photo: int | None = None, patch_size: int = 32) -> Dataset:
-    """Cuts square patches from the photos; the label of a patch is its photo.
-
-    Photos are scaled to a short side of 256 pixels. Training patches lie in the left 60% of each
-    photo and test patches in the right 40%, so no pixel is in both; patches of one split may
-    overlap. The same arguments always give the same patches.
-
-    Args:
-        split: "train" or "test".
-        per_photo: Patches of each photo; 300 for training and 60 for testing if None.
-        patch_size: Side of a patch in pixels.
-
-    Returns:
-        Images uint8 ``[N, patch_size, patch_size, 3]``, labels and class names.
-
-    Raises:
-        InputError: If the split is unknown, or a number is out of range.
-    """
+    split = "test" if split == "validation" else split
     check_choice("split", split, PER_PHOTO)
-    per_photo = PER_PHOTO[split] if per_photo is None else per_photo
-    # A square photo has the narrowest test part.
-    largest = int(SHORT_SIDE * (1 - TRAIN_PART))
-    if per_photo < 1:
-        raise InputError(f"per_photo must be at least 1; got {per_photo}")
-    if not 1 <= patch_size <= largest:
-        raise InputError(f"patch_size must be 1 to {largest} pixels; got {patch_size}")
     # The stream of RandomState is the same in all versions of NumPy.
     random = np.random.RandomState({"train": 0, "test": 1}[split])
     images = [
         patch
         for photo in PHOTOS.values()
-        for patch in _patches(_part(_scaled(photo()), split), per_photo, patch_size, random)
+        for patch in _patches(_part(_scaled(photo()), split), PER_PHOTO[split], random)
     ]
-    labels = np.repeat(np.arange(len(PHOTOS), dtype=np.int64), per_photo)
+    labels = np.repeat(np.arange(len(PHOTOS), dtype=np.int64), PER_PHOTO[split])
     return Dataset(np.stack(images), labels, tuple(PHOTOS))
 
 
@@ -120,8 +103,8 @@ def _part(photo: np.ndarray, split: str) -> np.ndarray:
     return photo[:, :border] if split == "train" else photo[:, border:]
 
 
-def _patches(photo: np.ndarray, count: int, size: int, random: np.random.RandomState):
+def _patches(photo: np.ndarray, count: int, random: np.random.RandomState) -> Iterator[np.ndarray]:
     for _ in range(count):
-        y = random.randint(0, photo.shape[0] - size + 1)
-        x = random.randint(0, photo.shape[1] - size + 1)
-        yield photo[y : y + size, x : x + size]
+        y = random.randint(0, photo.shape[0] - PATCH_SIDE + 1)
+        x = random.randint(0, photo.shape[1] - PATCH_SIDE + 1)
+        yield photo[y : y + PATCH_SIDE, x : x + PATCH_SIDE]

@@ -1,4 +1,4 @@
-"""From images to batches of views."""
+"""Makes batches of views from images."""
 
 from __future__ import annotations
 
@@ -38,24 +38,25 @@ def views(
 ) -> tf.data.Dataset:
     """An endless dataset of batches of views, for `SimSiam.fit(..., steps_per_epoch=...)`.
 
-    The batches are a function of the arguments alone. The views of an image in an epoch depend
-    neither on the batch size nor on how many there are, see `keras_simsiam.data.plan`.
+    The batches depend on the arguments only. The views of an image in an epoch depend neither on
+    the batch size nor on how many there are; see `keras_simsiam.data.plan`.
 
     Args:
         images: uint8 ``[N, H, W, 3]``, or the `ImageFiles` or `ImageStream` that
             `keras_simsiam.data.load` gives for images of many sizes.
-        augmentation: How views are made: one for all views, or one per view.
+        augmentation: One for all views, or one per view.
         batch_size: Images per batch, B.
         seed: Seed of order and views, 0 ≤ seed < 2**31.
         image_size: Side of the views in pixels; that of the images if None, or 224 if they have
             many sizes or are larger than 256 pixels.
-        start_step: The first batch; 0 for the beginning of the training.
+        start_step: Number of the first batch, counted from the beginning of the training.
         augment_on: "host" for the views themselves, ``(x1, x2)`` float32
             ``[B, image_size, image_size, 3]``; "device" for the input of
             `keras_simsiam.augment.make_views`, which makes them on the accelerator.
         count: Views of each image, besides small ones; 4 gives ``(x1, x2, x3, x4)``, for
             ``SimSiam(symmetry="two_pairs")`` and ``SimSiam(symmetry="fastsiam")``.
-        part: Which part of each batch, and of how many equal parts, for one of several workers.
+        part: Which part of each batch to make, and of how many equal parts: ``(0, 2)`` is the first
+            half, for the first of two workers.
         data_service: Address of a tf.data service whose workers make the batches, such as
             "grpc://10.0.0.1:5000"; not for an `ImageStream`.
         numbered: Whether a batch is ``{"views": batch, "examples": numbers}`` with the numbers of
@@ -63,10 +64,13 @@ def views(
             an `ImageStream`.
         small_views: Small views that follow the others in a batch (multi-crop).
 
+    Returns:
+        The batches. A model that is trained on them takes size, mean and std from them.
+
     Raises:
-        InputError: If an argument is invalid, or the batch does not fit the images.
-        tf.errors.UnknownError: While iterating, if files cannot be read any more, and more than 1%
-            of all; its message has the one of `keras_simsiam.errors.CannotRead`.
+        InputError: If an argument is invalid, or there are fewer images than a batch.
+        tf.errors.UnknownError: While iterating, if more than 1% of the files have become
+            unreadable; its message contains that of a `keras_simsiam.errors.CannotRead`.
     """
     images = as_images(images)
     total, parts = len(images), part[1]

@@ -1,9 +1,9 @@
-"""Which batches of views a pipeline makes: a function of the step counter, and nothing else.
+"""Which batches of views a pipeline makes, as a function of the step counter alone.
 
 Position n of the training, counted over all epochs, is example ``index_shuffle(n mod N)`` of
-epoch ``n div N``: a perfect shuffle that needs no buffer and can be entered anywhere. Batch k
-holds positions kB to (k + 1)B - 1. So no image is dropped at the end of an epoch, a resumed run
-gets the batches it would have had, and the views of an epoch are the same for every batch size.
+epoch ``n div N``: a perfect shuffle that needs no buffer and can start anywhere. Batch k has
+positions kB to (k + 1)B - 1. So no image is dropped at the end of an epoch, a resumed run gets the
+batches it would have had, and the views of an epoch are the same for every batch size.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from keras_simsiam.config import Augmentation
 
 @dataclass(frozen=True)
 class Plan:
-    """What batches of views to make: one part of each batch, from a step on.
+    """The batches of views to make: a part of each batch, from a step on.
 
     Attributes:
         augmentations: How each view of an image is made.
         batch_size: Images per batch, over all parts.
         sizes: Side of each view in pixels.
         seed: Seed of order and views.
-        start_step: The first batch.
-        part: Which part of each batch.
-        parts: Of how many.
-        together: How many batches are made together.
-        sent: Whether the pipeline runs in other processes, and images in memory are sent with it.
+        start_step: Number of the first batch.
+        part: Number of the part of each batch to make, from 0.
+        parts: Number of equal parts that a batch has.
+        together: Number of batches that are made together.
+        sent: Whether the pipeline is sent to other processes, with the images if in memory.
     """
 
     augmentations: tuple[Augmentation, ...]
@@ -44,7 +44,7 @@ class Plan:
 
     @property
     def made(self) -> int:
-        """Images that are processed together: this part of `together` batches."""
+        """Number of images that are processed together: this part of `together` batches."""
         return self.batch_size // self.parts * self.together
 
     def steps(self) -> tf.data.Dataset:
@@ -55,7 +55,7 @@ class Plan:
         return tf.data.Dataset.range(self.start_step, tf.int64.max, self.together)
 
     def positions(self, step: tf.Tensor) -> tf.Tensor:
-        """Positions in the training of the batches that begin with a step, int64 ``[made]``."""
+        """Positions of this part of the `together` batches from a step on, int64 ``[made]``."""
         size = self.made // self.together
         first = self.part * size + tf.range(size, dtype=tf.int64)
         steps = step + tf.range(self.together, dtype=tf.int64)
@@ -78,16 +78,16 @@ class Plan:
         return {"images": images, "parameters": parameters}
 
     def crop(self, image: tf.Tensor, numbers: tf.Tensor) -> tuple[tuple, tf.Tensor]:
-        """The crops of one image of any size, ``[H, W, 3]``, and its numbers ``[views, n]``."""
+        """The crops of one image ``[H, W, 3]`` of any size, and its numbers ``[views, n]``."""
         return augment.crops(self.augmentations, image, numbers, self.sizes), numbers
 
     def crop_batch(self, crops: tuple, numbers: tf.Tensor) -> dict:
-        """A batch of what `crop` gave, with the parameters of what remains to be done to it."""
+        """A batch of what `crop` returned, with the parameters of the other operations."""
         parameters = augment.draw(self.augmentations, tf.transpose(numbers, [1, 0, 2]))
         return {"crops": crops, "parameters": parameters}
 
     def split(self, step: tf.Tensor, batch: tuple) -> tuple:
-        """Splits batches that were made together along a new first axis, each with its step."""
+        """Splits what was made together into batches on a new first axis, and their steps."""
         steps = step + tf.range(self.together, dtype=tf.int64)
         shape = [self.together, self.made // self.together]
         return steps, tf.nest.map_structure(
@@ -109,9 +109,9 @@ def shuffled(positions: tf.Tensor, count: int, seed: int) -> tuple[tf.Tensor, tf
     epochs = positions // count
     first = epochs[0]
     keys = tf.stack([_shuffle_key(seed, first), _shuffle_key(seed, first + 1)])
-    # The operation behind tf.random.experimental.index_shuffle, which takes neither a key for each
-    # position nor the number of rounds of its cipher. Its four rounds leave a few hundred examples
-    # nearly in the stored order; 24 pass tests of uniformity.
+    # The operation behind tf.random.experimental.index_shuffle, which accepts neither a key for
+    # each position nor a number of rounds for its cipher. Its four rounds leave a few hundred
+    # examples nearly in the stored order; 24 pass tests of uniformity.
     examples = tf.raw_ops.RandomIndexShuffle(
         index=positions % count,
         seed=tf.gather(keys, epochs - first),
@@ -124,8 +124,8 @@ def shuffled(positions: tf.Tensor, count: int, seed: int) -> tuple[tf.Tensor, tf
 def _shuffle_key(seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """The key of an epoch's order, int64 ``[3]``.
 
-    Random bits, because the cipher uses only the lowest few bits of each number if there are few
-    examples: seed and epoch themselves would repeat the orders after 256 epochs.
+    It consists of random bits, because the cipher uses only the lowest few bits of each number if
+    there are few examples: with seed and epoch themselves, orders would repeat after 256 epochs.
     """
     return tf.random.stateless_uniform(
         [3], tf.stack([tf.constant(seed, tf.int64), epoch]), None, None, tf.int64, "philox"

@@ -1,4 +1,4 @@
-"""Reading many image files, of which a few may be damaged."""
+"""Reads many image files, of which a few may be damaged."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import tensorflow as tf
 from keras_simsiam.errors import InputError, printable
 
 MAX_UNREADABLE = 0.01
-"""The largest share of a dataset's images that may be unreadable, from first to last."""
+"""The largest share of a dataset's images that may be unreadable, at the start or later."""
 
 _SHOWN = 10
 
 
 class Unreadable:
-    """The images of a dataset that cannot be read: named, counted once, and at most 1% of all.
+    """Names the images of a dataset that cannot be read, once each, and limits them to 1%.
 
     Args:
-        total: Number of images in the dataset, the unreadable ones included.
+        total: Number of images in the dataset, including unreadable ones.
     """
 
     def __init__(self, total: int):
@@ -39,16 +39,16 @@ class Unreadable:
         remedy: str = "repair or remove them",
         error: type[Exception] = InputError,
     ) -> None:
-        """Warns of images that cannot be read and have not been named yet.
+        """Adds images that cannot be read, and warns of those not added before.
 
         Args:
-            causes: For each image's name, what tells why.
-            consequence: What becomes of them.
-            remedy: What to do if there are too many.
-            error: What to raise then.
+            causes: By name of the image, a function that returns why it cannot be read.
+            consequence: The sentence of the warning that says what happens to the images.
+            remedy: The clause of the error that says what to do.
+            error: The error to raise if there are too many.
 
         Raises:
-            error: If they are more than 1% of all images, together with those added before.
+            error: If more than 1% of all images have been added.
         """
         if not causes:
             return
@@ -76,14 +76,14 @@ def read_images(
     side: tuple[int, int],
     unreadable: Unreadable | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Decodes images of one size into memory, without those that cannot be read.
+    """Decodes images of one size into memory, leaving out those that cannot be read.
 
     Args:
         names: Names of the images for messages.
-        items: string ``[N]``, arguments of `read`: contents or paths.
-        read: From one item to uint8 ``[H, W, 3]``.
-        side: Height and width that all must have.
-        unreadable: Counts those; a new count if None.
+        items: string ``[N]``, contents or paths of the files.
+        read: A function from an item to the image, uint8 ``[H, W, 3]``.
+        side: Height and width that all images must have.
+        unreadable: Counts the images left out; if None, a new one.
 
     Returns:
         Images uint8 ``[n, H, W, 3]``, and their positions among the names, int64 ``[n]``.
@@ -108,18 +108,18 @@ def read_images(
 def readable(
     names: Sequence[str], items: tf.Tensor, read: Callable, unreadable: Unreadable | None = None
 ) -> Iterator[tuple[int, Any]]:
-    """Yields what `read` returns for each item, in order, skipping those on which it fails.
+    """Yields what `read` returns for each item, in order, skipping items on which it fails.
 
-    One warning at the end counts and names those.
+    One warning at the end counts and names the skipped items.
 
     Args:
         names: Names of the items for messages.
         items: A tensor with one row per name.
         read: A function of one item that TensorFlow can trace.
-        unreadable: Counts those that fail; a new count if None.
+        unreadable: Counts the skipped items; if None, a new one.
 
     Yields:
-        Position and result, as NumPy.
+        Position and result, as NumPy values.
 
     Raises:
         InputError: At the end, if more than 1% failed.
@@ -137,17 +137,17 @@ def readable(
 def batched(
     found: tf.data.Dataset, size: int, last: bool = False, shared: bool = False
 ) -> tf.data.Dataset:
-    """Batches numbered results, some of which are missing because reading failed.
+    """Batches numbered results, of which some are missing because reading failed.
 
     Args:
         found: ``(number, result)``, with ascending numbers from 0 on.
         size: Results per batch.
-        last: Whether there is a last batch, which may be smaller.
-        shared: Whether all numbers of a batch are missing because others make that batch.
+        last: Whether to keep an incomplete last batch.
+        shared: Whether whole batches may be missing because other workers make them.
 
     Returns:
-        ``(numbers, results)``, int64 ``[size]`` and ``[size, ...]``. Where a number is missing, the
-        next one that is not and its result take its place.
+        ``(numbers, results)``, int64 ``[size]`` and ``[size, ...]``. A missing number is replaced
+        by the next one that is not missing, with its result.
     """
 
     def fill(before: tf.Tensor, batch: tuple) -> tuple:
@@ -168,11 +168,11 @@ def batched(
 
 
 def cause(read: Callable, item: tf.Tensor) -> str:
-    """A short reason why reading an item fails."""
+    """Why reading an item fails, in a few words."""
     try:
         read(item)
     except (tf.errors.OpError, ValueError) as e:
-        # Of an error in a function, the line before the first that names a node.
+        # If the error arose in a function, its message is the line before the first named node.
         text = re.split(r"\n\s*\[\[\{\{node", str(e).strip())[0].split("\n")[-1]
         # Strip TensorFlow's "{{function_node …}}" prefix and "[Op:…]" suffix.
         text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", text)

@@ -1,4 +1,4 @@
-"""Finding the images in a folder: what looks like one is found, or counted with the reason."""
+"""Finds the images in a folder, and counts what looks like one but is left out."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _OTHER_PICTURES = re.compile(
     r"|hdr|dds|apng|mpo|eps|raw|dng|cr[23w]|nef|nrw|arw|srf|sr2|orf|rw2|raf|pef|srw|x3f|3fr|iiq"
     r"|dcm|dicom|nii|fits|czi|nd2|lif|svs|ndpi)"
 )
-"""Other pictures, which are not read."""
+"""Endings of picture files that cannot be read."""
 
 _SYSTEM_FOLDERS = frozenset(
     ("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found")
 )
-"""Folders that no user has made. Like hidden ones, they hold copies and previews, if any images."""
+"""Folders that systems create. Like hidden folders, they have only previews or copies of images."""
 
 _SHOWN = 3
 
 
 class LeftOut(dict[str, list[str]]):
-    """What was left out of the images: names by reason, such as ".heic"."""
+    """Names of files and folders that were left out, by reason, such as ".heic"."""
 
     def add(self, reason: str, *names: str) -> None:
         """Adds names to a reason."""
@@ -34,20 +34,20 @@ class LeftOut(dict[str, list[str]]):
 
     def __str__(self) -> str:
         """Such as "3 .heic (a.heic, b.heic, …), 1 beside the class folders (photo.jpg)"."""
-        said = []
+        parts = []
         for reason, names in self.items():
             plural = "s" * (len(names) > 1 and reason.endswith(("folder", "link")))
             different = list(dict.fromkeys(names))
             shown = [printable(name) for name in different[:_SHOWN]]
             listed = ", ".join(shown + ["…"] * (len(different) > _SHOWN))
-            said.append(f"{len(names):,} {reason}{plural} ({listed})")
-        return ", ".join(said)
+            parts.append(f"{len(names):,} {reason}{plural} ({listed})")
+        return ", ".join(parts)
 
 
 def canonical(name: str) -> str:
-    """A file's name as text in one normal form: the same for all systems and locales.
+    """A file's name in Unicode's normal form C, which does not depend on system or locale.
 
-    Bytes that are not UTF-8 become lone surrogates, as `os.fsdecode` makes them.
+    Bytes that are not UTF-8 become lone surrogates, as with `os.fsdecode`.
     """
     text = os.fsencode(name).decode("utf-8", "surrogateescape")
     return unicodedata.normalize("NFC", text)
@@ -70,16 +70,16 @@ def images(folder: str, left_out: LeftOut) -> list[str]:
 
     Args:
         folder: The folder.
-        left_out: Gets what looks like an image and cannot be read.
+        left_out: What looks like an image but cannot be read is added to it.
 
     Raises:
         InputError: If the folder cannot be read.
     """
     found = []
-    above: tuple[str, ...] = (
-        os.path.realpath(folder),
-    )  # where the folders on the way down really are
-    stack = [(entry, above) for entry in reversed(_top(folder))]
+    root = os.path.realpath(folder)
+    # Each entry with the real paths of the folders above it.
+    stack: list[tuple[os.DirEntry, tuple[str, ...]]]
+    stack = [(entry, (root,)) for entry in reversed(_top(folder))]
     while stack:
         entry, above = stack.pop()
         if not _is_folder(entry):
@@ -103,7 +103,7 @@ def _top(folder: str) -> list[os.DirEntry]:
 
 
 def _listed(folder: str) -> list[os.DirEntry]:
-    """What a folder has, sorted by name, but nothing hidden."""
+    """The visible entries of a folder, sorted by name."""
     with os.scandir(folder) as entries:
         visible = [e for e in entries if not e.name.startswith(".")]
     kept = (e for e in visible if e.name.lower() not in _SYSTEM_FOLDERS)
@@ -118,7 +118,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 
 def _real_folder(entry: os.DirEntry, above: tuple[str, ...]) -> str:
-    """Where a folder really is; empty if it is none, or a link to one that holds it."""
+    """The real path of a folder; "" if it is not one, or a link to a folder that contains it."""
     if not _is_folder(entry):
         return ""
     if not entry.is_symlink():
@@ -128,7 +128,7 @@ def _real_folder(entry: os.DirEntry, above: tuple[str, ...]) -> str:
 
 
 def _is_image(entry: os.DirEntry, folder: str, left_out: LeftOut) -> bool:
-    """Whether it is the file of an image; what only looks like one is counted."""
+    """Whether an entry is an image file; what only looks like one is added to `left_out`."""
     suffix = os.path.splitext(entry.name)[1].lower()
     try:
         is_file = entry.is_file()

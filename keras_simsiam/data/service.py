@@ -1,4 +1,4 @@
-"""Batches made on other machines by tf.data service, in the order they have without it."""
+"""Lets tf.data service make batches on other machines, and puts them in order."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import tensorflow as tf
 from keras_simsiam.errors import InputError, LostWorker, is_address
 
 _LOST = 128
-"""Batches that may arrive before an earlier one does; then it is taken as lost."""
+"""A batch is taken as lost after this many later ones have arrived."""
 _HELD = 64
-"""Batches that are kept until it is their turn, at most."""
+"""The most batches that are kept until it is their turn."""
 _HELD_BYTES = 2**28
-"""Bytes that they may have together; four batches are kept whatever their size."""
+"""The most bytes of the kept batches; four are kept whatever their size."""
 _PAUSE = 0.1
-"""Seconds to wait before another batch is fetched that there is no room to keep."""
+"""Seconds to wait, if there is no room for another batch, before the next is fetched."""
 _CONNECT = 10
 """Seconds to wait for the dispatcher."""
 _TRIES = 6
-"""How often a dispatcher that was restarted is asked for the same batch."""
+"""How often the same batch is requested from a dispatcher that was restarted."""
 _SILENCE = 20
-"""Seconds without a batch after which it is checked whether the dispatcher still answers."""
+"""Seconds without a batch after which the dispatcher is checked."""
 _UNANSWERED = 3
-"""Checks in a row that fail before the dispatcher is taken as gone."""
+"""Consecutive failed checks after which the dispatcher is taken as lost."""
 _PATIENCE = 30
-"""Checks before workers that send nothing are taken as gone."""
+"""Checks after which workers that send nothing are taken as lost."""
 _GONE = "the data service '{}' is gone; start it again and continue with --resume"
 
 
@@ -57,15 +57,15 @@ def distribute(
 ) -> tf.data.Dataset:
     """Lets a tf.data service make the batches, and yields them in order.
 
-    The service gives each step to whichever worker is free, so batches arrive in any order, and
-    those that arrive early are kept, as far as there is room: `_HELD_BYTES`. The others are made
-    here when it is their turn. A worker needs TensorFlow, not this package, and the files whose
-    paths are in the dataset. If a worker is gone, its step is lost while the others continue; the
-    batches from that step on are then requested again. So they are if the dispatcher was restarted.
+    The service gives each step to whichever worker is free, so batches arrive in any order. Early
+    ones are kept while there is room (`_HELD_BYTES`); those dropped are made by this process when
+    it is their turn. If a worker is lost, so is the batch that it was making; the batches from that
+    step on are then requested again, as after a restart of the dispatcher. A worker needs
+    TensorFlow, but not this package, and access to the files whose paths are in the dataset.
 
     Args:
-        numbered: Gives ``(step, batch)`` from a step on, built on ``Dataset.range``.
-        address: The dispatcher's, "grpc://HOST:PORT".
+        numbered: Makes the dataset of ``(step, batch)`` from a step on, based on ``Dataset.range``.
+        address: Address of the dispatcher, "grpc://HOST:PORT".
         start_step: The first step.
 
     Returns:
@@ -78,7 +78,7 @@ def distribute(
     room = _room(first.element_spec[1])
 
     def request(step: int) -> tuple[Iterator, dict[int, Any], set[int]]:
-        """What arrives from a step on; what arrived early; and what there was no room for."""
+        """The batches arriving from a step on, the early ones by step, and the steps dropped."""
         dataset = first if step == start_step else numbered(step)
         return iter(dataset.apply(share_out)), {}, set()
 
@@ -114,7 +114,7 @@ def distribute(
             if int(number) >= step:
                 early[int(number)] = batch
             if len(early) > room:
-                # The last that will be needed is the one to do without.
+                # The one that is needed last is dropped.
                 dropped.add(max(early))
                 del early[max(early)]
                 time.sleep(_PAUSE)
@@ -135,7 +135,7 @@ class _Here:
         self._batches: Iterator = iter(())
 
     def batch(self, step: int) -> Any:
-        """The batch of a step. Those of steps that follow one another cost least."""
+        """The batch of a step; consecutive steps cost least."""
         if step != self._next:
             self._batches = iter(self._numbered(step))
         self._next = step + 1
@@ -143,17 +143,18 @@ class _Here:
 
 
 def _room(spec: Any) -> int:
-    """How many batches are kept."""
+    """The number of batches that there is room to keep."""
     sizes = [(x.shape.num_elements() or 0) * x.dtype.size for x in tf.nest.flatten(spec)]
     return max(4, min(_HELD, _HELD_BYTES // max(1, sum(sizes))))
 
 
 def _next(arriving: Iterator, address: str) -> Any:
-    """The next batch to arrive.
+    """The next batch to arrive, fetched in a thread.
+
+    TensorFlow itself would wait for a lost dispatcher for an hour, without handling signals.
 
     Raises:
-        LostWorker: If the dispatcher is gone, or sends nothing for long. TensorFlow would wait for
-            an hour, during which not even signals are handled.
+        LostWorker: If the dispatcher does not answer, or no batch arrives for ten minutes.
     """
     outcome: list[Any] = []
 
@@ -189,7 +190,7 @@ def _wait_for_dispatcher(address: str, failures: int, error: Exception) -> None:
     """Waits until the dispatcher answers again.
 
     Raises:
-        LostWorker: If it does not, or has failed too often.
+        LostWorker: If it does not answer, or has failed too often.
     """
     try:
         if failures == _TRIES:

@@ -15,15 +15,15 @@ from keras_simsiam.data import tiny_imagenet  # noqa: F401  registers its builde
 from keras_simsiam.data.dataset import Dataset
 from keras_simsiam.data.in_memory import MAX_IN_MEMORY
 from keras_simsiam.data.in_records import SHUFFLE_BUFFER, ImageStream
-from keras_simsiam.errors import InputError, NoSuchSplit
+from keras_simsiam.errors import InputError, NoSuchSplit, first_line
 
 
 def read(name: str, split: str, data_dir: str | None = None) -> Dataset:
     """Reads a split of a dataset; downloads and prepares it first if needed.
 
     Args:
-        name: Its name in TensorFlow Datasets, such as "cifar10" or "imagenette/160px-v2".
-        split: Its name in TensorFlow Datasets; without a split "validation", that is "test".
+        name: The dataset's name in TensorFlow Datasets, such as "cifar10" or "imagenette/160px-v2".
+        split: The split's name in TensorFlow Datasets; "validation" is "test" if there is none.
         data_dir: Where TensorFlow Datasets keeps its data; its own default if None.
 
     Returns:
@@ -31,7 +31,7 @@ def read(name: str, split: str, data_dir: str | None = None) -> Dataset:
         dataset has any.
 
     Raises:
-        InputError: If the dataset is unknown, has no images or no such split, or cannot be
+        InputError: If the dataset is unknown, has no such split or no images, or cannot be
             downloaded.
     """
     builder = _prepared(name, data_dir)
@@ -65,7 +65,7 @@ def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ValueError) as e:
-        raise InputError(f"unknown dataset '{name}': {_first_line(e)}") from e
+        raise InputError(f"unknown dataset '{name}': {first_line(e)[:160]}") from e
     if builder.is_prepared():
         return builder
     try:
@@ -75,13 +75,13 @@ def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
             socket.getaddrinfo("storage.googleapis.com", 443)
         builder.download_and_prepare()
     except AssertionError as e:
-        # TensorFlow Datasets raises it for a dataset that has to be downloaded by hand.
+        # Raised for a dataset that has to be downloaded by hand.
         raise InputError(f"dataset '{name}' cannot be prepared: {' '.join(str(e).split())}") from e
     except (OSError, tfds.download.DownloadError, NonMatchingChecksumError) as e:
         # Errors of requests, such as a broken connection, are OSErrors.
         raise InputError(
-            f"dataset '{name}' cannot be downloaded ({_first_line(e)}); check the network, or set "
-            "data_dir to where the dataset is stored"
+            f"dataset '{name}' cannot be downloaded ({first_line(e)[:160]}); check the network, or "
+            "set data_dir to where the dataset is stored"
         ) from e
     return builder
 
@@ -123,7 +123,3 @@ def _feature(builder: tfds.core.DatasetBuilder, name: str, kind: type):
     """The feature of that name; None if there is none, or it is of another kind."""
     features = builder.info.features
     return features[name] if name in features and isinstance(features[name], kind) else None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

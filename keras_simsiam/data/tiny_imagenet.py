@@ -27,8 +27,8 @@ URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 SPLITS = ("train", "validation", "test")
 _SIDE = (64, 64)
 
-Opened = Callable[[], BinaryIO]
-"""Opens an image, on disk or in a zip."""
+Opener = Callable[[], BinaryIO]
+"""Opens a file, on disk or in a zip."""
 
 _MAX_IMAGE = 2**18
 """The largest image file, in bytes. One of 64×64 pixels has 2 KB."""
@@ -71,10 +71,13 @@ class Archive:
                 )
         self.class_names = self._read_names()
 
-    def examples(self, split: str) -> list[tuple[str, int, Opened]]:
-        """``(name, label, what opens it)`` of each image of a split, in a fixed order.
+    def examples(self, split: str) -> list[tuple[str, int, Opener]]:
+        """``(name, label, opener)`` for each image of a split, in a fixed order.
 
         Labels are -1 in "test".
+
+        Raises:
+            InputError: If the annotations of "validation" cannot be read.
         """
         if split == "train":
             return [
@@ -93,23 +96,23 @@ class Archive:
                     f"{self._described}: each line of val_annotations.txt must have a file of "
                     f"val/images and a class of wnids.txt; got {shown(row[:2])}"
                 )
-        return [(row[0], labels[row[1]], self._opened(f"val/images/{row[0]}")) for row in rows]
+        return [(row[0], labels[row[1]], self._opener(f"val/images/{row[0]}")) for row in rows]
 
-    def _listed(self, folder: str, label: int) -> list[tuple[str, int, Opened]]:
+    def _listed(self, folder: str, label: int) -> list[tuple[str, int, Opener]]:
         names = sorted(self._tree.names(folder))
-        return [(name, label, self._opened(f"{folder}/{name}")) for name in names]
+        return [(name, label, self._opener(f"{folder}/{name}")) for name in names]
 
-    def _opened(self, name: str) -> Opened:
+    def _opener(self, name: str) -> Opener:
         return functools.partial(self._tree.open, name)
 
     def _text(self, name: str) -> str:
         try:
-            return archives.read_within(self._opened(name), _MAX_TEXT).decode("utf-8-sig")
+            return archives.read_bounded(self._opener(name), _MAX_TEXT).decode("utf-8-sig")
         except UNREADABLE as e:
             raise InputError(f"{self._described}: cannot read {name} ({e})") from e
 
     def _read_names(self) -> tuple[str, ...]:
-        """The first word of each class, with its id if two classes share it."""
+        """The first name of each class in words.txt, with its WordNet id if it is not unique."""
         words = {}
         for line in self._text("words.txt").splitlines() if self._tree.has("words.txt") else ():
             wnid, _, text = line.partition("\t")
@@ -143,8 +146,8 @@ def read(name: str, split: str, data_dir: str | None = None) -> Dataset:
     examples = archive.examples(split)
     if not examples:
         raise InputError(f"data_dir '{data_dir}' must contain {split} images; it has none")
-    names, labels, opened = zip(*examples, strict=True)
-    contents = tf.constant([_contents(image) for image in opened])
+    names, labels, openers = zip(*examples, strict=True)
+    contents = tf.constant([_contents(opener) for opener in openers])
     images, kept = read_images(names, contents, decode, _SIDE)
     return Dataset(images, None if split == "test" else np.array(labels)[kept], archive.class_names)
 
@@ -179,8 +182,8 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(archive, split) for split in SPLITS}
 
     def _generate_examples(self, archive: Archive, split: str) -> Iterator[tuple[str, dict]]:
-        for name, label, opened in archive.examples(split):
-            yield name, {"image": opened(), "label": label, "file": name}
+        for name, label, opener in archive.examples(split):
+            yield name, {"image": opener(), "label": label, "file": name}
 
 
 def _tree(path: pathlib.Path, described: str) -> Folder | Zip:
@@ -194,9 +197,9 @@ def _tree(path: pathlib.Path, described: str) -> Folder | Zip:
     return Zip(path, "wnids.txt", described)
 
 
-def _contents(opened: Opened) -> bytes:
-    """The bytes of an image; empty, so that decoding fails, if it is missing or damaged."""
+def _contents(opener: Opener) -> bytes:
+    """The bytes of an image; empty, so that decoding fails, if they cannot be read."""
     try:
-        return archives.read_within(opened, _MAX_IMAGE)
+        return archives.read_bounded(opener, _MAX_IMAGE)
     except UNREADABLE:
         return b""

@@ -1,4 +1,4 @@
-"""How good features are: the encoder that gives them, and the accuracy of kNN and linear probes."""
+"""Evaluates features: the encoder that makes them, and the accuracy of kNN and linear probes."""
 
 from keras_simsiam.evaluation.encoder import Encoder, preprocessing_of, raw_pixels
 from keras_simsiam.evaluation.features import augmented_features, extract

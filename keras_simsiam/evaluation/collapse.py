@@ -1,4 +1,4 @@
-"""How many dimensions features occupy; see `models.objectives.z_std` for how far they spread."""
+"""How many dimensions features occupy; `models.objectives.z_std` measures how far they spread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def singular_values(features: np.ndarray) -> np.ndarray:
         float64 ``[min(N, D)]``.
 
     Raises:
-        InputError: If they are no features, or not finite.
+        InputError: If the features have another shape or type, or are not finite.
     """
     as_features(features)
     return np.linalg.svd(np.asarray(features, np.float64), compute_uv=False)
@@ -27,7 +27,7 @@ def effective_rank(singular_values: np.ndarray) -> float:
     """RankMe, the effective number of dimensions (Garrido et al. 2023, equation 1).
 
     Args:
-        singular_values: Singular values of the feature matrix; see `singular_values`.
+        singular_values: float ``[K]``, those of the feature matrix; see `singular_values`.
 
     Returns:
         The exponential of the entropy of the normalized singular values: 1 if all features lie on

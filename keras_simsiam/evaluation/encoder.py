@@ -1,4 +1,4 @@
-"""An encoder: a function from images to features, and the preprocessing that is part of it."""
+"""The encoder: a function from images to features, together with its preprocessing."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Encoder:
         preprocessing: How the function resizes and normalizes the images.
 
     Raises:
-        InputError: When it is called on other images.
+        InputError: When called on anything else than such images.
     """
 
-    # Not a named tuple, which has no weak references: `tf.function` could not wrap it.
+    # Not a named tuple, because `tf.function` needs weak references to what it wraps.
     @checks_arguments
     def __init__(self, function: Callable, preprocessing: Preprocessing):
-        """Makes an encoder of a function and what it does before."""
+        """Makes an encoder from a function and the preprocessing that it includes."""
         self.function: Callable[[tf.Tensor], tf.Tensor] = function
         self.preprocessing = preprocessing
 
@@ -73,7 +73,7 @@ class Encoder:
         network = network_of(model)
         preprocessing = preprocessing_of(model, preprocessing)
         # Not set as an attribute, so that Keras does not track it. A mapping from models to
-        # encoders, even a weak one, would keep the models alive.
+        # encoders, even a weak one, would keep the models alive, because encoders refer to them.
         traced = vars(network).setdefault("_keras_simsiam_encoders", {})
         key = dataclasses.astuple(preprocessing)
         if key not in traced:
@@ -112,7 +112,7 @@ def preprocessing_of(
     size = preprocessing or _input_size(network_of(model)) or default_size
     if size is None:
         raise InputError(
-            f"preprocessing is required, as {model.name} takes images of any size; give "
+            f"preprocessing is required, because {model.name} takes images of any size; give "
             "Preprocessing(image_size, mean, std), or an image size for ImageNet's mean and std; "
             "got None"
         )
@@ -120,7 +120,7 @@ def preprocessing_of(
 
 
 def _input_size(network: keras.Model) -> int | None:
-    """The side of the square images that a network takes; None if they may have any size."""
+    """The side of a network's input images in pixels; None if they may have any size."""
     shape = getattr(network, "input_shape", None)  # a subclassed model may have none
     return shape[1] if isinstance(shape, tuple) and len(shape) == 4 else None
 
@@ -134,7 +134,7 @@ def _traced(network: keras.Model, preprocessing: Preprocessing) -> Callable[[tf.
 
 
 def only_images(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The function, which refuses what is not uint8 ``[B, H, W, 3]``, in a graph, too."""
+    """Makes a function raise InputError for what is not uint8 ``[B, H, W, 3]``, in graphs, too."""
 
     def of_images(images: tf.Tensor) -> tf.Tensor:
         check_images(images)

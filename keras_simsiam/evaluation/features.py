@@ -1,4 +1,4 @@
-"""Features of many images, whole or cropped at random."""
+"""Features of many images, whole or cropped at random, and how probes rank classes by them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def extract(encoder: Encoder, images: ImagesLike) -> np.ndarray:
 
     Args:
         encoder: See `Encoder`.
-        images: uint8 ``[N, H, W, 3]``, or what `keras_simsiam.data.load` gives.
+        images: uint8 ``[N, H, W, 3]``, or the ``images`` of a dataset from `keras_simsiam.load`.
 
     Returns:
         float32 ``[N, D]``.
@@ -31,7 +31,7 @@ def extract(encoder: Encoder, images: ImagesLike) -> np.ndarray:
     Raises:
         InputError: If the images are anything else.
     """
-    batches = as_images(images).whole(encoder.image_size)
+    batches = as_images(images).resized(encoder.image_size)
     return np.concatenate([np.asarray(encoder(batch)) for batch in batches])
 
 
@@ -41,8 +41,8 @@ def augmented_features(
 ) -> Callable[[int], np.ndarray]:
     """Features of random crops and flips, as in the paper's linear evaluation.
 
-    A crop has 8% to 100% of the area, as in torchvision's RandomResizedCrop. Of images that are
-    not square, only the square in the center is cropped.
+    A crop has 8% to 100% of the area, as in torchvision's RandomResizedCrop. It is taken from the
+    square in the center of the image.
 
     Args:
         encoder: See `Encoder`.
@@ -50,7 +50,7 @@ def augmented_features(
         seed: Seed of the crops and flips.
 
     Returns:
-        A function from an epoch's number to features float32 ``[N, D]``, in the order of the
+        A function from the number of an epoch to features float32 ``[N, D]``, in the order of the
         images. Each call runs the encoder on all images.
     """
     crop_and_flip = dataclasses.replace(
@@ -76,7 +76,7 @@ def augmented_features(
 
     def of_epoch(epoch: int) -> np.ndarray:
         features, done = [], 0
-        for batch in images.whole(source):
+        for batch in images.resized(source):
             first, number = (tf.constant(v, tf.int64) for v in (done, epoch))
             features.append(np.asarray(encoder(crops(batch, first, number))))
             done += len(batch)
@@ -88,10 +88,15 @@ def augmented_features(
 def check_features(
     bank: np.ndarray, bank_labels: np.ndarray, queries: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What a probe is fitted to, and what it is applied to: float32, int64 and float32.
+    """The arguments of a probe, as float32 ``[N, D]``, int64 ``[N]`` and float32 ``[Q, D]``.
+
+    Args:
+        bank: Features that the probe is fitted to.
+        bank_labels: Their class numbers.
+        queries: Features that it is applied to.
 
     Raises:
-        InputError: If it cannot be, see `keras_simsiam.arrays`, or the dimensions differ.
+        InputError: If one of them is invalid, see `keras_simsiam.arrays`, or D differs.
     """
     bank, queries = as_features(bank, "bank"), as_features(queries, "queries")
     if bank.shape[1] != queries.shape[1]:
@@ -99,3 +104,14 @@ def check_features(
             f"queries must have the bank's dimension, {bank.shape[1]}; got {queries.shape[1]}"
         )
     return bank, as_labels(bank_labels, len(bank), "bank_labels"), queries
+
+
+def top_accuracies(predicted: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Top-1 and top-5 accuracy of a probe, in [0, 1].
+
+    Args:
+        predicted: int ``[Q, K]``, up to five classes for each query, best first.
+        labels: int ``[Q]``, the true classes.
+    """
+    hits = predicted == labels[:, None]
+    return float(hits[:, 0].mean()), float(hits.any(axis=1).mean())

@@ -14,11 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simsiam.arrays import as_features, as_labels
-from keras_simsiam.evaluation.features import check_features
+from keras_simsiam.evaluation.features import check_features, top_accuracies
 from keras_simsiam.fields import Count, Positive, checks_arguments
 
 _SIMILARITIES = 50_000_000
-"""Similarities, or votes, computed at a time; 200 MB, which bounds the memory."""
+"""The most similarities, or votes, computed at a time: 200 MB."""
 
 
 class KNNAccuracy(NamedTuple):
@@ -52,14 +52,16 @@ def knn_accuracy(
         k: Number of neighbors that vote. If the bank is smaller, all of it votes, with a warning.
         temperature: Temperature of the vote: a neighbor weighs exp(cosine / temperature).
 
+    Returns:
+        Top-1 and top-5 accuracy, each in [0, 1].
+
     Raises:
         InputError: See `knn_predict`.
     """
     queries = as_features(queries, "queries")
     query_labels = as_labels(query_labels, len(queries), "query_labels")
-    top = knn_predict(bank, bank_labels, queries, k, temperature)
-    hits = top == query_labels[:, None]
-    return KNNAccuracy(float(hits[:, 0].mean()), float(hits.any(axis=1).mean()))
+    predicted = knn_predict(bank, bank_labels, queries, k, temperature)
+    return KNNAccuracy(*top_accuracies(predicted, query_labels))
 
 
 @checks_arguments
@@ -83,7 +85,7 @@ def knn_predict(
         int ``[Q, min(5, classes)]``.
 
     Raises:
-        InputError: If features are empty or not finite, shapes do not match, labels are no class
+        InputError: If features are empty or not finite, shapes do not match, labels are not class
             numbers, or k or temperature is not positive.
     """
     bank, bank_labels, queries = check_features(bank, bank_labels, queries)
@@ -103,10 +105,11 @@ def knn_predict(
 
 
 def _vote(bank, labels, queries, k: int, temperature: float, classes: int) -> tf.Tensor:
-    """The best classes for a chunk of queries."""
+    """The best classes for a chunk of queries, int32 ``[Q, min(5, classes)]``."""
     queries = tf.math.l2_normalize(tf.cast(queries, tf.float32), axis=1)
     similarity, neighbors = _top_k(tf.matmul(queries, bank, transpose_b=True), k)
-    # Scaling all weights of a query by one factor changes no vote, and this one cannot overflow.
+    # Multiplying all weights of a query by one factor changes no vote; with this one they are at
+    # most 1, so that none overflows.
     weight = tf.exp((similarity - similarity[:, :1]) / temperature)
     # One segment per query and class, so that each weight is added once.
     count = len(queries)
@@ -120,8 +123,7 @@ def _vote(bank, labels, queries, k: int, temperature: float, classes: int) -> tf
 def _top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     """`tf.math.top_k` for long rows ``[Q, N]``, in three quarters of its time.
 
-    The k largest values lie in the k blocks with the largest maxima, so only those blocks have to
-    be sorted.
+    The k largest values are in the k blocks with the largest maxima, so only those are searched.
     """
     rows, columns = values.shape
     block = math.isqrt(columns // k)
@@ -134,7 +136,7 @@ def _top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         gap = [[0, 0], [0, blocks * block - columns]]
         values = tf.pad(values, gap, constant_values=-math.inf)
     values = tf.reshape(values, [rows, blocks, block])
-    # In the order of the bank, so that ties go to the first, as in top_k.
+    # In the order of the bank, so that the first of equal values is taken, as by top_k.
     chosen = tf.sort(tf.math.top_k(tf.reduce_max(values, axis=2), k).indices, axis=1)
     candidates = tf.reshape(tf.gather(values, chosen, batch_dims=1), [rows, k * block])
     found, place = tf.math.top_k(candidates, k)

@@ -1,4 +1,4 @@
-"""A linear classifier on frozen features (paper, Section 4 and Appendix A 'Linear evaluation')."""
+"""The linear probe of frozen features (paper, Section 4 and Appendix A 'Linear evaluation')."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_simsiam.arrays import as_features, as_labels
 from keras_simsiam.errors import InputError, check_choice, shown
-from keras_simsiam.evaluation.features import check_features
+from keras_simsiam.evaluation.features import check_features, top_accuracies
 from keras_simsiam.fields import Bounds, Count, Seed, checks_arguments, choices
 from keras_simsiam.optimizers import trust_ratio
 from keras_simsiam.probes import Linear
@@ -27,8 +27,8 @@ class LinearAccuracy(NamedTuple):
     """Accuracy of a linear classifier.
 
     Attributes:
-        top1: Share of queries, in [0, 1], whose class it ranks first.
-        top5: Share whose class it ranks among the first five.
+        top1: Share of queries, in [0, 1], whose class is ranked first.
+        top5: Share whose class is ranked among the first five.
         learning_rate: The learning rate that was chosen.
     """
 
@@ -53,14 +53,16 @@ def linear_accuracy(
         query_labels: Class numbers ``[Q]``.
         **kwargs: See `linear_predict`.
 
+    Returns:
+        Top-1 and top-5 accuracy, each in [0, 1], and the learning rate that was chosen.
+
     Raises:
         InputError: See `linear_predict`.
     """
     queries = as_features(queries, "queries")
     query_labels = as_labels(query_labels, len(queries), "query_labels")
-    predictions, rate = linear_predict(bank, bank_labels, queries, **kwargs)
-    hits = predictions == query_labels[:, None]
-    return LinearAccuracy(float(hits[:, 0].mean()), float(hits.any(axis=1).mean()), rate)
+    predicted, rate = linear_predict(bank, bank_labels, queries, **kwargs)
+    return LinearAccuracy(*top_accuracies(predicted, query_labels), rate)
 
 
 @checks_arguments
@@ -87,20 +89,20 @@ def linear_predict(
             more.
         queries: float ``[Q, D]``.
         learning_rates: Learning rates to choose from, for a batch of 256; they are scaled by
-            batch_size / 256. If None, `LEARNING_RATES`. If no class has two images, nothing can be
-            held out, and the middle one is taken.
+            batch_size / 256. If None, `LEARNING_RATES`. If no class has two features, nothing can
+            be held out, and the middle rate is taken.
         epochs: Epochs of each training.
         batch_size: Features per step, at most N. The paper's is 4096.
         seed: Seed of the held-out part, the weights and the order.
         optimizer: "sgd", or "lars", the paper's for its large batch.
-        augmented: A function from an epoch's number to the features ``[N, D]`` to train on in that
-            epoch, in the order of the bank; see `augmented_features`. If None, the bank.
+        augmented: A function from the number of an epoch to the features ``[N, D]`` to train on in
+            that epoch, in the order of the bank; see `augmented_features`. If None, the bank.
 
     Returns:
         int ``[Q, min(5, classes)]``, and the learning rate that was chosen.
 
     Raises:
-        InputError: If features are empty or not finite, shapes do not match, labels are no class
+        InputError: If features are empty or not finite, shapes do not match, labels are not class
             numbers, the bank has fewer than two classes, or another argument is out of range.
     """
     check_choice("optimizer", optimizer, choices(Linear, "linear_optimizer"))
@@ -146,7 +148,7 @@ def part_of_each_class(labels: np.ndarray, part: float, seed: int, spared: int =
         labels: int ``[N]``.
         part: Share of each class, in (0, 1].
         seed: Seed of the choice.
-        spared: How many examples of each class not to choose, even if that leaves none to choose.
+        spared: How many examples of each class must not be chosen, even if that leaves none.
 
     Returns:
         int64 positions, ascending.
@@ -161,11 +163,16 @@ def part_of_each_class(labels: np.ndarray, part: float, seed: int, spared: int =
 
 
 class _Training(NamedTuple):
-    """How classifiers are trained.
+    """Trains classifiers, one for each of several learning rates.
 
     Attributes:
-        features: A function from an epoch's number to features ``[N, D]``.
+        features: A function from the number of an epoch to features ``[N, D]``.
         labels: int64 ``[N]``.
+        classes: Number of classes, C.
+        epochs: Epochs of the training.
+        batch_size: Features per step, if there are as many.
+        seed: Seed of the weights and the order.
+        lars: Whether LARS adapts the learning rates.
     """
 
     features: Callable[[int], np.ndarray]
@@ -177,7 +184,15 @@ class _Training(NamedTuple):
     lars: bool
 
     def run(self, kept: np.ndarray, rates: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
-        """Weights ``[R, D, C]`` and biases ``[R, C]``: a classifier per rate, trained at once."""
+        """Trains one classifier per learning rate, all of them at once.
+
+        Args:
+            kept: int ``[n]``, positions of the features to train on.
+            rates: float32 ``[R]``, learning rates for a batch of 256.
+
+        Returns:
+            Weights ``[R, D, C]`` and biases ``[R, C]``.
+        """
         batch_size = min(self.batch_size, len(kept))
         steps = len(kept) // batch_size
         generator = np.random.default_rng([self.seed, 1])
@@ -194,7 +209,7 @@ class _Training(NamedTuple):
                 logits = tf.einsum("bd,rdc->rbc", x, weights) + biases[:, None]
                 targets = tf.tile(y[None], [len(rates), 1])
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-                # A sum over the classifiers, as they share no weight.
+                # The classifiers share no weight, so the sum has the gradients of each.
                 loss = tf.reduce_sum(tf.reduce_mean(losses, axis=1))
             gradients = tape.gradient(loss, variables)
             for v, gradient, velocity in zip(variables, gradients, velocities, strict=True):
@@ -216,9 +231,9 @@ class _Training(NamedTuple):
 
 
 def _ranked(classifiers: tuple[tf.Tensor, tf.Tensor], features: np.ndarray) -> np.ndarray:
-    """The five best classes by each classifier for each feature, ``[R, N, 5]``.
+    """The five best classes of each feature vector by each classifier, ``[R, N, min(5, C)]``.
 
-    If a learning rate was so high that the training diverged, they are -1, which no label is.
+    They are -1, which is never a label, if the classifier's training diverged.
     """
     weights, biases = classifiers
     logits = tf.einsum("bd,rdc->rbc", features, weights) + biases[:, None]

@@ -1,4 +1,4 @@
-"""Runs the probes on an encoder's features of a labeled dataset."""
+"""Runs probes on an encoder's features of a labeled dataset."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_simsiam.arrays import as_labels
 from keras_simsiam.data import Dataset, ImagesLike, as_images
 from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation.encoder import Encoder
-from keras_simsiam.evaluation.features import augmented_features, extract
+from keras_simsiam.evaluation.features import augmented_features, extract, top_accuracies
 from keras_simsiam.evaluation.knn import knn_predict
 from keras_simsiam.evaluation.linear import linear_predict, part_of_each_class
 from keras_simsiam.fields import checks_arguments, choices
@@ -23,7 +23,7 @@ class Labeled(NamedTuple):
     """Labeled images with their features.
 
     Attributes:
-        images: What `keras_simsiam.data.load` gives.
+        images: As in `keras_simsiam.data.Dataset`.
         labels: int64 ``[N]``, indices into `class_names`.
         class_names: Human-readable names.
         features: float32 ``[N, D]``.
@@ -39,7 +39,7 @@ class Labeled(NamedTuple):
         """Extracts the features of a dataset.
 
         Raises:
-            InputError: If it has no labels, or they are not the classes'.
+            InputError: If it has no labels, or a label is not that of a class.
         """
         if dataset.labels is None:
             raise InputError("the dataset must have labels, which probes need; got None")
@@ -60,7 +60,8 @@ class Bank:
         features: float32 ``[N, D]``.
         labels: int64 ``[N]``.
         share: Share of the training images that these are, in (0, 1].
-        augmented: A function from an epoch's number to features of random crops, or None.
+        augmented: A function from the number of an epoch to features of random crops; None for the
+            same features in each epoch.
     """
 
     features: np.ndarray
@@ -88,8 +89,9 @@ class Result:
         labels: Their number.
         top1: Share of the test images, in [0, 1], whose class it ranks first.
         top5: Share whose class it ranks among the first five.
-        details: What else there is to say, such as the learning rate.
-        predicted: int ``[Q, min(5, classes)]``, its classes for the test images, best first.
+        details: More about the probe, such as the learning rate that it chose.
+        predicted: int ``[Q, min(5, classes)]``, the predicted classes of the test images, best
+            first.
     """
 
     probe: str
@@ -107,7 +109,7 @@ class Evaluation(NamedTuple):
     Attributes:
         train: The training images.
         test: The test images.
-        results: By share of the labels, then by probe. The last is the best informed.
+        results: Ordered by share of the labels, then by probe. The last used the most labels.
     """
 
     train: Labeled
@@ -139,8 +141,7 @@ def evaluate(encoder: Encoder, train: Dataset, test: Dataset, probes: Probes) ->
         for name in choices(Probes, "probe"):
             if name in probes.probe:
                 predicted, details = PROBES[name](bank, asked.features, probes)
-                hits = predicted == asked.labels[:, None]
-                top1, top5 = float(hits[:, 0].mean()), float(hits.any(axis=1).mean())
+                top1, top5 = top_accuracies(predicted, asked.labels)
                 count = len(bank.labels)
                 results.append(Result(name, share, count, top1, top5, details, predicted))
     return Evaluation(known, asked, results)
@@ -148,7 +149,7 @@ def evaluate(encoder: Encoder, train: Dataset, test: Dataset, probes: Probes) ->
 
 def _knn(bank: Bank, queries: np.ndarray, probes: Probes) -> tuple[np.ndarray, dict]:
     capped = min(probes.knn.knn_k, len(bank.labels))
-    # With all labels, `knn_predict` warns of a bank smaller than k; with few, that is expected.
+    # `knn_predict` warns of a bank smaller than k, which is expected for a share of the labels.
     k = probes.knn.knn_k if bank.share == 1 else capped
     predicted = knn_predict(
         bank.features, bank.labels, queries, k, temperature=probes.knn.knn_temperature
@@ -171,5 +172,4 @@ def _linear(bank: Bank, queries: np.ndarray, probes: Probes) -> tuple[np.ndarray
 
 
 PROBES = {"knn": _knn, "linear": _linear}
-"""By name: a function from the bank, the queries and the options to the predicted classes, and
-`Result.details`."""
+"""Functions from the bank, the queries and the options to predictions and `Result.details`."""

@@ -14,7 +14,7 @@ from keras_simsiam.errors import printable
 from keras_simsiam.files import write_text, written_atomically
 
 _SPRITE = 8192
-"""Largest side of the sprite image in pixels that browsers accept."""
+"""Largest side in pixels of a sprite image that browsers accept."""
 
 
 def write(

@@ -1,4 +1,4 @@
-"""Reports an evaluation: a table, JSON, figures, and TensorBoard's embedding projector."""
+"""Reports an evaluation as a table, JSON, figures and files for TensorBoard's projector."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SHOWN_SIDE = 64
 """Side in pixels at which images are drawn."""
 
 _MAPPED = 2000
-"""Features on the map; t-SNE takes seconds for these."""
+"""The most features on the map; t-SNE takes seconds for these."""
 
-_QUERIES, _NEIGHBOURS = 10, 10
+_QUERIES, _NEIGHBORS = 10, 10
 
 
 def table(evaluation: Evaluation) -> list[list[str]]:
-    """A line of headings, and one line per result."""
+    """The rows of a table: the headings, then one row per result."""
     lines = [["probe", "labels", "top-1", "top-5", "rate"]]
     for r in evaluation.results:
         rate = f"{r.details['learning_rate']:g}" if "learning_rate" in r.details else "-"
@@ -35,7 +35,7 @@ def table(evaluation: Evaluation) -> list[list[str]]:
 
 
 def write(evaluation: Evaluation, folder: str | pathlib.Path, seed: int, about: dict) -> None:
-    """Writes ``evaluation.json``, figures and embeddings.
+    """Writes ``evaluation.json``, figures and the files of the projector.
 
     Args:
         evaluation: What to report.
@@ -78,7 +78,7 @@ def _draw_neighbors(evaluation: Evaluation, seed: int, path: pathlib.Path) -> No
     rows = _chosen(len(test.labels), _QUERIES, seed)
     bank, queries = (tf.math.l2_normalize(v, axis=1) for v in (train.features, test.features[rows]))
     similarity = tf.matmul(queries, bank, transpose_b=True)
-    found = tf.math.top_k(similarity, min(_NEIGHBOURS, len(bank))).indices.numpy()
+    found = tf.math.top_k(similarity, min(_NEIGHBORS, len(bank))).indices.numpy()
     pictures = as_images(train.images).pick(found.ravel(), SHOWN_SIDE)
     plots.neighbors(
         as_images(test.images).pick(rows, SHOWN_SIDE),

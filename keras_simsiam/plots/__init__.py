@@ -1,4 +1,4 @@
-"""Figures, drawn with matplotlib. Metrics go by their keys in `keras_simsiam.metrics`."""
+"""Draws figures with matplotlib. Metrics are named by their keys in `keras_simsiam.metrics`."""
 
 from keras_simsiam.plots.bars import compared_bars as compared_bars
 from keras_simsiam.plots.bars import measured as measured

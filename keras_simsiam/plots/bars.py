@@ -1,4 +1,4 @@
-"""Bars with a dot for each measurement."""
+"""Draws bars with a dot for each measurement."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def compared_bars(
     baselines: Mapping[str, float | None] | None = None,
     metric: str = "knn_top1",
 ) -> None:
-    """Draws a metric of variants: a bar at the mean over seeds, a dot a seed.
+    """Draws a metric of variants: a bar at the mean over seeds, and a dot for each seed.
 
     Args:
-        values: For each variant what its seeds reached; None for a seed whose training diverged,
-            which the bar says.
+        values: For each variant the values of its seeds; None for a seed whose training diverged,
+            which is written beside the bar.
         path: The PNG to write.
-        title: Of the figure.
-        baselines: To draw as lines; see `curves`.
+        title: Title of the figure.
+        baselines: Values to draw as lines; see `curves`.
         metric: Key of the metric.
     """
     known = {name: style.scaled(metric, found) for name, found in values.items()}
@@ -36,8 +36,8 @@ def compared_bars(
     style.draw_levels(axis, style.levels(metric, measured, baselines), ORANGE, vertical=True)
     for i, (name, found) in enumerate(values.items()):
         if diverged := found.count(None):
-            many = f"{diverged} of {len(found)} " if known[name] else ""
-            axis.text(0, i, f"  {many}diverged", fontsize=8, va="center")
+            count = f"{diverged} of {len(found)} " if known[name] else ""
+            axis.text(0, i, f"  {count}diverged", fontsize=8, va="center")
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     style.save(figure, path)
 
@@ -45,13 +45,13 @@ def compared_bars(
 def measured(
     values: Mapping[str, Sequence[float]], path: str | os.PathLike, title: str, unit: str
 ) -> None:
-    """Draws what a benchmark measured: a bar at the median, a dot a measurement.
+    """Draws the measurements of a benchmark: a bar at the median, and a dot for each.
 
     Args:
         values: The measurements by name.
         path: The PNG to write.
-        title: Of the figure.
-        unit: Of the measurements.
+        title: Title of the figure.
+        unit: Unit of the measurements.
     """
     figure, _ = _bars(values, np.median, title, unit, "one measurement")
     figure.legend(loc="outside lower center", fontsize=8)
@@ -61,7 +61,7 @@ def measured(
 def _bars(
     values: Mapping[str, Sequence[float]], center: Callable, title: str, unit: str, dot: str
 ) -> tuple[Figure, Axes]:
-    """Draws horizontal bars, the first on top; none for a name without values."""
+    """Draws horizontal bars, the first at the top; no bar for a name without values."""
     height = (0.6 if len(values) <= 8 else 0.35) * len(values) + 1.5
     figure, axis = style.one_panel(6.4, height, title)
     for i, found in enumerate(values.values()):

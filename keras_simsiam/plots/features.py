@@ -1,4 +1,4 @@
-"""What an encoder has learned: its spectrum, the classes it confuses, a map of its features."""
+"""Draws the features of an encoder: their spectrum, a confusion matrix and a map."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from keras_simsiam.arrays import as_features, as_labels
 from keras_simsiam.plots.style import finish, one_panel, save, series_styles, text
 
 _NAMED = 40
-"""Classes that the sides of a confusion matrix name, at most."""
+"""The most classes whose names are written beside a confusion matrix."""
 
 
 def spectrum(spectra: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
     """Draws the singular values of features, each divided by the largest.
 
     Args:
-        spectra: Singular values, largest first, by name.
+        spectra: Singular values, float ``[K]`` and largest first, by name.
         path: The PNG to write.
     """
     figure, axis = one_panel(5.2, 3.6)
@@ -39,10 +39,10 @@ def confusion(
     """Draws a confusion matrix, each row divided by its number of images.
 
     Args:
-        counts: int ``[C, C]``, images of true class (row) and predicted class (column).
-        names: Of the classes.
+        counts: int ``[C, C]``, numbers of images by true class (row) and predicted class (column).
+        names: Names of the classes.
         path: The PNG to write.
-        title: Of the figure.
+        title: Title of the figure.
     """
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     named = len(names) <= _NAMED
@@ -70,12 +70,12 @@ def scatter(
     Args:
         points: float ``[N, 2]``.
         labels: Class numbers ``[N]``, indices into `names`.
-        names: Of the classes; the legend lists them if there are at most 20.
+        names: Names of the classes; the legend lists them if there are at most 20.
         path: The PNG to write.
-        title: Of the figure.
+        title: Title of the figure.
 
     Raises:
-        InputError: If points or labels are of another shape or type.
+        InputError: If points or labels have another shape or type.
     """
     points = as_features(points, "points")
     labels = as_labels(labels, len(points))

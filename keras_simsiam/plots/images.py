@@ -1,4 +1,4 @@
-"""Images: the views that a network sees, and nearest neighbors."""
+"""Draws images: the views that a network sees, and nearest neighbors."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def views(
     preprocessing: Preprocessing,
     images: int = 24,
 ) -> None:
-    """Draws the views of images as the network sees them, the normalization undone.
+    """Draws the views of images as the network sees them, but without normalization.
 
     Args:
-        batch: For each view float32 ``[B, H, W, 3]``, normalized; the side may differ.
+        batch: For each view float32 ``[B, H, W, 3]``, normalized. Views may differ in size.
         path: The PNG to write.
-        preprocessing: Its mean and standard deviation are those of the normalization.
-        images: How many images to draw, at most.
+        preprocessing: Has the mean and std of the normalization.
+        images: The most images to draw.
     """
     images = min(images, len(batch[0]))
     columns = min(_COLUMNS, images)
@@ -60,7 +60,7 @@ def neighbors(
         path: The PNG to write.
 
     Raises:
-        InputError: If the queries are no images.
+        InputError: If the queries are not uint8 images.
     """
     check_images(queries, "queries")
     rows, columns = found.shape[:2]
@@ -79,7 +79,7 @@ def neighbors(
 
 
 def _grid(rows: int, columns: int, inches: tuple[float, float]) -> tuple[Figure, np.ndarray]:
-    """A figure, and its axes for an image each ``[rows, columns]``, without ticks and frames."""
+    """A figure, and its axes ``[rows, columns]``, for an image each, without ticks and frames."""
     figure = Figure(figsize=inches, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:

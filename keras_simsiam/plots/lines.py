@@ -1,4 +1,4 @@
-"""Metrics over epochs, and over a setting."""
+"""Draws metrics over epochs, and over a setting."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from keras_simsiam.plots import style
 from keras_simsiam.plots.style import GRAY, axis_label, draw_levels, panel, scaled, series_styles
 
 History = Sequence[Mapping[str, float]]
-"""A row an epoch: ``epoch``, and what was measured in it. Epoch 0 is the untrained network."""
+"""A row per epoch, with ``epoch`` and metrics by key. Epoch 0 is the untrained network."""
 
 Baselines = Mapping[str, float | None]
-"""Values without training by key, such as ``knn_top1_raw_pixels``; other keys and None are ignored,
-so that a summary will do."""
+"""Values without training by key, such as ``knn_top1_raw_pixels``. Other keys and None are ignored,
+so it may be a summary."""
 
 _COLUMNS = 4
-"""Panels side by side, at most."""
+"""The most panels side by side."""
 
 _MARKERS = 12
-"""Markers on a line, at most."""
+"""The most markers on a line."""
 
 
 def curves(
@@ -37,10 +37,10 @@ def curves(
     Every metric that has a panel in `keras_simsiam.metrics` is drawn if the history has it.
 
     Args:
-        history: Of the run.
+        history: History of the run.
         path: The PNG to write.
-        title: Of the figure.
-        baselines: To draw as lines.
+        title: Title of the figure.
+        baselines: Values to draw as lines.
     """
     compared_curves({title: [history]}, path, title, baselines)
 
@@ -56,8 +56,8 @@ def compared_curves(
     Args:
         runs: For each variant the histories of its seeds, which may differ in length.
         path: The PNG to write.
-        title: Of the figure.
-        baselines: To draw as lines.
+        title: Title of the figure.
+        baselines: Values to draw as lines.
     """
     measured = {key for histories in runs.values() for h in histories for row in h for key in row}
     drawable = [key for key, metric in METRICS.items() if metric.panel]
@@ -91,15 +91,15 @@ def metric_over(
     baselines: Baselines | None = None,
     references: Mapping[str, float] | None = None,
 ) -> None:
-    """Draws metrics over a setting: a line at the mean, a band over the range, a dot a seed.
+    """Draws metrics over a setting: a line at the mean, a band over the range, a dot per seed.
 
     Args:
-        label: Of the setting, such as "batch size".
-        series: For each metric, and each value of the setting, what its seeds reached; None for a
+        label: Label of the setting, such as "batch size".
+        series: For each metric, and each value of the setting, the values of its seeds; None for a
             seed whose training diverged.
         path: The PNG to write.
-        title: Of the figure.
-        baselines: To draw as lines; in the metric's color if there are several metrics.
+        title: Title of the figure.
+        baselines: Values to draw as lines, in the metric's color if there are several metrics.
         references: Other values of the metric to draw as lines, by label.
     """
     figure, axis = style.one_panel(6.4, 4.6, title)
@@ -183,7 +183,7 @@ def _setting_axis(
 def _draw_panel(
     axis: Axes, key: str, runs: Mapping[str, Sequence[History]], baselines: Baselines | None
 ) -> list[Line2D]:
-    """Draws one metric of all variants; gives their lines."""
+    """Draws one metric of all variants, and returns their lines."""
     lines: list[Line2D] = []
     values: list[float] = []
     for histories, look in zip(runs.values(), series_styles(len(runs)), strict=True):

@@ -1,4 +1,4 @@
-"""What the figures share: colors, line styles, reference lines and saving."""
+"""What all figures share: colors, line styles, reference lines and saving."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_simsiam.errors import printable
 from keras_simsiam.files import written_atomically
 from keras_simsiam.metrics import Panel, describe
 
-# Okabe and Ito's palette, which people with color blindness can tell apart, without its yellow.
+# Okabe and Ito's palette for people with color blindness, without its yellow.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 BLUE, ORANGE, GREEN = PALETTE[:3]
 GRAY = "#666666"
@@ -38,21 +38,21 @@ def series_styles(count: int) -> list[dict[str, Any]]:
 
 
 def text(name: object, longest: int = 30) -> str:
-    """A name as text of a figure: all of it as it is, nothing of it as mathematics.
+    """A name as text in a figure, in which nothing is read as mathematics.
 
     Args:
-        name: Such as that of a class, which may be any that a folder can have.
-        longest: Characters; the middle of a longer name is left out.
+        name: Any name, such as that of a class.
+        longest: The most characters; the middle of a longer name is left out.
     """
     shown = printable(str(name))
     if len(shown) > longest:
         shown = f"{shown[: longest // 2]}…{shown[len(shown) - longest // 2 + 1 :]}"
-    # In a legend, a label that starts with an underscore stands for none.
+    # Legends leave out labels that start with an underscore.
     return f" {shown}".replace("$", r"\$") if shown.startswith("_") else shown.replace("$", r"\$")
 
 
 def one_panel(width: float, height: float, title: str = "") -> tuple[Figure, Axes]:
-    """A figure of so many inches with one pair of axes."""
+    """A figure, with width and height in inches, that has one panel."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axis = figure.subplots()
     axis.set_title(text(title, _LONGEST_TITLE), fontsize=10)
@@ -62,12 +62,12 @@ def one_panel(width: float, height: float, title: str = "") -> tuple[Figure, Axe
 def draw_levels(
     axis: Axes, levels: Mapping[str, float], color: str = GRAY, vertical: bool = False
 ) -> None:
-    """Draws labeled lines across the axes, such as baselines: any two differ in color or style.
+    """Draws labeled lines across the axes, such as baselines; any two differ in color or style.
 
     Args:
         axis: The axes to draw on.
         levels: Values in units of the axis, by label.
-        color: Of the first four; further ones have other colors.
+        color: Color of the first four lines; further lines have other colors.
         vertical: Whether the values are on the x axis.
     """
     draw = axis.axvline if vertical else axis.axhline
@@ -78,12 +78,12 @@ def draw_levels(
 
 
 def panel(metric: str) -> Panel:
-    """How a metric is drawn; as it is if the table does not say."""
+    """How a metric is drawn, by default without scale and limits."""
     return describe(metric).panel or Panel()
 
 
 def scaled(metric: str, values: Collection[float | None]) -> list[float]:
-    """Values of a metric in units of its axis, without the None of trainings that diverged."""
+    """Values of a metric in units of its axis, without None, which stands for divergence."""
     return [panel(metric).scale * value for value in values if value is not None]
 
 
@@ -92,7 +92,7 @@ def levels(
 ) -> dict[str, float]:
     """The references and baselines of a metric in units of its axis, by label.
 
-    References are left out if `values`, what is drawn of the metric, has other limits.
+    References are left out if they do not apply to `values`, see `Panel.fits`.
     """
     references = panel(metric).references if panel(metric).fits(values) else ()
     found = {label: value for value, label in references}
@@ -115,6 +115,6 @@ def finish(axis: Axes) -> None:
 def save(figure: Figure, path: str | os.PathLike) -> None:
     """Writes a figure as a PNG, atomically."""
     with written_atomically(path) as partial, warnings.catch_warnings():
-        # Of a script that the font lacks: a box is drawn.
+        # Boxes are drawn for characters that the font lacks.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
         figure.savefig(partial, dpi=120)

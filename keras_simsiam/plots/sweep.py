@@ -1,4 +1,4 @@
-"""The trials of a sweep in parallel coordinates."""
+"""Draws the trials of a sweep in parallel coordinates."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def parallel_coordinates(
     """Draws each trial of a sweep as a line through its settings, colored by a metric.
 
     Args:
-        settings: For each setting its values, one a trial: numbers or words; None for a trial
-            without it.
-        values: Of the metric, one a trial.
+        settings: For each setting its values, numbers or words, one per trial; None for a trial
+            without the setting.
+        values: Values of the metric, one per trial.
         path: The PNG to write.
-        title: Of the figure.
+        title: Title of the figure.
         logarithmic: Settings whose axis is logarithmic.
         metric: Key of the metric.
     """
@@ -60,7 +60,7 @@ def parallel_coordinates(
 
 
 def _heights(values: Sequence, logarithmic: bool) -> tuple[list[float], dict[str, float]]:
-    """Heights of values on an axis from 0 to 1, and those of its ticks; None is below."""
+    """Heights in [0, 1] of values on an axis, and of its ticks by label; None is below the axis."""
     known = [v for v in values if v is not None]
     if known and all(isinstance(v, int | float) and not isinstance(v, bool) for v in known):
         numbers = sorted(set(known))

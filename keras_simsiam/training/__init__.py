@@ -1,1 +1,1 @@
-"""Training: a run from its configuration to its results, and callbacks for any `fit`."""
+"""Trains a run from its configuration to its results; has callbacks for any `fit`."""

@@ -1,4 +1,4 @@
-"""Callbacks of a run: throughput, checks for divergence, the history file, lines of progress."""
+"""Callbacks of a run: throughput, checks for divergence, the history file, and progress."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import numpy as np
 
 from keras_simsiam import _compat, metrics
 from keras_simsiam.errors import InputError, TrainingDiverged
-from keras_simsiam.files import written_atomically
+from keras_simsiam.files import write_csv
 from keras_simsiam.models.base import JointEmbedding
 
 
 class Throughput(keras.callbacks.Callback):
-    """Logs images per second, evaluations excluded, and the minutes left.
+    """Logs images per second, excluding evaluations, and the minutes left.
 
     Args:
         batch_size: Images per step, over all devices.
         steps: Steps of the whole training.
 
     Attributes:
-        seconds: Time spent training, without the first step, which compiles.
-        steps_timed: Steps in that time.
+        seconds: Time spent on training steps, except the first, which compiles.
+        steps_timed: Number of steps in that time.
     """
 
     def __init__(self, batch_size: int, steps: int):
@@ -69,16 +69,20 @@ class StopOnBadLoss(keras.callbacks.Callback):
     """Stops a training that diverged, before a checkpoint of it is saved."""
 
     def on_train_batch_end(self, batch, logs=None):
-        """Raises:
-        TrainingDiverged: If the loss is not finite.
+        """Checks the loss.
+
+        Raises:
+            TrainingDiverged: If the loss is not finite.
         """
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise diverged(f"the loss became {loss}", self.model.steps_done)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Raises:
-        TrainingDiverged: If a weight is not finite, which the next loss would not be either.
+        """Checks the weights, because the last step may have made the next loss infinite.
+
+        Raises:
+            TrainingDiverged: If a weight is not finite.
         """
         check_finite(self.model)
 
@@ -91,7 +95,7 @@ def check_finite(model: JointEmbedding) -> None:
 
 
 def not_finite(model: JointEmbedding) -> str | None:
-    """The first weight that is not finite, if any."""
+    """The path of the first weight that is not finite; None if all are finite."""
     for weight in model.weights:
         if not np.isfinite(weight.numpy()).all():
             return _compat.path_of(weight)
@@ -99,10 +103,10 @@ def not_finite(model: JointEmbedding) -> str | None:
 
 
 def diverged(what: str, step: int) -> TrainingDiverged:
-    """The error that says what happened at a step, and what to do."""
+    """The error for a training that diverged: what happened, at which step, and what to do."""
     return TrainingDiverged(
         f"{what} at step {step:,}; try a lower --learning-rate or more --warmup-epochs. "
-        "The last checkpoint precedes that step"
+        "The last checkpoint was saved before that step"
     )
 
 
@@ -110,7 +114,7 @@ def read_history(path: pathlib.Path) -> list[dict[str, float]]:
     """The rows of history.csv, without empty cells.
 
     Raises:
-        InputError: If it is damaged.
+        InputError: If the file is damaged.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -125,8 +129,8 @@ def read_history(path: pathlib.Path) -> list[dict[str, float]]:
 class HistoryFile(keras.callbacks.Callback):
     """Writes what each epoch logs to a CSV file.
 
-    The columns are those of `keras_simsiam.metrics.history_columns`: metrics that the table does
-    not know come last.
+    The columns are those of `keras_simsiam.metrics.history_columns`; metrics that are not in the
+    table come last.
 
     Args:
         path: The file.
@@ -153,22 +157,21 @@ class HistoryFile(keras.callbacks.Callback):
 
     def write(self) -> None:
         """Writes the file atomically."""
-        with (
-            written_atomically(self.path) as partial,
-            partial.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, metrics.history_columns(self.rows))
-            writer.writeheader()
-            writer.writerows(
-                {k: int(v) if k == "epoch" else f"{v:.6g}" for k, v in row.items()}
-                for row in self.rows
-            )
+        columns = metrics.history_columns(self.rows)
+        cells = ([_cell(row, column) for column in columns] for row in self.rows)
+        write_csv(self.path, columns, cells)
+
+
+def _cell(row: Mapping[str, float], column: str) -> str:
+    if column not in row:
+        return ""
+    return f"{row[column]:.0f}" if column == "epoch" else f"{row[column]:.6g}"
 
 
 class EpochLines(keras.callbacks.Callback):
-    """Prints one line per epoch: the progress of a training whose output goes to a file.
+    """Prints one line per epoch, the progress of a training whose output goes to a file.
 
-    It must follow callbacks that log metrics.
+    It must come after the callbacks that log metrics.
 
     Args:
         epochs: Epochs of the whole training.

@@ -1,4 +1,4 @@
-"""A checkpoint is one file: all that a run needs to go on, sealed by a checksum.
+"""The file of a checkpoint: everything that a run needs to resume, with a checksum.
 
 It is a ``.keras`` file, which `keras.models.load_model` reads, with two additions: a member of the
 zip with the state of the run as JSON, and the SHA-256 of everything before it as the zip's comment,
@@ -22,7 +22,7 @@ _DIGITS = 64
 
 
 class Damaged(Exception):
-    """A checkpoint is not as it was written; the message says in what way."""
+    """A checkpoint is not as it was written; the message says what is wrong."""
 
 
 def write(path: pathlib.Path, model: JointEmbedding, state: dict) -> None:
@@ -31,7 +31,7 @@ def write(path: pathlib.Path, model: JointEmbedding, state: dict) -> None:
     Args:
         path: The file, whose name must end in ``.keras``.
         model: The model; its optimizers are saved, too.
-        state: Whatever else the run needs to go on, as values for JSON.
+        state: Whatever else the run needs to resume, as values for JSON.
     """
     with written_atomically(path) as partial:
         model.save(partial)
@@ -45,13 +45,13 @@ def write(path: pathlib.Path, model: JointEmbedding, state: dict) -> None:
 
 
 def read(path: pathlib.Path) -> dict:
-    """The state in a checkpoint.
+    """The state in a checkpoint, whose checksum is compared.
 
-    Earlier versions wrote it, and the checksum of the rest, to a JSON file beside the checkpoint.
+    Earlier versions wrote the state and the checksum to a JSON file beside the checkpoint.
 
     Raises:
-        Damaged: If the checkpoint does not have its checksum.
-        OSError: If it cannot be read.
+        Damaged: If the content of the checkpoint does not match its checksum.
+        OSError: If the checkpoint cannot be read.
     """
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -66,7 +66,7 @@ def read(path: pathlib.Path) -> dict:
             if state["sha256"].encode() == _digest(file):
                 return state
         except FileNotFoundError:
-            raise Damaged("its content does not have its checksum") from None
+            raise Damaged("its content does not match its checksum") from None
         except (ValueError, KeyError, AttributeError, TypeError):
             pass
     raise Damaged(f"its checksum is not the one in {beside.name}")

@@ -1,7 +1,6 @@
 """Checkpoints: when one is saved, which are kept, and how a run resumes from one.
 
-`Checkpoints` is the whole policy. It reads its options from `Output`, so that a new one is a field
-there and its use here. `checkpoint_file` is their format.
+`Checkpoints` is the policy, with options from `Output`; `checkpoint_file` is the format.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ class Checkpoints(keras.callbacks.Callback):
     """Saves the whole state of the run after each epoch and every few minutes.
 
     A checkpoint is one file, ``step-00001234.keras``, see `checkpoint_file`. ``best.keras`` is the
-    checkpoint with the highest kNN accuracy. Which one that is belongs to the state, so that
-    `restore_best` can make up for a kill before it was kept.
+    checkpoint with the highest kNN accuracy. The state says which one that is, so that
+    `restore_best` can write it if the process was killed before.
 
     Args:
         folder: Folder of the checkpoints.
         output: The options ``keep_checkpoints`` and ``checkpoint_every``.
-        remember: Returns what else to save, as values for JSON.
-        resumed: The state in the checkpoint from which the training goes on.
+        remember: A function that returns what else to save, as values for JSON.
+        resumed: The state in the checkpoint from which the run resumes; None for a new run.
 
     Attributes:
-        epochs: Complete epochs.
+        epochs: Number of complete epochs.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class Checkpoints(keras.callbacks.Callback):
     def save_within_epoch(self) -> None:
         """Saves a checkpoint now, with the averages of the epoch so far.
 
-        If all steps of the epoch are done, the run resumes with what follows them.
+        If all steps of the epoch are done, the run resumes with the end of the epoch.
         """
         averages = {
             metric.name: [float(v.numpy()) for v in metric.variables]
@@ -92,13 +91,13 @@ class Checkpoints(keras.callbacks.Callback):
         self._save({"metrics": averages, "logs": logs})
 
     def restore_best(self) -> None:
-        """Keeps the best checkpoint so far as ``best.keras``, unless it is there."""
+        """Writes the best checkpoint so far to ``best.keras``, unless it is there already."""
         if self._best is None:
             return
         path, best = self._path(self._best["step"]), self.folder / "best.keras"
         for candidate in (best, path):
             try:
-                # Of older checkpoints, the state of the best has its accuracy.
+                # Earlier versions did not record the step of the best checkpoint in its state.
                 state = checkpoint_file.read(candidate)
                 fits = state.get("step", self._best["step"]) == self._best["step"]
             except (OSError, checkpoint_file.Damaged):
@@ -114,7 +113,7 @@ class Checkpoints(keras.callbacks.Callback):
         )
 
     def _save(self, more: dict) -> None:
-        # As the next loss would not be finite, either, a run could not go on from such weights.
+        # With a weight that is not finite, the next loss would not be finite either.
         check_finite(self.model)
         step = self.model.steps_done
         state = {
@@ -164,9 +163,9 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 def intact(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict]]:
-    """The intact checkpoints, that of the most steps first, and the state in each.
+    """Yields the intact checkpoints, latest first, and the state in each.
 
-    Damaged checkpoints are named in warnings and skipped.
+    Damaged checkpoints are skipped with a warning that names them.
     """
     for path in sorted(folder.glob("step-*.keras"), reverse=True):
         try:
@@ -186,10 +185,10 @@ def restore(
         folder: Folder of the checkpoints.
         built: The run's model, whose networks the checkpoint must have.
         dataset: Description of the run's images.
-        fingerprints: What they are; they must be those of the checkpoint, wherever they lie.
+        fingerprints: Digests of the images, which must equal those in the checkpoint.
 
     Returns:
-        The checkpoint's path, its model, and the state in it.
+        The checkpoint's path, its model, and its state.
 
     Raises:
         InputError: If there is no intact checkpoint, or it belongs to another run.
@@ -217,9 +216,9 @@ def check_images(info: dict, dataset: str, fingerprints: dict[str, str], refusal
     """Raises InputError if a run's images are not those with which it began.
 
     Args:
-        info: What was saved: ``fingerprints``, or ``dataset`` in older runs.
+        info: What was saved: ``fingerprints``, or ``dataset`` by earlier versions.
         dataset: Description of the images.
-        fingerprints: What they are.
+        fingerprints: Digests of the images.
         refusal: The beginning of the message.
     """
     before = info.get("fingerprints")
@@ -238,7 +237,7 @@ def check_images(info: dict, dataset: str, fingerprints: dict[str, str], refusal
 
 
 def none_left(folder: pathlib.Path) -> InputError:
-    """The error that no checkpoint in a folder can be used."""
+    """The error for a folder without a usable checkpoint."""
     count = len([*folder.glob("step-*.keras")])
     if not count:
         return InputError(f"there is no checkpoint in '{folder}'")
@@ -250,14 +249,14 @@ def load(path: pathlib.Path, built: JointEmbedding) -> JointEmbedding:
 
     Args:
         path: The checkpoint, which must be intact.
-        built: The run's model, for the preprocessing, which older checkpoints lack.
+        built: The run's model, for its preprocessing, which checkpoints of earlier versions lack.
 
     Raises:
-        InputError: If this version cannot read it.
+        InputError: If this version cannot read the checkpoint.
     """
     try:
         model = keras.models.load_model(path)
-    except Exception as e:  # Keras raises whatever its parts raise
+    except Exception as e:  # any part of Keras may raise its own error
         raise InputError(f"cannot read checkpoint '{path}': {first_line(e)}") from e
     model.preprocessing = built.preprocessing
     return model
@@ -281,7 +280,7 @@ def check_fits(loaded: JointEmbedding, built: JointEmbedding, path: pathlib.Path
 
 
 def _best_of_earlier_version(folder: pathlib.Path) -> dict | None:
-    """The accuracy and step of ``best.keras``, which earlier versions wrote beside it."""
+    """The accuracy and step of ``best.keras``, which earlier versions wrote to ``best.json``."""
     try:
         best = json.loads((folder / "best.json").read_text())
         return {"knn_top1": best["knn_top1"], "step": int(best["from"][5:-6])}
@@ -290,7 +289,7 @@ def _best_of_earlier_version(folder: pathlib.Path) -> dict | None:
 
 
 def _by_name(averages: dict[str, list[float]] | list[float]) -> dict[str, list[float]]:
-    """Averages by the metric's name; older checkpoints have them in one list."""
+    """Averages by name of the metric; in checkpoints of earlier versions they are one list."""
     if isinstance(averages, dict):
         return averages
     return {"loss": averages[:2], "z_std": averages[2:]}

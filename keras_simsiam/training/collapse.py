@@ -30,24 +30,24 @@ class CollapseMonitor(keras.callbacks.Callback):
         backbone_rank  projector_rank   RankMe, the number of dimensions that features vary in
 
     It warns once if all z are nearly the same (complete collapse) or vary in few dimensions
-    (dimensional collapse, the form that it takes if the projector ends in BatchNorm); not in the
-    first steps, in which BatchNorm's moving statistics are still near those that they started with.
+    (dimensional collapse, which is what happens if the projector ends in BatchNorm). It does not
+    warn in the first steps, when BatchNorm's moving statistics are still near their initial values.
 
     Args:
-        images: Images to measure on, see `keras_simsiam.data.load`.
-        samples: About how many of them to use.
+        images: uint8 ``[N, H, W, 3]``, or the ``images`` of a dataset from `keras_simsiam.load`.
+        samples: About how many of the images to measure on.
         stop: Whether to stop the training when it collapses.
-        least_std: A smaller ``projector_std`` is a complete collapse.
+        least_std: A ``projector_std`` below this is a complete collapse.
         least_rank: A ``projector_rank`` below this fraction of the largest possible one, or below
             3, is a dimensional collapse. If only a few dimensions are possible, half of them
             suffice.
         preprocessing: How images become the model's input; see `KNNMonitor`.
-        log_dir: Folder of TensorBoard logs, to which the spectra of singular values are written as
-            histograms; if None, they are not.
+        log_dir: Folder of TensorBoard logs for histograms of the singular values; None for no
+            histograms.
 
     Attributes:
         collapse: The warning; None if there was none.
-        collapsed: Whether it applied after the last epoch, too; a model may recover.
+        collapsed: Whether the model was collapsed after the last epoch; it may have recovered.
         spectra: The latest singular values of the features of "backbone" and "projector", largest
             first.
 
@@ -82,12 +82,12 @@ class CollapseMonitor(keras.callbacks.Callback):
         """The metrics of the model as it is now.
 
         Raises:
-            InputError: If it is no `SimSiam` or another method.
+            InputError: If the model is not a `SimSiam` or another method's model.
             TrainingDiverged: If features are not finite.
         """
         if not isinstance(self.model, JointEmbedding):
             raise InputError(
-                f"the model of CollapseMonitor must be a SimSiam, or of another method; "
+                "the model of CollapseMonitor must be a SimSiam or another method's model; "
                 f"got {shown(self.model)}"
             )
         preprocessing = preprocessing_of(
@@ -95,7 +95,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         )
         batches = [
             self.model.representations(preprocessing(batch))
-            for batch in self._whole(preprocessing.image_size)
+            for batch in self._batches(preprocessing.image_size)
         ]
         features = {part: tf.concat([b[part] for b in batches], 0) for part in batches[0]}
         if not all(np.isfinite(f).all() for f in features.values()):
@@ -106,7 +106,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         return {**stds, **ranks}
 
     def get_state(self) -> dict:
-        """What `set_state` restores in a resumed training, as values for JSON."""
+        """The state that `set_state` restores in a resumed run, as values for JSON."""
         return {
             "collapse": self.collapse,
             "collapsed": self.collapsed,
@@ -114,7 +114,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         }
 
     def set_state(self, state: dict) -> None:
-        """Restores what `get_state` returned; what is missing stays as it is."""
+        """Restores the state from `get_state`; what it lacks is left unchanged."""
         self.collapse = state.get("collapse", self.collapse)
         self.collapsed = state.get("collapsed", self.collapsed)
         spectra = state.get("spectra", self.spectra)
@@ -137,11 +137,11 @@ class CollapseMonitor(keras.callbacks.Callback):
             if self.stop:
                 self.model.stop_training = True
 
-    def _whole(self, size: int) -> Iterator[tf.Tensor]:
-        """Batches of the sample, which is small enough to keep in memory once decoded."""
+    def _batches(self, size: int) -> Iterator[tf.Tensor]:
+        """Batches of the sample, which is decoded once and kept, because it is small."""
         if size not in self._decoded:
-            self._decoded = {size: np.concatenate([*self.sample.whole(size)])}
-        return as_images(self._decoded[size]).whole(size)
+            self._decoded = {size: np.concatenate([*self.sample.resized(size)])}
+        return as_images(self._decoded[size]).resized(size)
 
     def _log_spectra(self, epoch: int) -> None:
         with self._writer.as_default(step=epoch):
@@ -171,7 +171,7 @@ class CollapseMonitor(keras.callbacks.Callback):
 
 
 def _has_settled(model: JointEmbedding) -> bool:
-    """Whether at most 1% of BatchNorm's moving statistics is what they started with."""
+    """Whether BatchNorm's moving statistics contain at most 1% of their initial values."""
     layers = _layers(model.backbone), _layers(model.projector)
     momenta = [
         layer.momentum

@@ -1,4 +1,4 @@
-"""What a run is about to do, in a few lines."""
+"""Describes in a few lines what a run is about to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keras_simsiam import config, metrics
 from keras_simsiam.training.prepare import Prepared
 
 _SHOWN = ("method", "backbone", "width", "stem", "pytorch_weights")
-"""Settings of the model that have a place of their own; others are listed if changed."""
+"""Settings of the model that always appear; others are listed if they are not the default."""
 
 
 def describe(prepared: Prepared) -> str:
@@ -54,7 +54,7 @@ def _model(prepared: Prepared) -> str:
 
 
 def _changed(model: config.Model) -> str:
-    """The settings of a model that are not the defaults."""
+    """The settings of a model that differ from the defaults."""
     names = [f.name for f in dataclasses.fields(model) if f.name not in _SHOWN]
     return ", ".join(
         f"{name} {getattr(model, name)}"
@@ -82,7 +82,7 @@ def _devices() -> str:
 def _baselines(prepared: Prepared) -> str:
     monitor = prepared.inputs.monitor
     if monitor is None:
-        return "none, as there are no labeled training and test images"
+        return "none, because there are no labeled training and test images"
     measured = metrics.baselines(prepared.baselines, "knn_top1")
     chance = 1 / (1 + int(monitor.bank_labels.max()))
     cells = [f"{label} {value:.1%}" for label, value in {**measured, "chance": chance}.items()]

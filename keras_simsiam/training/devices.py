@@ -24,7 +24,7 @@ _LONGEST_TEXT = 4096  # bytes
 
 @dataclass(frozen=True)
 class Devices(Settings):
-    """Where a run is computed, which affects its speed only."""
+    """Where a run is computed. This affects its speed only."""
 
     strategy: Literal["auto", "none", "mirrored", "multi_worker"] = "auto"
     """none for one device, mirrored for all GPUs of this machine (or all its logical devices),
@@ -33,7 +33,7 @@ class Devices(Settings):
     logical_devices: int = setting(1, at_least=1)
     """Split the CPU into this many devices, to try mirrored without GPUs."""
     data_service: str | None = None
-    """Address of a tf.data service that makes the views on other machines, grpc://HOST:PORT."""
+    """Address of a tf.data service that makes the views on other machines: grpc://HOST:PORT."""
 
     def check_data_service(self) -> None:
         """Raises InputError if a tf.data service was asked for and does not answer."""
@@ -44,7 +44,9 @@ class Devices(Settings):
 
 
 def make_strategy(devices: Devices) -> tf.distribute.Strategy:
-    """The strategy. Logical devices must be created before TensorFlow has computed anything.
+    """TensorFlow's strategy for the devices.
+
+    Logical devices must be created before TensorFlow has computed anything.
 
     Raises:
         InputError: If the devices are not available.
@@ -74,7 +76,7 @@ def make_strategy(devices: Devices) -> tf.distribute.Strategy:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes the run's files: it is the first of several, or the only one."""
+    """Whether this process writes the run's files, as the first of several or the only one."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.cluster_spec().as_dict():
         return True
@@ -116,10 +118,10 @@ def agreed(strategy: tf.distribute.Strategy) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lost_workers() -> Iterator[None]:
-    """Replaces what TensorFlow says of a worker that is gone by one line.
+    """Replaces TensorFlow's errors for a lost worker by an error of one line.
 
     Raises:
-        LostWorker: If another worker, or the data service, is gone.
+        LostWorker: If another worker, or the data service, is lost.
     """
     import tensorflow as tf
 
@@ -155,11 +157,12 @@ def op_determinism(enabled: bool) -> Iterator[None]:
 def share_out(
     strategy: tf.distribute.Strategy, views: Callable[[tuple[int, int]], tf.data.Dataset]
 ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
-    """The batches for `fit`, such that all devices together see the batches of one device.
+    """The batches for `fit`: all devices together train on the batches of a single device.
 
     Args:
         strategy: The devices.
-        views: Makes the batches, given which of how many equal parts of each to make.
+        views: A function that makes the batches, given which part of each to make, and of how many
+            equal parts; see ``part`` of `keras_simsiam.data.views`.
     """
     import tensorflow as tf
 

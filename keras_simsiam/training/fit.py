@@ -1,4 +1,4 @@
-"""Training: the callbacks of a run, and Keras's `fit`."""
+"""Trains a prepared run: its callbacks, and Keras's `fit`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from keras_simsiam.training.tensorboard import EpochCurves, keep_epochs
 
 @dataclass(frozen=True)
 class Callbacks:
-    """The callbacks of a run whose findings are needed afterwards."""
+    """The callbacks of a run whose results are needed after the training."""
 
     throughput: Throughput
     collapse: CollapseMonitor
@@ -43,7 +43,7 @@ class Callbacks:
 
     @classmethod
     def of(cls, prepared: Prepared) -> Callbacks:
-        """The callbacks of a run, as its checkpoint left them if it is resumed."""
+        """The callbacks of a run; in a resumed run, with the state in its checkpoint."""
         run, inputs, folder = prepared.run, prepared.inputs, prepared.folder
         state = _resumed_state(prepared)
         collapse = CollapseMonitor(
@@ -76,7 +76,7 @@ class Callbacks:
         )
 
     def in_order(self, prepared: Prepared) -> list[keras.callbacks.Callback]:
-        """All callbacks of `fit`: those that log metrics precede those that write them."""
+        """All callbacks for `fit`, those that log metrics before those that write them."""
         logging = [self.throughput, StopOnBadLoss(), self.collapse, self.knn]
         writing = []
         if prepared.chief:
@@ -84,22 +84,22 @@ class Callbacks:
                 self.history,
                 EpochCurves(prepared.folder.path / "tensorboard/train"),
                 None if sys.stdout.isatty() else EpochLines(prepared.inputs.epochs),
-                # Follows whatever else is written about an epoch, as it marks the epoch as done.
+                # After whatever else is written about an epoch, because it marks the epoch as done.
                 self.checkpoints,
             ]
         return [c for c in (*logging, *writing, self.preemption) if c is not None]
 
 
 def _resumed_state(prepared: Prepared) -> dict:
-    """The state in the checkpoint, and what those of earlier versions lack."""
+    """The state in the checkpoint, completed by what those of earlier versions lack."""
     per_epoch, steps = prepared.inputs.steps_per_epoch, prepared.model.steps_done
     state = {"epochs": steps // per_epoch, **prepared.resumed}
     before = state.get("processor", processor())
     if before != processor() and prepared.run.training.deterministic and prepared.chief:
         warnings.warn(
-            f"the run started on {before} and goes on on {processor()}: its weights will not be "
-            "bit for bit those of an unbroken run, which takes a processor of the same kind and "
-            "as many cores",
+            f"the run started on {before} and continues on {processor()}: its weights will not be "
+            "bit for bit those of an uninterrupted run, which requires a processor of the same "
+            "kind with as many cores",
             stacklevel=2,
         )
     if "history" not in state:
@@ -107,7 +107,7 @@ def _resumed_state(prepared: Prepared) -> dict:
         rows = read_history(path) if prepared.resumed and path.exists() else []
         state["history"] = [row for row in rows if row["epoch"] <= state["epochs"]]
     if steps == state["epochs"] * per_epoch:
-        state.pop("metrics", None)  # the averages of an epoch of which no step is done
+        state.pop("metrics", None)  # no step of the current epoch is done
     return state
 
 
@@ -123,7 +123,7 @@ def fit(prepared: Prepared, callbacks: Callbacks) -> None:
     if model.steps_done == (epochs + 1) * inputs.steps_per_epoch:
         _end_epoch(prepared, callbacks, in_order)
     if callbacks.collapse.stop and callbacks.collapse.collapse:
-        model.stop_training = True  # as it was before the run was interrupted
+        model.stop_training = True  # as before the run was interrupted
     for start_step, initial_epoch, last_epoch, steps in _stretches(inputs, model.steps_done):
         if model.stop_training:
             return
@@ -144,7 +144,7 @@ def fit(prepared: Prepared, callbacks: Callbacks) -> None:
 def _end_epoch(
     prepared: Prepared, callbacks: Callbacks, in_order: list[keras.callbacks.Callback]
 ) -> None:
-    """Does what follows the last step of an epoch, if the run was interrupted after that step."""
+    """Completes an epoch if the run was interrupted after its last step."""
     epoch = callbacks.checkpoints.epochs
     calls = keras.callbacks.CallbackList(
         in_order, model=prepared.model, epochs=prepared.inputs.epochs
@@ -156,9 +156,9 @@ def _end_epoch(
 
 
 def _stretches(inputs: Inputs, step: int) -> Iterator[tuple[int, int, int, int]]:
-    """The calls of `fit`: first step, first epoch, last epoch, and steps per epoch of each.
+    """Yields for each call of `fit` the first step, first epoch, last epoch and steps per epoch.
 
-    A run that was interrupted within an epoch completes that epoch first.
+    If a run was interrupted within an epoch, the first call completes that epoch.
     """
     per_epoch = inputs.steps_per_epoch
     epoch, within_epoch = divmod(step, per_epoch)
@@ -179,7 +179,7 @@ def _show_start(prepared: Prepared, history: HistoryFile) -> None:
             accuracy = inputs.monitor.evaluate().top1
         history.add({"epoch": 0, "knn_top1": accuracy})
     elif history.rows:
-        history.write()  # an interrupted run may have been ahead of its checkpoint
+        history.write()  # the file may have been ahead of the checkpoint
     if prepared.model.steps_done == 0 or not path.exists():
         batch, _ = unpacked(next(iter(views_of(run, inputs))))
         if run.data.augment_on == "device":

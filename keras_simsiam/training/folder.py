@@ -1,4 +1,4 @@
-"""The folder of a run, which never replaces anything but an earlier run."""
+"""The folder of a run, which never replaces anything except an earlier run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from keras_simsiam.errors import InputError
 from keras_simsiam.training.output import Output
 
 ENDED = {"finished": "is finished", "collapsed": "was stopped because it had collapsed"}
-"""What is said of a run that ended for good, by the status in its summary."""
+"""How a run that cannot be resumed ended, in words, by the status in its summary."""
 
-_LONGEST = 200  # bytes of a name; what is written beside a folder has longer ones
+_LONGEST = 200  # bytes of a name, of 255: names of temporary files are longer
 
 
 class RunFolder:
@@ -31,11 +31,11 @@ class RunFolder:
         checkpoints: Folder of checkpoints.
 
     Args:
-        output: Where to write.
-        dataset: The default name.
+        output: The name, and the folders to write to.
+        dataset: Name of the dataset, from which the run's name is derived if none is given.
 
     Raises:
-        InputError: If the name cannot be that of a folder.
+        InputError: If the name is not suitable for a folder, or one folder is inside the other.
     """
 
     def __init__(self, output: Output, dataset: str):
@@ -51,8 +51,8 @@ class RunFolder:
         places = [pathlib.Path(os.path.realpath(p)) for p in (self.path, self.saved_model)]
         if any(a.is_relative_to(b) for a, b in itertools.permutations(places)):
             raise InputError(
-                f"the run and its SavedModel must be folders apart; got '{self.path}' and "
-                f"'{self.saved_model}'"
+                f"the folders of the run and of its SavedModel must be separate; got '{self.path}' "
+                f"and '{self.saved_model}'"
             )
         self._config, self._summary = self.path / "config.yaml", self.path / "summary.json"
         self._baselines = self.path / "baselines.json"
@@ -60,9 +60,9 @@ class RunFolder:
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
-        """Holds the folder and the SavedModel for this process alone.
+        """Holds the run's folder and its SavedModel for this process alone.
 
-        What a killed process left half-written is removed.
+        Files that a killed process left half-written are removed.
 
         Raises:
             InputError: If another process holds them, or they cannot be written to.
@@ -103,14 +103,14 @@ class RunFolder:
                 )
 
     def owns(self, file: str | None) -> bool:
-        """Whether a file lies where the run writes."""
+        """Whether a file is in a folder that the run writes to."""
         places = (os.path.realpath(p) for p in (self.path, self.saved_model.parent))
         return file is not None and any(
             pathlib.Path(os.path.realpath(file)).is_relative_to(p) for p in places
         )
 
     def how_to_go_on(self) -> str:
-        """What to do after an error that is no fault of the run's."""
+        """What to do once a disk can be written to again: resume the run, or start again."""
         return "continue with --resume" if self._config.exists() else "start again"
 
     def has_checkpoint(self) -> bool:
@@ -118,17 +118,17 @@ class RunFolder:
         return any(self.checkpoints.glob("step-*.keras"))
 
     def check_begun(self) -> None:
-        """Raises InputError if there is nothing to resume; to be called before the claim."""
+        """Raises InputError if there is no run to resume. Must be called before `claimed`."""
         if not self._config.exists() and not (self.path / files.LOCK).exists():
             raise InputError(
                 f"cannot resume: '{self.path}' has no checkpoint, and there is no run of that name"
             )
 
     def check_resumable(self, run: Run) -> None:
-        """Raises InputError if the folder has no unfinished run with the settings of `run`.
+        """Raises InputError unless the folder has an unfinished run with the settings of `run`.
 
-        A run that was killed before its first checkpoint, or even before its settings were written,
-        is one; it starts again.
+        That includes a run that was killed before its first checkpoint, or even before its settings
+        were written. It starts again.
         """
         status = self._status()
         if status in ENDED:
@@ -145,7 +145,7 @@ class RunFolder:
             )
         if status == "diverged":
             warnings.warn(
-                f"run '{self.path}' diverged, and goes on from a checkpoint before that with the "
+                f"run '{self.path}' diverged; it continues from a checkpoint before that with the "
                 "same settings",
                 stacklevel=2,
             )
@@ -170,7 +170,7 @@ class RunFolder:
     def check_same(self, run: Run) -> None:
         """Raises InputError if the settings in the folder differ from those of `run`."""
         before, now = Run.load(self._config).to_dict(), run.to_dict()
-        # The images may have moved; a checkpoint knows them by what they are.
+        # The images may have moved; a checkpoint recognizes them by their fingerprints.
         moved = ["data_dir"]
         if all(s["data"]["dataset"].startswith("folder:") for s in (before, now)):
             moved.append("dataset")
@@ -183,11 +183,12 @@ class RunFolder:
                     )
 
     def create(self, run: Run, baselines: dict) -> None:
-        """Writes the run's settings and baselines, and deletes an earlier run, if there is one.
+        """Deletes an earlier run, if there is one, and writes the run's settings and baselines.
 
-        The settings mark the folder as that of a run: they are the first file to be written, and
-        those of an earlier run are replaced last, so that a kill at any moment leaves a folder that
-        can be resumed or overwritten. The summary, which says that a run is finished, goes first.
+        The settings mark a folder as that of a run. So they are written first, and those of an
+        earlier run are replaced after the rest of it is deleted: a kill at any moment leaves a
+        folder that can be resumed or overwritten. The summary of an earlier run, which says that it
+        is finished, is deleted first.
         """
         self._summary.unlink(missing_ok=True)
         files.discard(self.saved_model)
@@ -196,34 +197,34 @@ class RunFolder:
         run.save(self._config)
         files.write_json(self._baselines, baselines)
 
-    def go_on(self, baselines: dict) -> None:
-        """Makes the folder that of a run under way again, which has no summary."""
+    def reopen(self, baselines: dict) -> None:
+        """Prepares the folder for a resumed run, which has no summary until it ends again."""
         files.write_json(self._baselines, baselines)
         self._summary.unlink(missing_ok=True)
 
     def baselines(self) -> dict | None:
-        """The baselines in the folder; None if there are none, or they are damaged."""
+        """The baselines in the folder; None if there are none or the file is damaged."""
         return _read_json(self._baselines)
 
     def mark_exported(self) -> None:
-        """Notes that the SavedModel will be this run's, so that it may replace it later."""
+        """Records that the SavedModel is this run's, which may replace it when it is resumed."""
         files.write_json(self._exported, {"saved_model": os.path.realpath(self.saved_model)})
 
     def _may_replace_saved_model(self) -> bool:
         """Whether this run exported the SavedModel."""
-        noted = _read_json(self._exported)
-        if noted is not None:
-            return noted.get("saved_model") == os.path.realpath(self.saved_model)
-        # Earlier versions noted it in the summary only.
+        recorded = _read_json(self._exported)
+        if recorded is not None:
+            return recorded.get("saved_model") == os.path.realpath(self.saved_model)
+        # Earlier versions recorded it in the summary only.
         return (_read_json(self._summary) or {}).get("saved_model") is not None
 
     def _status(self) -> str | None:
-        """How the last process ended; None if it was killed, or has yet to end."""
+        """How the run ended; None if it has not, or if it was killed."""
         return (_read_json(self._summary) or {}).get("status")
 
 
 def _content(folder: pathlib.Path) -> set[str]:
-    """Names of what is in a folder, but for the lock; of a file in its place, its own name."""
+    """Names of what is in a folder, except the lock; if there is a file instead, its name."""
     if folder.is_dir():
         return set(os.listdir(folder)) - {files.LOCK}
     return {folder.name} if folder.exists() else set()
@@ -234,7 +235,7 @@ def _foreign(folder: pathlib.Path) -> InputError:
 
 
 def _read_json(path: pathlib.Path) -> dict | None:
-    """What is in a JSON file; None if it is not there or damaged."""
+    """The content of a JSON file; None if the file does not exist or is damaged."""
     try:
         return read_json(path)
     except InputError:
@@ -242,9 +243,9 @@ def _read_json(path: pathlib.Path) -> dict | None:
 
 
 def derived_name(text: str) -> str:
-    """The name of a folder from any text, such as ``folder-home-me`` from "folder:/home/me".
+    """A folder's name derived from any text, such as ``folder-home-me`` from "folder:/home/me".
 
-    The middle of a long one is left out, because file systems allow 255 bytes.
+    The middle of a long name is left out, because file systems allow 255 bytes.
     """
     name = re.sub(r"[^\w.-]+", "-", text).strip("-.")
     raw = name.encode()

@@ -1,7 +1,7 @@
-"""What may end a training early, and what remains of it then.
+"""What may end a training early, and what is saved then.
 
 - Ctrl-C: a checkpoint, and the results so far.
-- SIGTERM, sent before a machine is taken away, and SIGHUP, sent when a terminal is closed: a
+- SIGTERM, sent before a machine is reclaimed, and SIGHUP, sent when a terminal is closed: a
   checkpoint after the current step.
 - A second signal, or one before the first step is done: the last checkpoint.
 - Divergence: the checkpoint before it, and the results so far.
@@ -50,16 +50,15 @@ class Ending:
 def interrupts(
     prepared: Prepared, checkpoints: Checkpoints, preemption: Preemption
 ) -> Iterator[Ending]:
-    """Handles whatever may end a training within the block, and yields how it ended.
+    """Handles whatever may end the training in the block, and yields how it ended.
 
     Args:
         prepared: The run.
-        checkpoints: Saves a checkpoint after Ctrl-C; those of a worker that is not the chief save
-            nothing.
-        preemption: Saves one after SIGTERM; it must be among the callbacks of `fit`.
+        checkpoints: Saves a checkpoint after Ctrl-C, if this process is the chief.
+        preemption: Saves one after a signal; it must be among the callbacks of `fit`.
 
     Raises:
-        Terminated: If a signal ends it at once.
+        Terminated: If a signal ends the training at once.
     """
     ending, started = Ending(), time.perf_counter()
     try:
@@ -72,7 +71,7 @@ def interrupts(
         ending.status = "interrupted" if e.number == signal.SIGINT else "preempted"
     except Terminated:
         raise
-    except KeyboardInterrupt:  # not by our handler, but in a notebook or a thread, for example
+    except KeyboardInterrupt:  # not from our handler; in a notebook or a thread, for example
         ending.status = "interrupted"
         if prepared.chief:
             _save_after_ctrl_c(checkpoints)
@@ -99,7 +98,7 @@ class Preemption(keras.callbacks.Callback):
     It must be the last of the callbacks.
 
     Args:
-        checkpoints: Saves a checkpoint then; None for a worker that is not the chief.
+        checkpoints: Saves a checkpoint then; None for workers other than the chief.
     """
 
     def __init__(self, checkpoints: Checkpoints | None):
@@ -116,7 +115,7 @@ class Preemption(keras.callbacks.Callback):
             return
         before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         if before[signal.SIGINT] is not signal.default_int_handler:
-            del before[signal.SIGINT]  # somebody has other plans for it
+            del before[signal.SIGINT]  # a program that uses this package handles it
         # nohup ignores SIGHUP, for example.
         before = {n: by for n, by in before.items() if by not in (signal.SIG_IGN, None)}
         for number in before:
@@ -128,8 +127,10 @@ class Preemption(keras.callbacks.Callback):
                 signal.signal(number, handler)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Raises:
-        Stopped: If a signal was received.
+        """Saves a checkpoint and stops if a signal was received.
+
+        Raises:
+            Stopped: If so.
         """
         self._trained = True
         if self._received is not None:
@@ -141,8 +142,10 @@ class Preemption(keras.callbacks.Callback):
             self.stop_if_received()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Raises:
-        Stopped: If a signal was received; the checkpoint of the epoch was just saved.
+        """Stops if a signal was received; the checkpoint of the epoch has just been saved.
+
+        Raises:
+            Stopped: If so.
         """
         self.stop_if_received()
 
@@ -164,7 +167,7 @@ def _save_after_ctrl_c(checkpoints: Checkpoints) -> None:
 
 @contextlib.contextmanager
 def _understandable_errors(prepared: Prepared) -> Iterator[None]:
-    """Replaces errors of TensorFlow and the operating system by ones that say what to do."""
+    """Replaces errors that TensorFlow raises in graphs by ones that say what to do."""
     try:
         yield
     except tf.errors.InvalidArgumentError as e:
@@ -182,7 +185,7 @@ def _understandable_errors(prepared: Prepared) -> Iterator[None]:
 
 @contextlib.contextmanager
 def disk_errors(folder: RunFolder) -> Iterator[None]:
-    """Replaces an error in writing the files of a run by one that says what to do.
+    """Replaces errors when writing a run's files by one that says what to do.
 
     Raises:
         CannotWrite: If a disk is full, or one of the files cannot be written.

@@ -1,4 +1,4 @@
-"""The kNN accuracy of a model's features during its training (paper, Section 4.1)."""
+"""Measures the kNN accuracy of a model's features during training (paper, Section 4.1)."""
 
 from __future__ import annotations
 
@@ -27,28 +27,29 @@ class KNNMonitor(keras.callbacks.Callback):
         monitor = KNNMonitor(train.images, train.labels, test.images, test.labels, every=5)
         model.fit(pairs, callbacks=[monitor], ...)
 
-    It must precede callbacks that read the value, such as TensorBoard.
+    It must come before callbacks that read the value, such as TensorBoard.
 
     Args:
-        bank: Training images, see `keras_simsiam.data.load`.
+        bank: Training images: uint8 ``[N, H, W, 3]``, or the ``images`` of a dataset from
+            `keras_simsiam.load`.
         bank_labels: Class numbers ``[N]``, see `keras_simsiam.arrays.as_labels`.
-        queries: Test images.
+        queries: Test images, of the same kinds.
         query_labels: Class numbers ``[Q]``.
-        every: Epochs between evaluations; the last epoch is always evaluated. 0 to evaluate the
-            last epoch only.
+        every: Epochs between evaluations; 0 to evaluate only after the last epoch, which is always
+            evaluated.
         k: Number of neighbors that vote, at most the size of the bank.
         temperature: Temperature of the vote, see `keras_simsiam.knn_accuracy`.
-        preprocessing: How images become the model's input; an image size keeps the model's own mean
-            and std. If None, the model's own `Preprocessing`; for a model that has none, ImageNet's
-            mean and standard deviation at the size of the model's input or, if it takes any, of the
-            bank's images.
+        preprocessing: How images become the model's input. If None, the model's own
+            `Preprocessing`; an image size replaces that of the model's own. A model without one
+            gets ImageNet's mean and std, and the size of its input or, if it takes images of any
+            size, of the bank's images.
 
     Attributes:
         latest: The last `KNNAccuracy`; None if the weights have changed since.
-        epochs: Epochs of the whole training, if `fit` is called for parts of it.
+        epochs: Epochs of the whole training; None if that is what `fit` is called for.
 
     Raises:
-        InputError: If images are not uint8, labels are missing or no class numbers, or a number is
+        InputError: If images are not uint8, labels are missing or not class numbers, or a number is
             out of range.
     """
 
@@ -77,7 +78,10 @@ class KNNMonitor(keras.callbacks.Callback):
 
     @checks_arguments
     def evaluate(self, encoder: Encoder | None = None) -> KNNAccuracy:
-        """The accuracy of the model's features now, or of another encoder's.
+        """The kNN accuracy of the model's features now, or of another encoder's.
+
+        Args:
+            encoder: The encoder; if None, that of the model.
 
         Raises:
             InputError: If there is neither a model nor an encoder.

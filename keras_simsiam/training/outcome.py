@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Status = Literal["finished", "collapsed", "interrupted", "preempted", "diverged"]
-"""How a run ended: "collapsed" if it was stopped because of that, "interrupted" by Ctrl-C,
-"preempted" by SIGTERM."""
+"""How a run ended: "collapsed" if it was stopped because of a collapse, "interrupted" by Ctrl-C,
+"preempted" by SIGTERM or SIGHUP."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,14 @@ class Outcome:
         dataset: Name of the dataset.
         metrics: Metrics of the last epoch, final accuracies and baselines by key, see
             `keras_simsiam.metrics`; None for those that were not measured. Empty for a preempted
-            run, and for a worker that is not the chief.
+            run, and for workers other than the chief.
         collapse: The warning of `CollapseMonitor`; None if there was none.
         collapsed: Whether the representations were collapsed after the last epoch.
         images_per_second: Training throughput; None if no step was timed.
-        epochs: Complete epochs.
-        steps: Training steps, those before a resumption included.
-        seconds: Duration of the training with its evaluations, without the final one.
+        epochs: Number of complete epochs.
+        steps: Number of training steps, including those before the run was resumed.
+        seconds: Duration of the training and its evaluations, since it was last resumed; without
+            the final evaluation.
         seed: Seed of the run.
         saved_model: Folder of the exported encoder; None if none was exported.
         versions: Versions of this package, TensorFlow and Keras.

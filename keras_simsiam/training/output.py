@@ -1,4 +1,4 @@
-"""Where a run writes: the options that all commands share which train."""
+"""Where a run writes its files."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class Output(Settings):
     """Where a run writes."""
 
     name: str | None = None
-    """Name of the run; by default that of the dataset."""
+    """Name of the run; by default, the dataset's."""
     run_dir: str = "runs"
     """Folder of runs; the run is written to RUN_DIR/NAME."""
     saved_model_dir: str = "saved_models"
     """Folder of exported encoders; the encoder is written to SAVED_MODEL_DIR/NAME."""
     overwrite: bool = switch(False)
-    """Delete an existing run of that name first."""
+    """Delete an existing run of the same name first."""
     resume: bool = switch(False)
-    """Continue the run of that name from its last checkpoint."""
+    """Continue the run of the same name from its last checkpoint."""
     checkpoint_every: float = setting(10.0, at_least=0)
-    """Minutes between checkpoints within an epoch; 0 for checkpoints at the end of epochs only."""
+    """Minutes between checkpoints within an epoch; 0 for checkpoints only at the end of epochs."""
     keep_checkpoints: int = setting(3, at_least=1)
     """Number of checkpoints to keep, besides the one with the highest kNN accuracy."""
 

@@ -1,4 +1,4 @@
-"""What a run needs before its first step: images, model, baselines and folder."""
+"""Prepares what a run needs before its first step: images, model, baselines and folder."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Inputs:
 
     Attributes:
         images: Images to train on.
-        monitor: Evaluates by kNN; None if there are no labels or no test images.
+        monitor: Evaluates the model by kNN; None if there are no labels or no test images.
         preprocessing: Size and normalization of views, and of whole images in evaluation.
         batch_size: Images per step, over all devices.
         epochs: Epochs of the whole training.
         description: The dataset and its sizes.
-        left_out: What was left out of the images and why, to follow the description.
-        fingerprints: Digests by which a checkpoint knows its images.
+        left_out: What was left out of the images and why, as text to append to the description.
+        fingerprints: Digests of the images, see `keras_simsiam.data.Dataset.fingerprints`.
     """
 
     images: data.ImagesLike
@@ -82,7 +82,7 @@ class Prepared:
         model: Its compiled model, at the step from which it trains.
         baselines: Accuracies without training, by key.
         start: Where the model's weights come from.
-        resumed: What was saved with the checkpoint; empty for a new run.
+        resumed: The state in the checkpoint; empty for a new run.
     """
 
     run: Run
@@ -111,7 +111,7 @@ def prepare(
 ) -> Prepared:
     """Loads the images, builds or restores the model, and creates the folder of a new run.
 
-    A run to be resumed that has no checkpoint is new.
+    A run without a checkpoint is new, even if it is to be resumed.
 
     Args:
         run: Its settings.
@@ -130,14 +130,14 @@ def prepare(
         model = build_model(run, inputs)
     common = (run, output, devices, folder, strategy, inputs)
     if output.resume and folder.has_checkpoint():
-        # Measured before the weights are no longer random.
+        # Measured before the random weights are replaced.
         baselines = folder.baselines() or measure_baselines(model, inputs.monitor)
         with strategy.scope():
             path, model, resumed = checkpoints.restore(
                 folder.checkpoints, model, inputs.description, inputs.fingerprints
             )
         if chief:
-            folder.go_on(baselines)
+            folder.reopen(baselines)
         return Prepared(*common, model, baselines, f"going on from {path}", resumed)
     with agreed(strategy):
         baselines = measure_baselines(model, inputs.monitor)
@@ -172,11 +172,11 @@ def _check(
 
 
 def _warn_if_short(inputs: Inputs) -> None:
-    """Warns if an epoch has so few steps that the training hardly begins, as of a small folder."""
+    """Warns of a training that has too few steps, as with a small folder of images."""
     if inputs.steps_per_epoch < 5 and inputs.steps < 1000:
         warnings.warn(
-            f"{inputs.steps:,} steps in all, {inputs.steps_per_epoch} an epoch, teach a model next "
-            f"to nothing, which takes thousands; choose a smaller --batch-size than "
+            f"too few steps to learn: {inputs.steps:,} in all, {inputs.steps_per_epoch} per epoch, "
+            "where thousands are needed; choose a smaller --batch-size than "
             f"{inputs.batch_size} or more --epochs than {inputs.epochs}",
             stacklevel=3,
         )
@@ -186,46 +186,49 @@ def load_inputs(run: Run) -> Inputs:
     """Loads the images, and the labeled images for kNN if there are any.
 
     Raises:
-        InputError: If they are not available, or there are fewer than a batch.
+        InputError: If the images are not available, or there are fewer than a batch.
     """
-    d, e, t = run.data, run.evaluation, run.training
-    pretraining = datasets.find(d.dataset)[0].pretraining
-    train = data.load(d.dataset, pretraining, d.data_dir)
-    if t.batch_size > len(train.images):
+    dataset, data_dir, batch_size = run.data.dataset, run.data.data_dir, run.training.batch_size
+    pretraining = datasets.find(dataset)[0].pretraining
+    train = data.load(dataset, pretraining, data_dir)
+    if batch_size > len(train.images):
         raise InputError(
             f"batch_size must be at most {len(train.images):,}, the number of training images; "
-            f"got {t.batch_size}"
+            f"got {batch_size}"
         )
     images = data.as_images(train.images)
     if by_image(run.model.target):
         images.check_numbered()
-    size = d.image_size or images.side()
-    bank = train if pretraining == "train" else data.load(d.dataset, "train", d.data_dir)
+    size = run.data.image_size or images.side()
+    bank = train if pretraining == "train" else data.load(dataset, "train", data_dir)
+    queries = _test_images(dataset, data_dir) if bank.labels is not None else None
     splits = {"training": train}
     if bank is not train:
         splits["labeled training"] = bank
-    monitor, queries = None, None
-    if bank.labels is not None:
-        queries = _test_images(d.dataset, d.data_dir)
     if queries is not None:
         splits["test"] = queries
-        labeled = (bank.images, bank.labels, queries.images, queries.labels)
-        monitor = KNNMonitor(*labeled, e.knn_every, e.knn_k, e.knn_temperature)
-        monitor.epochs = t.epochs
     return Inputs(
-        train.images,
-        monitor,
-        Preprocessing(size, run.augmentation.mean, run.augmentation.std),
-        t.batch_size,
-        t.epochs,
-        data.sizes(d.dataset, train, queries),
-        data.left_out(splits),
-        {k: v for kind, s in splits.items() for k, v in s.fingerprints(kind).items()},
+        images=train.images,
+        monitor=_monitor(run, bank, queries) if queries is not None else None,
+        preprocessing=Preprocessing(size, run.augmentation.mean, run.augmentation.std),
+        batch_size=batch_size,
+        epochs=run.training.epochs,
+        description=data.sizes(dataset, train, queries),
+        left_out=data.left_out(splits),
+        fingerprints={k: v for kind, s in splits.items() for k, v in s.fingerprints(kind).items()},
     )
 
 
+def _monitor(run: Run, bank: data.Dataset, queries: data.Dataset) -> KNNMonitor:
+    """The kNN evaluation of a run."""
+    e, labeled = run.evaluation, (bank.images, bank.labels, queries.images, queries.labels)
+    monitor = KNNMonitor(*labeled, every=e.knn_every, k=e.knn_k, temperature=e.knn_temperature)
+    monitor.epochs = run.training.epochs
+    return monitor
+
+
 def _test_images(dataset: str, data_dir: str | None) -> data.Dataset | None:
-    """The labeled test images; None if there are none, as in a user's own folder."""
+    """The labeled test images; None if there are none, as in some users' folders."""
     try:
         found = data.load(dataset, "validation", data_dir)
     except NoSuchSplit:
@@ -258,15 +261,15 @@ def _build_model(run: Run, inputs: Inputs) -> JointEmbedding:
     model.preprocessing = inputs.preprocessing
     optimizers = paper_optimizers(
         t.batch_size,
-        inputs.steps,
-        t.learning_rate,
-        t.momentum,
-        t.weight_decay,
-        t.warmup_epochs * inputs.steps_per_epoch,
-        t.predictor_decay,
-        t.optimizer,
-        t.schedule,
-        t.zero_gradients,
+        steps=inputs.steps,
+        base_learning_rate=t.learning_rate,
+        momentum=t.momentum,
+        weight_decay=t.weight_decay,
+        warmup_steps=t.warmup_epochs * inputs.steps_per_epoch,
+        predictor_decay=t.predictor_decay,
+        optimizer=t.optimizer,
+        schedule=t.schedule,
+        zero_gradients=t.zero_gradients,
     )
     model.compile(**optimizers, jit_compile=t.jit_compile)
     return model
@@ -290,29 +293,28 @@ def views_of(
     data_service: str | None = None,
     part: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """The batches of a run from a step on; see `keras_simsiam.data.views`."""
+    """The batches of a run from a step on, see `keras_simsiam.data.views`."""
     return data.views(
         inputs.images,
         run.augmentation,
         inputs.batch_size,
-        run.training.seed,
-        inputs.image_size,
-        start_step,
-        run.data.augment_on,
-        run.model.view_count,
-        part,
-        data_service,
-        by_image(run.model.target),
-        run.model.small_views_of(inputs.image_size),
+        seed=run.training.seed,
+        image_size=inputs.image_size,
+        start_step=start_step,
+        augment_on=run.data.augment_on,
+        count=run.model.view_count,
+        part=part,
+        data_service=data_service,
+        numbered=by_image(run.model.target),
+        small_views=run.model.small_views_of(inputs.image_size),
     )
 
 
 def measure_baselines(model: JointEmbedding, monitor: KNNMonitor | None) -> dict[str, float | None]:
     """The kNN accuracies of raw pixels and of the model's random weights; None if unlabeled."""
     encoders = {"raw_pixels": raw_pixels, "random_weights": None}
-    measured: dict[str, float | None] = {}
-    for name, encoder in encoders.items():
-        if monitor is not None:
-            monitor.set_model(model)
-        measured[baseline_key("knn_top1", name)] = monitor and monitor.evaluate(encoder).top1
-    return measured
+    keys = {name: baseline_key("knn_top1", name) for name in encoders}
+    if monitor is None:
+        return dict.fromkeys(keys.values())
+    monitor.set_model(model)
+    return {keys[name]: monitor.evaluate(encoder).top1 for name, encoder in encoders.items()}

@@ -1,15 +1,14 @@
-"""What remains of a run: its accuracy, exported encoder, figures and summary."""
+"""Records the results of a run: its accuracy, exported encoder, figures and summary."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import itertools
 
 from keras_simsiam import plots
 from keras_simsiam.environment import processor, versions
 from keras_simsiam.export import export_encoder
-from keras_simsiam.files import write_json, written_atomically
+from keras_simsiam.files import write_csv, write_json
 from keras_simsiam.metrics import SUMMARY
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.training import checkpoints
@@ -20,9 +19,9 @@ from keras_simsiam.training.prepare import Prepared
 
 
 def record(prepared: Prepared, callbacks: Callbacks, ending: Ending) -> Outcome:
-    """Writes what came of a run, and returns it.
+    """Writes the results of a run, and returns its outcome.
 
-    A preempted run writes nothing but its checkpoint, and of several workers only the chief does.
+    A preempted run, and a worker that is not the chief, write nothing here.
     """
     if ending.status == "preempted" or not prepared.chief:
         return _outcome(prepared, callbacks, ending, prepared.model, {}, None)
@@ -68,7 +67,7 @@ def _outcome(
 
 
 def _usable_model(prepared: Prepared, ending: Ending) -> JointEmbedding | None:
-    """The model, or its last checkpoint if it diverged; None if there is no intact one."""
+    """The model, or the last intact checkpoint if it diverged; None if there is none."""
     if ending.status != "diverged":
         return prepared.model
     latest = next(checkpoints.intact(prepared.folder.checkpoints), None)
@@ -78,7 +77,7 @@ def _usable_model(prepared: Prepared, ending: Ending) -> JointEmbedding | None:
 def _final_accuracy(
     callbacks: Callbacks, ending: Ending, model: JointEmbedding | None
 ) -> dict[str, float | None]:
-    """The kNN accuracies of a model: those of the last epoch, if they are of these weights."""
+    """The kNN accuracies of a model, not measured again if the last epoch's are of its weights."""
     monitor = callbacks.knn
     if monitor is None or model is None:
         return {"knn_top1": None, "knn_top5": None}
@@ -100,11 +99,5 @@ def _draw(prepared: Prepared, callbacks: Callbacks) -> None:
     if not spectra:
         return
     plots.spectrum(spectra, folder / "spectrum.png")
-    with (
-        written_atomically(folder / "spectrum.csv") as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["index", *spectra])
-        rows = itertools.zip_longest(*spectra.values(), fillvalue="")
-        writer.writerows([i, *row] for i, row in enumerate(rows, start=1))
+    rows = enumerate(itertools.zip_longest(*spectra.values()), start=1)
+    write_csv(folder / "spectrum.csv", ["index", *spectra], ([i, *row] for i, row in rows))

@@ -1,4 +1,4 @@
-"""One training run, from its configuration to its results."""
+"""Runs one training, from its configuration to its results."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from keras_simsiam.training.record import record
 
 
 def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
-    """Trains, and writes ``run_dir/name`` and ``saved_model_dir/name``.
+    """Trains a run, and writes ``run_dir/name`` and ``saved_model_dir/name``.
 
     Ctrl-C ends the training after the current step; a checkpoint, the figures and the summary so
-    far are written all the same. SIGTERM, which precedes the loss of a preemptible machine, and
-    SIGHUP end it after the current step with a checkpoint and nothing else. A second signal, or one
-    outside the training, ends everything at once.
+    far are still written. SIGTERM, which is sent before a machine is reclaimed, and SIGHUP end it
+    after the current step with a checkpoint only. A second signal, or one outside the training,
+    ends everything at once.
 
     Args:
         run: What to train.
@@ -43,10 +43,11 @@ def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
     Raises:
         InputError: If anything is invalid or unavailable; nothing has been written.
         TrainingDiverged: If the loss, a gradient or a weight is not finite. The run's folder has
-            the last checkpoint before that, and figures and summary up to there.
+            the last checkpoint before that, and figures and summary up to that point.
+        CannotRead: If too many image files have become unreadable.
         CannotWrite: If the disk is full or read-only; earlier checkpoints are intact.
-        LostWorker: If another worker is gone, or has refused its input.
-        Terminated: If a signal ended everything at once; it is a KeyboardInterrupt.
+        LostWorker: If another worker is lost, or has refused its input.
+        Terminated: If a signal ended everything at once. It is a KeyboardInterrupt.
     """
     devices = devices or Devices()
     folder = RunFolder(output, run.data.dataset)
@@ -75,7 +76,7 @@ def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
 
 
 def _train(prepared: Prepared) -> tuple[Outcome, TrainingDiverged | None]:
-    """Trains what has been prepared; returns the outcome, and the error if it diverged."""
+    """Trains a prepared run; returns the outcome, and the error if it diverged."""
     if prepared.chief:
         print(f"{describe(prepared)}\n", flush=True)
     callbacks = Callbacks.of(prepared)

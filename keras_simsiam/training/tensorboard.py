@@ -1,4 +1,4 @@
-"""TensorBoard's logs of a run, which a resumed run continues without a gap or a duplicate."""
+"""Writes TensorBoard's logs of a run; a resumed run continues them without gaps or duplicates."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class EpochCurves(keras.callbacks.Callback):
 
 
 def keep_epochs(folder: pathlib.Path, epochs: int) -> None:
-    """Removes what was logged of later epochs, which will be trained again.
+    """Removes the logs of later epochs, which will be trained again.
 
     Args:
         folder: Folder of the logs, with subfolders.
-        epochs: The number of epochs whose logs are kept.
+        epochs: Number of epochs whose logs are kept.
     """
     for path in sorted(folder.rglob("events.out.tfevents.*")):
         records, complete = _records(path)
@@ -60,7 +60,7 @@ def keep_epochs(folder: pathlib.Path, epochs: int) -> None:
 
 
 def _records(path: pathlib.Path) -> tuple[list[tuple[bytes, int | None]], bool]:
-    """The events in a file, each with its epoch if it has one, and whether the last is complete."""
+    """The events in a file, each with its epoch or None, and whether the last is complete."""
     records: list[tuple[bytes, int | None]] = []
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():

@@ -246,7 +246,7 @@ def test_files_and_classes_of_any_name_are_read(sizes, tmp_path):
     train = load(f"folder:{tmp_path}", "train")
     images = as_images(train.images)
     assert set(train.class_names) == set(map(scan.canonical, NAMES))
-    assert [len(batch) for batch in images.whole(16)] == [len(NAMES)]
+    assert [len(batch) for batch in images.resized(16)] == [len(NAMES)]
     pixels = images.pick(np.arange(len(NAMES)), 16)
     for path, label, found in zip(train.paths, train.labels, pixels, strict=True):
         of = os.path.basename(os.path.dirname(path))

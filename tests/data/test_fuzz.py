@@ -83,7 +83,7 @@ def test_fuzzed_files_are_read_or_named(tmp_path, monkeypatch):
     made = views(accepted, Augmentation(), 16, image_size=32, augment_on="device")
     assert sum(1 for _ in made.take(steps)) == steps
     assert not accepted.unreadable._names
-    sizes = [len(batch) for batch in accepted.whole(32)]
+    sizes = [len(batch) for batch in accepted.resized(32)]
     assert sum(sizes) == len(accepted)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{len(named)} named, {len(accepted)} accepted; {peak:.1f} GiB at most", tf.__version__)

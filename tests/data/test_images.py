@@ -46,11 +46,11 @@ def images(request, squares, tmp_path_factory):
 
 
 def whole(images, size, **options):
-    return np.concatenate([batch.numpy() for batch in images.whole(size, **options)])
+    return np.concatenate([batch.numpy() for batch in images.resized(size, **options)])
 
 
 def test_whole_gives_each_image_once_and_in_order(images, squares):
-    batches = [batch.numpy() for batch in images.whole(12, batch_size=32)]
+    batches = [batch.numpy() for batch in images.resized(12, batch_size=32)]
     assert [len(batch) for batch in batches] == [32, 8]
     np.testing.assert_array_equal(np.concatenate(batches), squares)
 

@@ -34,7 +34,7 @@ def batches(source, count=30, **options):
 
 
 def whole(source):
-    return np.concatenate([np.asarray(batch) for batch in source.whole(8, batch_size=32)])
+    return np.concatenate([np.asarray(batch) for batch in source.resized(8, batch_size=32)])
 
 
 def because(*names):
@@ -169,7 +169,7 @@ def test_dark_images_of_sixteen_bits_are_warned_of(tmp_path):
     for i in range(2):
         gray = np.linspace(0, 4095, 200).reshape(10, 20).astype(np.uint16)
         Image.fromarray(gray).save(tmp_path / f"{i}.png")
-    with pytest.warns(UserWarning, match="end at 4,095 of 65,535 or earlier, and keep 16 of 256"):
+    with pytest.warns(UserWarning, match="exceeds 4,095 of 65,535. As 8 bits they use 16 of 256"):
         load(f"folder:{tmp_path}", "train")
 
 

@@ -41,7 +41,7 @@ def test_averages_of_a_complete_epoch_are_not_those_of_the_next(tmp_path):
 
 
 def test_a_deterministic_run_says_that_another_processor_rounds_differently(tmp_path):
-    with pytest.warns(UserWarning, match=r"on abacus, 1 core and goes on on .*as many cores"):
+    with pytest.warns(UserWarning, match=r"on abacus, 1 core and continues on .*as many cores"):
         state(tmp_path, 6, processor="abacus, 1 core")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

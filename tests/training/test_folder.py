@@ -131,7 +131,7 @@ def test_a_run_that_ended_and_one_that_never_was_cannot_be_resumed(output, writt
 
 def test_a_run_that_diverged_goes_on_and_says_so(written, run):
     end(written, "diverged")
-    with pytest.warns(UserWarning, match="diverged, and goes on from a checkpoint before that"):
+    with pytest.warns(UserWarning, match="diverged; it continues from a checkpoint before that"):
         written.check_resumable(run)
     files.remove(written.checkpoints)
     with pytest.raises(InputError, match="here' has no checkpoint"):
@@ -169,7 +169,7 @@ def test_resuming_never_deletes_what_no_run_has_written(output, run):
 
 def test_a_run_under_way_has_no_summary(written):
     end(written, "interrupted")
-    written.go_on({"knn_top1_raw_pixels": 0.3})
+    written.reopen({"knn_top1_raw_pixels": 0.3})
     assert not (written.path / "summary.json").exists()
     assert written.baselines() == {"knn_top1_raw_pixels": 0.3}
     (written.path / "baselines.json").write_text("{")
@@ -265,7 +265,7 @@ def test_a_folder_that_is_a_link_stays_one(output, run, tmp_path):
     ("runs", "saved"), [("both", "both"), ("runs", "runs/here/sub"), ("saved/here", "saved")]
 )
 def test_a_run_and_its_encoder_do_not_lie_in_each_other(runs, saved, tmp_path):
-    with pytest.raises(InputError, match="must be folders apart"):
+    with pytest.raises(InputError, match="must be separate"):
         RunFolder(Output("here", str(tmp_path / runs), str(tmp_path / saved)), "photo_patches")
 
 
