@@ -102,12 +102,17 @@ PRESETS: dict[str, dict] = {
 """Settings by name. Those that a preset leaves out have the defaults of `Run`."""
 
 CHANGES: dict[str, dict[str, dict]] = {
-    # The queue is to hold most of the images once, at most; the momentum networks are to follow
-    # within hundreds of steps, and the prototypes to be fewer than the images.
+    # Rates and temperatures from `tune methods`. The queue is to hold most of the images once, at
+    # most; the momentum networks are to follow within hundreds of steps, and the prototypes to be
+    # fewer than the images.
     "photo_patches": {
-        "byol": {"model": {"target": "cosine:0.99"}},
+        "byol": {"model": {"target": "cosine:0.99"}, "training": {"learning_rate": 2.0}},
+        "simclr": {"model": {"temperature": 0.2}, "training": {"learning_rate": 0.125}},
         "moco": {"model": {"queue": 4096, "target": "momentum:0.99"}},
-        "swav": {"model": {"prototypes": 512}},
+        "swav": {
+            "model": {"prototypes": 512, "temperature": 0.2},
+            "training": {"learning_rate": 0.125},
+        },
     },
     "tiny_imagenet": {"moco": {"model": {"queue": 16384}}},
     # lightly's benchmark on CIFAR-10: 0.06 for a batch of 128.

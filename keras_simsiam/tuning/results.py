@@ -235,7 +235,7 @@ def draw(found: Found, path: pathlib.Path, title: str) -> None:
 def _write_csv(found: Found, path: pathlib.Path) -> None:
     """A row for each trial, best line first."""
     entries = [e for line in ranked(found.lines) for e in line.entries]
-    names = [p.name for p in found.space.parameters]
+    names = list(dict.fromkeys(p.heading for p in found.space.parameters))
     measured = list(dict.fromkeys(key for e in entries for key in e.metrics))
     with (
         written_atomically(path) as partial,
@@ -244,6 +244,7 @@ def _write_csv(found: Found, path: pathlib.Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["trial", *names, "status", "cause", "attempts", "tuner", *measured])
         for e in entries:
-            values = [e.values.get(name, "") for name in names]
+            known = e.values | found.space.shown(e.values)
+            values = [known.get(name, "") for name in names]
             cells = [e.metrics.get(key) for key in measured]
             writer.writerow([e.number + 1, *values, e.status, e.cause, e.attempts, e.tuner, *cells])
