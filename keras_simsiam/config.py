@@ -138,29 +138,30 @@ class Model(Settings):
     similarity: Literal["cosine", "cross_entropy"] = by_method()
     """What the loss measures between p and z (paper, Section 4.5)."""
     symmetry: Literal["symmetric", "asymmetric", "two_pairs", "fastsiam"] = by_method()
-    """Which view predicts which (paper, Section 4.6); with fastsiam each of several views the mean
-    of the others (FastSiam)."""
+    """Which view predicts which (paper, Section 4.6). With fastsiam, each of several views predicts
+    the mean of the others (FastSiam)."""
     views: int | None = by_method(at_least=2)
-    """Views of each image for the symmetry fastsiam, by default 4. A step makes a pass over each,
-    so 4 take twice as long as the 2 of the symmetric loss."""
+    """Views of each image for --symmetry fastsiam, by default 4. A step makes a pass over each, so
+    4 views take twice as long as the 2 of the symmetric loss."""
     small_views: int = by_method(at_least=0)
-    """Small views of each image besides the two large ones (multi-crop; SwAV, Section 3.2), which
-    go well with --crop-area 0.14 1. A step makes a pass over each; its work is that of a large view
-    times (small_size / image_size)²."""
+    """Small views of each image in addition to the two large ones (multi-crop; SwAV, Section 3.2),
+    best with --crop-area 0.14 1. A step makes a pass over each, which takes (small_size /
+    image_size)² times the work of a large view."""
     small_size: int | None = by_method(at_least=8)
     """Side of the small views in pixels; by default 96/224 of the image size, as in SwAV."""
     small_area: tuple[float, float] | None = by_method(at_least=0, at_most=1, ascending=True)
-    """Smallest and largest share of the image's area in a small view; by default 0.05 and 0.14."""
+    """Smallest and largest area of the crop for a small view, as a share of the image's; by default
+    0.05 and 0.14."""
     target: str = by_method()
-    """The network that makes the target: the trained one (self), or one that follows it with a
-    constant momentum (momentum:0.99), with one that rises to 1 (cosine:0.996), or as a copy that is
-    renewed every few steps (every:10; paper, Section 5.2). With images:0.8 it is an average of each
-    image's own z (Section 5.2), which takes 4 x images x projector_dim bytes."""
+    """The network that makes the target: the trained one (self), one that follows it with a
+    constant momentum (momentum:0.99) or a momentum that rises to 1 (cosine:0.996), or a copy that
+    is renewed every few steps (every:10; paper, Section 5.2). With images:0.8, the target is an
+    average of each image's own z (Section 5.2), which takes 4 x images x projector_dim bytes."""
     temperature: float = by_method(above=0)
     """Temperature of the softmax over keys or prototypes."""
     negatives: Literal["both_views", "other_view", "none"] = by_method()
-    """What SimCLR tells a view's partner from: both views of the other images, their other view
-    alone, or nothing, which is SimSiam if there are a predictor and a stop-gradient."""
+    """The negatives of a view in SimCLR: both views of the other images, only their other view, or
+    none. Without negatives, but with predictor and stop-gradient, SimCLR is SimSiam."""
     queue: int = by_method(at_least=4)
     """Keys in MoCo's queue, its negatives, at least two per image of a batch."""
     prototypes: int = by_method(at_least=2)
@@ -197,14 +198,17 @@ class Model(Settings):
 
     @property
     def view_count(self) -> int:
-        """Views of each image, besides small ones."""
+        """Number of large views of each image."""
         return count_views(self.symmetry, self.views)
 
     def small_views_of(self, image_size: int) -> SmallViews | None:
-        """The small views beside large ones of a size; None if there are none.
+        """The small views; None if there are none.
+
+        Args:
+            image_size: Side of the large views in pixels.
 
         Raises:
-            InputError: If they are not smaller.
+            InputError: If the small views are not smaller.
         """
         if not self.small_views:
             return None

@@ -234,13 +234,13 @@ def each_view(
 
     Args:
         augmentation: One for all large views, or one for each.
-        large: How many large views there are.
-        size: Their side.
-        small_views: The small ones, if there are any.
+        large: Number of large views.
+        size: Side of the large views in pixels.
+        small_views: The small views, if there are any.
 
     Raises:
-        InputError: If there are neither one augmentation nor as many as large views, or the small
-            ones are not smaller.
+        InputError: If there is neither a single augmentation nor one per large view, or the small
+            views are not smaller.
     """
     augmentations, sizes = per_view(augmentation, large), (size,) * large
     if small_views is None:

@@ -88,12 +88,12 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 @contextlib.contextmanager
 def agreed(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Ends all processes of a training if an error is raised in one of them within the block.
+    """Ends all processes of a training if one of them raises an error in the block.
 
-    They wait for each other at the end of the block, and must not do so within it.
+    They wait for each other at the end of the block, and must not wait for each other within it.
 
     Raises:
-        LostWorker: If the error is another process's; it says what that said.
+        LostWorker: If another process raised an error, with the message of that.
     """
     import tensorflow as tf
 
@@ -103,11 +103,11 @@ def agreed(strategy: tf.distribute.Strategy) -> Iterator[None]:
     except Exception as e:
         error = e
     refusals: list[str] = []
-    # A process may also be gone, which is worse only for those that have nothing to say.
+    # A process may also be lost, which is an error only for those that do not raise one anyway.
     with contextlib.suppress(*(() if error is None else (tf.errors.OpError,))):
         refusals = _from_all(strategy, first_line(error) if error else "")
     if any(refusals):
-        # No process ends before all have read this, but the others need not wait for one that has.
+        # A process must not end before all have read the messages; but it may have ended already.
         with contextlib.suppress(tf.errors.OpError):
             _from_all(strategy, "")
     if error is not None:
