@@ -144,8 +144,8 @@ class Model(Settings):
     """Views of each image for --symmetry fastsiam, by default 4. A step makes a pass over each, so
     4 views take twice as long as the 2 of the symmetric loss."""
     small_views: int = by_method(at_least=0)
-    """Small views of each image in addition to the two large ones (multi-crop; SwAV, Section 3.2),
-    best with --crop-area 0.14 1. A step makes a pass over each, which takes (small_size /
+    """Small views of each image in addition to the two large ones (multi-crop; SwAV, Section 3.2,
+    with --crop-area 0.14 1 for these). A step makes a pass over each, which takes (small_size /
     image_size)² times the work of a large view."""
     small_size: int | None = by_method(at_least=8)
     """Side of the small views in pixels; by default 96/224 of the image size, as in SwAV."""
