@@ -22,7 +22,12 @@ from keras_simsiam.view_rules import SmallViews, count_views
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-
+AugmentOn = Literal["host", "device"]
+Stem = Literal["imagenet", "cifar"]
+Similarity = Literal["cosine", "cross_entropy"]
+Symmetry = Literal["symmetric", "asymmetric", "two_pairs", "fastsiam"]
+Optimizer = Literal["sgd", "sgdw", "lamb", "lars", "adam"]
+Schedule = Literal["cosine", "constant"]
 Method = Literal["simsiam", "byol", "simclr", "moco", "swav", "barlow_twins", "vicreg"]
 
 
@@ -94,7 +99,7 @@ class Data(Settings):
     image_size: int | None = setting(None, at_least=8)
     """Side of the views in pixels; by default that of the images if they all have one size of at
     most 256 pixels, else 224."""
-    augment_on: Literal["host", "device"] = "host"
+    augment_on: AugmentOn = "host"
     """Where the pixels of the views are computed: in tf.data on the host, or in the training step
     on the device."""
 
@@ -114,7 +119,7 @@ class Model(Settings):
     width: int = setting(64, at_least=1)
     """Channels of the first stage: 64 for the standard network, 16 for a narrow one that trains
     quickly on a CPU."""
-    stem: Literal["imagenet", "cifar"] = "imagenet"
+    stem: Stem = "imagenet"
     """First layers: a 7x7 convolution of stride 2 and max-pooling (imagenet), or a 3x3 convolution
     of stride 1 (cifar)."""
     projector_layers: int = setting(3, at_least=1)
@@ -135,9 +140,9 @@ class Model(Settings):
     1)."""
     stop_gradient: bool = by_method(switch=True)
     """Stop the gradient at z; without it, SimSiam collapses (paper, Section 4.1)."""
-    similarity: Literal["cosine", "cross_entropy"] = by_method()
+    similarity: Similarity = by_method()
     """What the loss measures between p and z (paper, Section 4.5)."""
-    symmetry: Literal["symmetric", "asymmetric", "two_pairs", "fastsiam"] = by_method()
+    symmetry: Symmetry = by_method()
     """Which view predicts which (paper, Section 4.6). With fastsiam, each of several views predicts
     the mean of the others (FastSiam)."""
     views: int | None = by_method(at_least=2)
@@ -237,12 +242,12 @@ class Training(Settings):
     """Number of epochs. An incomplete last batch is completed with images of the next epoch."""
     batch_size: int = setting(256, at_least=2)
     """Images per step, over all devices; BatchNorm needs at least 2."""
-    optimizer: Literal["sgd", "sgdw", "lamb", "lars", "adam"] = "sgd"
+    optimizer: Optimizer = "sgd"
     """sgd is the paper's; sgdw and adam decouple the weight decay; lamb and lars are for large
     batches. Each needs its own learning rate."""
     learning_rate: float = setting(0.05, at_least=0)
     """Learning rate for a batch of 256; the rate used is this times batch_size / 256."""
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Schedule = "cosine"
     """Schedule of the learning rate of backbone and projector."""
     momentum: float = setting(0.9, at_least=0, below=1)
     """Momentum; beta_1 of LAMB and Adam."""

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import math
 import numbers
+import os
 import pathlib
 import types
 import typing
@@ -122,6 +123,7 @@ _NAMES = {
     str: "text",
     types.NoneType: "None",
     pathlib.Path: "a path",
+    os.PathLike: "a path",
     list: "a list",
     dict: "a mapping",
     collections.abc.Mapping: "a mapping",

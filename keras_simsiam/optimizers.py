@@ -15,9 +15,9 @@ import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_simsiam import _compat
-from keras_simsiam.config import Training
+from keras_simsiam.config import Optimizer, Schedule
 from keras_simsiam.errors import InputError, check_choice, shown
-from keras_simsiam.fields import Count, Index, Momentum, NonNegative, checks_arguments, choices
+from keras_simsiam.fields import Count, Index, Momentum, NonNegative, checks_arguments
 
 
 @keras.saving.register_keras_serializable("keras_simsiam")
@@ -172,8 +172,8 @@ def paper_optimizers(
     weight_decay: NonNegative = 1e-4,
     warmup_steps: Index = 0,
     predictor_decay: bool = False,
-    optimizer: str = "sgd",
-    schedule: str = "cosine",
+    optimizer: Optimizer = "sgd",
+    schedule: Schedule = "cosine",
     zero_gradients: bool = True,
 ) -> dict[str, keras.optimizers.Optimizer]:
     """The paper's two optimizers, for `SimSiam.compile(**paper_optimizers(...))`.
@@ -206,8 +206,6 @@ def paper_optimizers(
         InputError: If there is no such optimizer or schedule, a number is out of range, or
             TensorFlow Addons is missing.
     """
-    check_choice("optimizer", optimizer, _OPTIMIZERS)
-    check_choice("schedule", schedule, choices(Training, "schedule"))
     if not zero_gradients:
         check_choice("optimizer without zero_gradients", optimizer, _SUMMING)
     if warmup_steps >= steps:

@@ -7,6 +7,8 @@ from typing import Literal
 
 from keras_simsiam.fields import Settings, setting, switch
 
+LinearOptimizer = Literal["sgd", "lars"]
+
 
 @dataclass(frozen=True)
 class KNN(Settings):
@@ -22,7 +24,7 @@ class KNN(Settings):
 class Linear(Settings):
     """The linear probe (paper, Section 4)."""
 
-    linear_optimizer: Literal["sgd", "lars"] = "sgd"
+    linear_optimizer: LinearOptimizer = "sgd"
     """lars is the paper's, for batches of 4096; both have momentum 0.9 and cosine decay."""
     linear_epochs: int = setting(90, at_least=1)
     """Epochs of training."""

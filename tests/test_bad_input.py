@@ -145,7 +145,7 @@ TAKES_LABELS = {
     ),
     "plots.scatter": (
         "labels",
-        lambda t, y: plots.scatter(FEATURES[:, :2], y, "ab", t.path / "x.png", ""),
+        lambda t, y: plots.scatter(FEATURES[:, :2], y, ["a", "b"], t.path / "x.png", ""),
     ),
 }
 
@@ -211,7 +211,7 @@ BAD_CALLS = [
     ("hidden_dim must be at least 1; got 0", lambda t: ks.projector(4, 4, 0)),
     ("layers must be at least 1; got 0", lambda t: ks.projector(4, layers=0)),
     (
-        "batch_norm must be text; got True",
+        "batch_norm must be one of all, hidden, none; got True",
         lambda t: ks.projector(4, 4, None, 1, True),
     ),
     ("name must be text; got 3", lambda t: ks.projector(4, 4, name=3)),
@@ -223,9 +223,9 @@ BAD_CALLS = [
     ("^dim must be an integer; got float32 .2.", lambda t: ks.no_predictor(np.ones(2, "f"))),
     ("width must be at least 1; got 0", lambda t: ks.resnet18(0)),
     ("width must be an integer; got 'wide'", lambda t: ks.resnet34("wide")),
-    ("stem must be text; got None", lambda t: ks.resnet50(2, None)),
+    ("stem must be one of imagenet, cifar; got None", lambda t: ks.resnet50(2, None)),
     (
-        "stem must be text; got uint8 .8, 8, 8, 3.",
+        "stem must be one of imagenet, cifar; got uint8 .8, 8, 8, 3.",
         lambda t: ks.resnet18(2, IMAGES),
     ),
     # Networks that do not fit one another.
@@ -272,7 +272,7 @@ BAD_CALLS = [
         lambda t: ks.SimSiam(t.backbone, t.projector, similarity="dot"),
     ),
     (
-        "symmetry must be text; got 2",
+        "symmetry must be one of symmetric, asymmetric, two_pairs; got 2",
         lambda t: ks.SimSiam(t.backbone, t.projector, symmetry=2),
     ),
     (
@@ -370,7 +370,7 @@ BAD_CALLS = [
         lambda t: ks.paper_optimizers(8, 10, warmup_steps=-1),
     ),
     (
-        "optimizer must be text; got None",
+        "optimizer must be one of sgd, .*; got None",
         lambda t: ks.paper_optimizers(8, 10, optimizer=None),
     ),
     (
@@ -656,6 +656,100 @@ BAD_CALLS = [
         lambda t: ks.SimSiamHyperModel("photo_patches", {"a": [1]}),
     ),
     ("sweep must be a mapping", lambda t: ks.SimSiamHyperModel(ks.Run(), [1])),
+    # Figures.
+    ("path must be text or a path; got 3", lambda t: plots.curves([{"epoch": 1}], 3, "")),
+    ("title must be text; got None", lambda t: plots.curves([{"epoch": 1}], "x", None)),
+    ("history must be a list, each a mapping; got 'x'", lambda t: plots.curves("x", "x", "")),
+    ("history must be rows with an epoch", lambda t: plots.curves([{"loss": 1}], "x", "")),
+    (
+        "history must have .* finite numbers.*got nan for 'loss'",
+        lambda t: plots.curves([{"epoch": 1, "loss": NAN}], "x", ""),
+    ),
+    ("history must be rows.*; got 3", lambda t: plots.compared_curves({"a": [[3]]}, "x", "")),
+    ("history must be rows.*; got 'x'", lambda t: plots.compared_curves({"a": "x"}, "x", "")),
+    ("runs must be a mapping; got 1 2", lambda t: plots.compared_curves([1, 2], "x", "")),
+    (
+        "values must have .* finite numbers.*got 'b' for 'a'",
+        lambda t: plots.compared_bars({"a": "b"}, "x", ""),
+    ),
+    (
+        "values must have a list.*got 0.5 for 'a'",
+        lambda t: plots.compared_bars({"a": 0.5}, "x", ""),
+    ),
+    ("values must have .*; got inf for 'a'", lambda t: plots.compared_bars({"a": [INF]}, "x", "")),
+    (
+        "values must have .*; got None for 'a'",
+        lambda t: plots.measured({"a": [None]}, "x", "", "s"),
+    ),
+    (
+        "series must have a mapping.*; got 1",
+        lambda t: plots.metric_over("n", {"loss": [1]}, "x", ""),
+    ),
+    (
+        "series must have .*; got 'a' for 'the setting'",
+        lambda t: plots.metric_over("n", {"loss": {"a": [1]}}, "x", ""),
+    ),
+    (
+        "spectra must have .*; got nan for 'a'",
+        lambda t: plots.spectrum({"a": np.array([NAN])}, "x"),
+    ),
+    (
+        "spectra must have a value or more each; got none of 'a'",
+        lambda t: plots.spectrum({"a": []}, "x"),
+    ),
+    (
+        r"counts must be integers \[2, 2\].*; got int64 \[3, 3\]",
+        lambda t: plots.confusion(np.eye(3, dtype="int64"), ["a", "b"], "x", ""),
+    ),
+    (
+        r"counts must be integers \[2, 2\].*; got float64 \[2, 2\]",
+        lambda t: plots.confusion(np.eye(2), ["a", "b"], "x", ""),
+    ),
+    (
+        "names must be a list, each text; got 'ab'",
+        lambda t: plots.confusion(np.eye(2, dtype=int), "ab", "x", ""),
+    ),
+    (
+        r"points must be numbers \[N, 2\]; got float32 \[8, 4\]",
+        lambda t: plots.scatter(FEATURES, LABELS, ["a", "b"], "x", ""),
+    ),
+    (
+        "names must be of 2 classes or more; got 1",
+        lambda t: plots.scatter(FEATURES[:, :2], LABELS, ["a"], "x", ""),
+    ),
+    (
+        "view x1 must be normalized.*; got uint8",
+        lambda t: plots.views([IMAGES], "x", ks.Preprocessing(8)),
+    ),
+    (
+        "batch must be views of the same images",
+        lambda t: plots.views([FLOATS, FLOATS[1:]], "x", ks.Preprocessing(8)),
+    ),
+    ("preprocessing must be a Preprocessing; got None", lambda t: plots.views([FLOATS], "x", None)),
+    (
+        "images must be at least 1; got 0",
+        lambda t: plots.views([FLOATS], "x", ks.Preprocessing(8), 0),
+    ),
+    (
+        r"found must be uint8 \[Q, k, H, W, 3\].*; got uint8 \[8, 8, 8, 3\]",
+        lambda t: plots.neighbors(IMAGES, IMAGES, None, "x"),
+    ),
+    (
+        r"same_class must be bool \[8, 1\].*; got bool \[8\]",
+        lambda t: plots.neighbors(IMAGES, IMAGES[:, None], LABELS > 0, "x"),
+    ),
+    (
+        "values must be of one trial or more; got nothing",
+        lambda t: plots.parallel_coordinates({}, [], "x", ""),
+    ),
+    (
+        "settings must have 2 values each.*; got 1 for 'a'",
+        lambda t: plots.parallel_coordinates({"a": [1]}, [0.1, 0.2], "x", ""),
+    ),
+    (
+        "logarithmic must name settings above 0; got a, with 0",
+        lambda t: plots.parallel_coordinates({"a": [0, 1]}, [0.1, 0.2], "x", "", ["a"]),
+    ),
 ]
 
 

@@ -1,7 +1,5 @@
 """Figures: whatever was measured is drawn, and nothing else."""
 
-import types
-
 import matplotlib
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ from PIL import Image
 from keras_simsiam import metrics, plots
 from keras_simsiam.plots import style
 from keras_simsiam.plots.sweep import _heights
+from keras_simsiam.preprocessing import Preprocessing
 
 BASELINES = {"knn_top1_random_weights": 0.32, "knn_top1_raw_pixels": 0.28}
 LOSS, Z_STD, KNN = "loss", "z_std (× √d)", "kNN top-1 accuracy (%)"
@@ -351,7 +350,7 @@ def test_settings_are_placed_by_number_or_in_order_of_words():
 
 
 def test_views_undo_the_normalization_and_show_every_view(draw):
-    preprocessing = types.SimpleNamespace(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+    preprocessing = Preprocessing(8, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
     shades = [(0.8, 0.0, 0.0), (0.0, 0.0, 0.6), (0.0, 0.5, 0.0)]
     batch = [
         np.tile((np.array(c) - preprocessing.mean) / preprocessing.std, (10, side, side, 1))

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import tensorflow as tf
 
 from keras_simsiam import augment, preprocessing
-from keras_simsiam.config import Augmentation, Data
+from keras_simsiam.config import Augmentation, AugmentOn
 from keras_simsiam.data import service
 from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_memory import as_images
 from keras_simsiam.data.plan import Plan
-from keras_simsiam.errors import InputError, check_choice
-from keras_simsiam.fields import Bounds, Count, Index, Seed, checks_arguments, choices
+from keras_simsiam.errors import InputError
+from keras_simsiam.fields import Bounds, Count, Index, Seed, checks_arguments
 from keras_simsiam.view_rules import SmallViews
 
 _CACHED_PIXELS = 2**17  # of float32 in three channels, 1.5 MiB: about a core's cache
@@ -29,7 +29,7 @@ def views(
     seed: Seed = 0,
     image_size: Count | None = None,
     start_step: Index = 0,
-    augment_on: str = "host",
+    augment_on: AugmentOn = "host",
     count: Annotated[int, Bounds(at_least=2)] = 2,
     part: Annotated[tuple[int, int], Bounds(at_least=0)] = (0, 1),
     data_service: str | None = None,
@@ -79,7 +79,6 @@ def views(
             f"batch_size must be at least 2 and at most {total:,}, the number of images; "
             f"got {batch_size:,}"
         )
-    check_choice("augment_on", augment_on, choices(Data, "augment_on"))
     if not part[0] < parts:
         raise InputError(f"part must be two integers, the smaller first; got {part[0]} {parts}")
     if batch_size % parts:

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_simsiam.arrays import check_images
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import InputError, shown
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.preprocessing import Preprocessing
@@ -109,6 +109,8 @@ def preprocessing_of(
     own = getattr(model, "preprocessing", None)
     if isinstance(own, Preprocessing):
         return own if preprocessing is None else own.replace(image_size=preprocessing)
+    if own is not None and isinstance(model, JointEmbedding):
+        raise InputError(f"the model's preprocessing must be a Preprocessing; got {shown(own)}")
     size = preprocessing or _input_size(network_of(model)) or default_size
     if size is None:
         raise InputError(

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simsiam.arrays import as_features, as_labels
-from keras_simsiam.errors import InputError, check_choice, shown
+from keras_simsiam.errors import InputError, shown
 from keras_simsiam.evaluation.features import check_features, top_accuracies
-from keras_simsiam.fields import Bounds, Count, Seed, checks_arguments, choices
+from keras_simsiam.fields import Bounds, Count, Seed, checks_arguments
 from keras_simsiam.optimizers import trust_ratio
-from keras_simsiam.probes import Linear
+from keras_simsiam.probes import LinearOptimizer
 
 LEARNING_RATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Learning rates to choose from, for a batch of 256. On ResNet-50's features of ImageNet, the
@@ -74,7 +74,7 @@ def linear_predict(
     epochs: Count = 90,
     batch_size: Count = 256,
     seed: Seed = 0,
-    optimizer: str = "sgd",
+    optimizer: LinearOptimizer = "sgd",
     augmented: Callable[[int], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, float]:
     """The classes that a linear classifier predicts for each query, best first.
@@ -105,7 +105,6 @@ def linear_predict(
         InputError: If features are empty or not finite, shapes do not match, labels are not class
             numbers, the bank has fewer than two classes, or another argument is out of range.
     """
-    check_choice("optimizer", optimizer, choices(Linear, "linear_optimizer"))
     bank, labels, queries = check_features(bank, bank_labels, queries)
     found = len(np.unique(labels))
     if found < 2:

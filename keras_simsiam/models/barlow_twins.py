@@ -18,7 +18,7 @@ from keras_simsiam.config import Augmentation
 from keras_simsiam.fields import Count, NonNegative, checks_arguments
 from keras_simsiam.models import heads
 from keras_simsiam.models.base import JointEmbedding, ModelArguments
-from keras_simsiam.models.objectives import at_least_float32, mean_over_replicas
+from keras_simsiam.models.objectives import at_least_float32, mean_over_replicas, share
 from keras_simsiam.models.parts import output_dim
 
 
@@ -79,7 +79,7 @@ def barlow_twins_loss(z1: tf.Tensor, z2: tf.Tensor, off_diagonal: float = 5e-3) 
     """
     z1, z2 = _standardized(z1), _standardized(z2)
     count = tf.cast(tf.shape(z1)[0], z1.dtype)
-    c = mean_over_replicas(tf.matmul(z1, z2, transpose_a=True) / count)
+    c = mean_over_replicas(tf.matmul(z1, z2, transpose_a=True) / count, share(z1))
     diagonal = tf.linalg.diag_part(c)
     on = tf.reduce_sum(tf.square(diagonal - 1))
     off = tf.reduce_sum(tf.square(c)) - tf.reduce_sum(tf.square(diagonal))
@@ -89,5 +89,6 @@ def barlow_twins_loss(z1: tf.Tensor, z2: tf.Tensor, off_diagonal: float = 5e-3) 
 def _standardized(z: tf.Tensor) -> tf.Tensor:
     """Mean 0 and variance 1 over the whole batch, with BatchNorm's 1e-5."""
     z = at_least_float32(z)
-    z -= mean_over_replicas(tf.reduce_mean(z, axis=0))
-    return z / tf.sqrt(mean_over_replicas(tf.reduce_mean(tf.square(z), axis=0)) + 1e-5)
+    part = share(z)
+    z -= mean_over_replicas(tf.reduce_mean(z, axis=0), part)
+    return z / tf.sqrt(mean_over_replicas(tf.reduce_mean(tf.square(z), axis=0), part) + 1e-5)

@@ -136,7 +136,7 @@ class JointEmbedding(TrainedOnViews):
             A scalar, the mean over this device's images, and the projections of the first view
             ``[B, d]``.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     @classmethod
     def from_settings(

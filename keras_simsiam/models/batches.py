@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,13 @@ from keras_simsiam.errors import InputError, shown
 from keras_simsiam.preprocessing import Preprocessing
 from keras_simsiam.view_rules import SmallViews
 
+_LARGEST = 100.0
+"""No usual normalization gives larger values, and few batches of bytes have only smaller ones."""
+_IN_BYTES = (
+    "a batch must be normalized views, with values of about -3 to 3; got values above 100. If the "
+    "backbone takes images from 0 to 255, set model.preprocessing to "
+    "Preprocessing(image_size, mean=(0, 0, 0), std=(1 / 255,) * 3)"
+)
 _NO_IMAGES = (
     "a batch must have at least as many images as there are devices; got a smaller one, which "
     "Dataset.batch(..., drop_remainder=True) leaves out"
@@ -34,15 +42,20 @@ def unpacked(data: Any) -> tuple[Any, dict[str, tf.Tensor]]:
         they are given.
 
     Raises:
-        InputError: If the weights are not one for each image.
+        InputError: If the weights are not one for each image, or there are labels.
     """
     if isinstance(data, Mapping) and "examples" in data:
         return data["views"], {"examples": data["examples"]}
     if not isinstance(data, tuple | list):
         return data, {}
+    if len(data) == 2 and _rank(data[1]) < 3:
+        raise InputError(
+            "a batch must be views without labels, which dataset.map(lambda views, labels: views) "
+            f"leaves out; got labels {shown(data[1])}"
+        )
     given = [part for part in data if part is not None]
     also = {}
-    if len(given) > 1 and len(getattr(given[-1], "shape", "none")) < 3:
+    if len(given) > 1 and _rank(given[-1]) < 3:
         weights = tf.convert_to_tensor(given.pop())
         if weights.shape.rank != 1:
             raise InputError(
@@ -50,6 +63,11 @@ def unpacked(data: Any) -> tuple[Any, dict[str, tf.Tensor]]:
             )
         also["sample_weight"] = weights
     return (given[0] if len(given) == 1 else tuple(given)), also
+
+
+def _rank(part: Any) -> float:
+    """The number of axes of a tensor; infinite for anything else."""
+    return len(part.shape) if hasattr(part, "shape") else math.inf
 
 
 def check(batch: Any, count: int | None = None, small_views: SmallViews | None = None) -> None:
@@ -82,6 +100,14 @@ def check(batch: Any, count: int | None = None, small_views: SmallViews | None =
                 )
 
 
+def check_made(made: Any) -> None:
+    """Raises InputError unless a method's `forward` returned a scalar and z1 ``[B, d]``."""
+    if not isinstance(made, tuple | list) or [*map(_rank, made)] != [0, 2]:
+        raise InputError(
+            f"forward must return the loss, a scalar, and z1 [B, d]; got {shown(made)}"
+        )
+
+
 def known_to(forward: Callable, also: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """What a method's `forward` takes of what `unpacked` found beside the batch.
 
@@ -105,28 +131,55 @@ def refuse_class_weight(arguments: Mapping[str, Any]) -> None:
         )
 
 
-def assert_images(share: tf.Tensor | float, compiled: bool) -> None:
-    """Fails in the step if this device has no images, of which BatchNorm would make NaN.
+def none_empty(
+    views: tuple[tf.Tensor, ...], share: tf.Tensor | float, compiled: bool
+) -> tuple[tf.Tensor, ...]:
+    """The views. Fails in the step if this device has none, of which BatchNorm would make NaN.
 
     Args:
+        views: The views.
         share: See `keras_simsiam.models.objectives.share`.
         compiled: Whether XLA compiles the step, which cannot fail.
     """
-    if isinstance(share, tf.Tensor) and not compiled:
-        tf.debugging.Assert(share > 0, [_NO_IMAGES])
+    if not isinstance(share, tf.Tensor) or compiled:
+        return views
+    return _asserted(views, share > 0, _NO_IMAGES)
+
+
+def none_in_bytes(views: tuple[tf.Tensor, ...], compiled: bool) -> tuple[tf.Tensor, ...]:
+    """The views. Fails in the step if they have values up to 255, which nothing normalized.
+
+    Args:
+        views: The views.
+        compiled: Whether XLA compiles the step, which cannot fail.
+    """
+    if compiled:
+        return views
+    # NaN is not larger; the loss tells of it.
+    large = tf.reduce_any([tf.reduce_any(view > _LARGEST) for view in views])
+    return _asserted(views, tf.logical_not(large), _IN_BYTES)
+
+
+def _asserted(
+    views: tuple[tf.Tensor, ...], holds: tf.Tensor, message: str
+) -> tuple[tf.Tensor, ...]:
+    """The views, if a condition holds: what is computed of them comes after the assertion."""
+    with tf.control_dependencies([tf.debugging.Assert(holds, [message])]):
+        return tuple(map(tf.identity, views))
 
 
 @contextlib.contextmanager
-def enough_images() -> Iterator[None]:
-    """Raises InputError in place of the error of `assert_images`."""
+def refusals() -> Iterator[None]:
+    """Raises InputError in place of the errors of `none_empty` and `none_in_bytes`."""
     try:
         yield
     except tf.errors.InvalidArgumentError as e:
-        if _NO_IMAGES not in str(e):
+        said = next((message for message in (_NO_IMAGES, _IN_BYTES) if message in str(e)), None)
+        if said is None:
             raise
     else:
         return
-    raise InputError(_NO_IMAGES)
+    raise InputError(said)
 
 
 def agreed(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import keras
 
 from keras_simsiam import config
-from keras_simsiam.errors import check_choice
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models.resnet import batch_norm as new_batch_norm
 
-BATCH_NORM = {
+Layers = Literal["all", "hidden", "none"]
+"""Which layers of a head something follows."""
+
+BATCH_NORM: dict[str, tuple[Layers, Layers]] = {
     "default": ("all", "hidden"),
     "hidden": ("hidden", "hidden"),
     "all": ("all", "all"),
@@ -27,7 +30,7 @@ def projector(
     output_dim: Count = 2048,
     hidden_dim: Count | None = None,
     layers: Count = 3,
-    batch_norm: str = "all",
+    batch_norm: Layers = "all",
     name: str = "projector",
 ) -> keras.Model:
     """The projection MLP: BatchNorm after every layer, ReLU after all but the last.
@@ -61,7 +64,7 @@ def predictor(
     dim: Count = 2048,
     hidden_dim: Count | None = None,
     layers: Count = 2,
-    batch_norm: str = "hidden",
+    batch_norm: Layers = "hidden",
     name: str = "predictor",
 ) -> keras.Model:
     """The prediction MLP h: a bottleneck of two layers, with BatchNorm on the hidden one only.
@@ -128,9 +131,8 @@ def prototypes(dim: int, count: int, name: str = "prototypes") -> keras.Model:
     return keras.Model(z, _dense(z, count, "scores", use_bias=False), name=name)
 
 
-def _mlp(x, dims: list[int], batch_norm: str, **last_norm):
+def _mlp(x, dims: list[int], batch_norm: Layers, **last_norm):
     """Fully connected layers with ReLUs between them; `last_norm` is for the last BatchNorm."""
-    check_choice("batch_norm", batch_norm, ("all", "hidden", "none"))
     for i, dim in enumerate(dims, start=1):
         last = i == len(dims)
         normalized = batch_norm == "all" if last else batch_norm != "none"

@@ -109,7 +109,7 @@ def of_whole_batch(local: tf.Tensor) -> tf.Tensor:
     Args:
         local: The rows of this device ``[B / devices, d]``.
     """
-    if replicas() == 1 or tf.distribute.in_cross_replica_context():
+    if not _in_replica():
         return local
     return tf.distribute.get_replica_context().all_gather(local, axis=0)
 
@@ -117,10 +117,13 @@ def of_whole_batch(local: tf.Tensor) -> tf.Tensor:
 def own_rows(local: tf.Tensor) -> tf.Tensor:
     """The positions of this device's rows in the whole batch, int32 ``[B / devices]``."""
     count = tf.shape(local)[0]
-    if replicas() == 1 or tf.distribute.in_cross_replica_context():
+    if not _in_replica():
         return tf.range(count)
-    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-    return tf.cast(replica, tf.int32) * count + tf.range(count)
+    replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+    if local.shape[0] is not None:
+        return replica * count + tf.range(count)
+    counts = of_whole_batch(count[None])  # the last batch may leave the devices unequal
+    return tf.reduce_sum(counts[:replica]) + tf.range(count)
 
 
 def _in_replica() -> bool:

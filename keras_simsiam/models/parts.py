@@ -69,6 +69,10 @@ def check_parts(parts: dict[str, keras.Model], image_size: int | None = None) ->
             f"the predictor's output must have shape (None, {previous}), that of z; "
             f"got (None, {dim})"
         )
+    first = {id(part): name for name, part in reversed(parts.items())}
+    for name, part in parts.items():
+        if first[id(part)] != name:
+            raise InputError(f"{name} must be a network of its own; got the {first[id(part)]}")
 
 
 def check_takes(backbone: keras.Model, size: int, dim: int) -> None:

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from keras_simsiam import _compat
-from keras_simsiam.config import Model
+from keras_simsiam.config import Model, Stem
 from keras_simsiam.errors import check_choice
 from keras_simsiam.fields import Count, checks_arguments, choices
 
@@ -35,7 +35,7 @@ def batch_norm(name: str, **kwargs) -> keras.layers.BatchNormalization:
 
 
 @checks_arguments
-def resnet18(width: Count = 64, stem: str = "imagenet", name: str = "resnet18") -> keras.Model:
+def resnet18(width: Count = 64, stem: Stem = "imagenet", name: str = "resnet18") -> keras.Model:
     """ResNet-18; features have ``8 * width`` dimensions. See `resnet`.
 
     Raises:
@@ -45,7 +45,7 @@ def resnet18(width: Count = 64, stem: str = "imagenet", name: str = "resnet18") 
 
 
 @checks_arguments
-def resnet34(width: Count = 64, stem: str = "imagenet", name: str = "resnet34") -> keras.Model:
+def resnet34(width: Count = 64, stem: Stem = "imagenet", name: str = "resnet34") -> keras.Model:
     """ResNet-34; features have ``8 * width`` dimensions. See `resnet`.
 
     Raises:
@@ -55,7 +55,7 @@ def resnet34(width: Count = 64, stem: str = "imagenet", name: str = "resnet34") 
 
 
 @checks_arguments
-def resnet50(width: Count = 64, stem: str = "imagenet", name: str = "resnet50") -> keras.Model:
+def resnet50(width: Count = 64, stem: Stem = "imagenet", name: str = "resnet50") -> keras.Model:
     """ResNet-50; features have ``32 * width`` dimensions. See `resnet`.
 
     Raises:
@@ -69,7 +69,7 @@ BACKBONES = {name: globals()[name] for name in choices(Model, "backbone")}
 
 
 def resnet(
-    blocks: tuple[int, int, int, int], bottleneck: bool, width: int, stem: str, name: str
+    blocks: tuple[int, int, int, int], bottleneck: bool, width: int, stem: Stem, name: str
 ) -> keras.Model:
     """A ResNet up to and including the global average pool.
 
@@ -86,7 +86,6 @@ def resnet(
     Raises:
         InputError: If there is no such stem.
     """
-    check_choice("stem", stem, choices(Model, "stem"))
     check_choice("image_data_format", keras.backend.image_data_format(), ["channels_last"])
     inputs = keras.Input((None, None, 3), name="images")
     kernel, stride = {"imagenet": (7, 2), "cifar": (3, 1)}[stem]

@@ -29,6 +29,7 @@ class SavedWithParts(_compat.Model):
     def get_config(self) -> dict:
         """The arguments that make this model again, its networks included."""
         parts = {k: keras.saving.serialize_keras_object(v) for k, v in self.parts.items()}
+        known = None if self.preprocessing is self._assumed else self.preprocessing
         augmentations = [dataclasses.asdict(a) for a in each_of(self.augmentation)]
         return {
             **parts,
@@ -36,7 +37,7 @@ class SavedWithParts(_compat.Model):
             "augmentation": augmentations if len(augmentations) != 1 else augmentations[0],
             "image_size": self.image_size,
             "small_views": self.small_views and dataclasses.asdict(self.small_views),
-            "preprocessing": self.preprocessing and self.preprocessing.get_config(),
+            "preprocessing": known.get_config() if known else None,
             "name": self.name,
         }
 
@@ -44,7 +45,8 @@ class SavedWithParts(_compat.Model):
     def from_config(cls, config: dict) -> Self:
         """Makes the model again from `get_config`."""
         config = dict(config)
-        preprocessing = config.pop("preprocessing", None)  # older files lack it
+        # Older files lack it. One that was assumed is assumed again, of the image size.
+        preprocessing = config.pop("preprocessing", None)
         for name, value in config.items():
             if isinstance(value, dict) and "class_name" in value:
                 config[name] = keras.saving.deserialize_keras_object(value)
@@ -61,8 +63,10 @@ class SavedWithParts(_compat.Model):
             model.preprocessing, model._assumed = Preprocessing(**preprocessing), None
         return model
 
-    def get_compile_config(self) -> dict:
-        """The optimizers, saved next to the weights."""
+    def get_compile_config(self) -> dict | None:
+        """The optimizers, saved next to the weights; None before `compile`."""
+        if getattr(self, "optimizer", None) is None:
+            return None
         optimizers = {"optimizer": self.optimizer, "predictor_optimizer": self.predictor_optimizer}
         return {
             **{k: keras.saving.serialize_keras_object(v) for k, v in optimizers.items()},

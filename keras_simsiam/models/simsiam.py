@@ -18,8 +18,7 @@ import keras
 import tensorflow as tf
 
 from keras_simsiam import config
-from keras_simsiam.config import Augmentation
-from keras_simsiam.errors import check_choice
+from keras_simsiam.config import Augmentation, Similarity, Symmetry
 from keras_simsiam.fields import Bounds, Count, checks_arguments
 from keras_simsiam.models import heads
 from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments
@@ -117,8 +116,8 @@ class SimSiam(JointEmbedding):
         predictor: keras.Model | None = None,
         stop_gradient: bool = True,
         train_predictor: bool = True,
-        similarity: str = "cosine",
-        symmetry: str = "symmetric",
+        similarity: Similarity = "cosine",
+        symmetry: Symmetry = "symmetric",
         views: Annotated[int, Bounds(at_least=2)] | None = None,
         target: str = "self",
         steps: Count | None = None,
@@ -128,8 +127,6 @@ class SimSiam(JointEmbedding):
         small_views: SmallViews | None = None,
         **kwargs: Unpack[ModelArguments],
     ):
-        check_choice("similarity", similarity, SIMILARITIES)
-        check_choice("symmetry", symmetry, SYMMETRIES)
         count = count_views(symmetry, views, small_views.count if small_views else 0)
         projector = projector or heads.projector(output_dim(backbone, image_size=image_size))
         predictor = predictor or heads.predictor(output_dim(projector, "projector"))

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_simsiam import _compat, augment
+from keras_simsiam.errors import InputError
 from keras_simsiam.models import batches
 from keras_simsiam.models.gradients import checked, with_loss_scale
 from keras_simsiam.models.objectives import mean_over_replicas, replicas, share, z_std
@@ -45,10 +46,14 @@ class TrainedOnViews(SavedWithParts):
             **kwargs: See `keras.Model.compile`.
 
         Raises:
-            InputError: If an optimizer is none that Keras knows.
+            InputError: If an optimizer is none that Keras knows, or the two are one.
         """
         optimizers = [named("optimizer", optimizer)]
         optimizers += [predictor_optimizer and named("predictor_optimizer", predictor_optimizer)]
+        if optimizers[0] is optimizers[1]:
+            raise InputError(
+                "predictor_optimizer must be another object than optimizer; got the same"
+            )
         if self.dtype_policy.name == "mixed_float16":
             optimizers = [o and with_loss_scale(o) for o in optimizers]
         super().compile(optimizer=optimizers[0], jit_compile=jit_compile, **kwargs)
@@ -61,21 +66,29 @@ class TrainedOnViews(SavedWithParts):
 
         Raises:
             InputError: If `keras_simsiam.views` made the views by another preprocessing than the
-                model's, there is a ``class_weight``, or a batch leaves a device without images.
+                model's, they were not normalized, there is a ``class_weight``, or a batch leaves a
+                device without images.
         """
         batches.refuse_class_weight(kwargs)
-        made = remembered(x)
-        if made is not None:
-            if self.augmentation is not None:  # its size, not that of `views`
-                made = made.replace(image_size=self.image_size)
-            self.preprocessing = batches.agreed(made, self.preprocessing, self._assumed)
-        with batches.enough_images():
+        self.preprocessing = self._agreed(x)
+        with batches.refusals():
             return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """Loss and z_std, as `keras.Model.evaluate` gives them.
+
+        Raises:
+            InputError: As `fit` does.
+        """
+        self._agreed(x)
+        with batches.refusals():
+            return super().evaluate(x, *args, **kwargs)
 
     def train_on_batch(self, *args, **kwargs):
         """Takes one step, on ``(x1, x2)`` or, for more than two views, on a tuple of them."""
         batches.refuse_class_weight(kwargs)
-        return super().train_on_batch(*args, **kwargs)
+        with batches.refusals():
+            return super().train_on_batch(*args, **kwargs)
 
     def export(self, *args, **kwargs):
         """Exports the backbone, which is what calling the model calls."""
@@ -95,10 +108,12 @@ class TrainedOnViews(SavedWithParts):
                 mixed_float16, where loss scaling skips the step.
         """
         groups = self._optimizer_groups()
+        if not groups:
+            raise InputError("a weight or more must be trainable; got none")
         self.before_step()
         views, also = self._views(data)
         part = share(views[0])
-        batches.assert_images(part, self.jit_compile)
+        views = batches.none_empty(views, part, self.jit_compile)
         with tf.GradientTape() as tape:
             loss, z1 = self._forward(views, True, also)
             # Optimizers sum the gradients of the replicas.
@@ -117,12 +132,26 @@ class TrainedOnViews(SavedWithParts):
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """Loss and z_std of a batch, with BatchNorm in inference mode."""
         views, also = self._views(data)
+        views = batches.none_empty(views, share(views[0]), self.jit_compile)
         return self._track(*self._forward(views, False, also), views)
 
     def predict_step(self, data) -> tf.Tensor:
         """Features of a batch of images."""
-        images, _ = batches.unpacked(data)
+        images = data[0] if isinstance(data, tuple | list) else data  # the others are labels
         return self(images, training=False)
+
+    def _agreed(self, x) -> Preprocessing | None:
+        """The model's preprocessing, which must be that by which views were made, if it is known.
+
+        Raises:
+            InputError: If it is not.
+        """
+        made = remembered(x)
+        if made is None:
+            return self.preprocessing
+        if self.augmentation is not None:  # its size, not that of `views`
+            made = made.replace(image_size=self.image_size)
+        return batches.agreed(made, self.preprocessing, self._assumed)
 
     def _views(self, data) -> tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]:
         """The views of a batch, float32 ``[B, H, W, 3]`` each, and what else it says of its images.
@@ -137,20 +166,35 @@ class TrainedOnViews(SavedWithParts):
         batches.check(batch, self.view_count, self.small_views)
         if self.preprocessing is None:
             self.preprocessing = self._assumed = Preprocessing(batch[0].shape[1])
+        if self.preprocessing is self._assumed:  # nothing says how the views were normalized
+            batch = batches.none_in_bytes(tuple(batch), self.jit_compile)
         return tuple(batch), also
 
     def _forward(self, views, training: bool, also: dict) -> tuple[tf.Tensor, tf.Tensor]:
-        """`forward`, which need not know weights and numbers of images."""
-        return self.forward(views, training=training, **batches.known_to(self.forward, also))
+        """`forward`, which need not know weights and numbers of images.
+
+        Raises:
+            InputError: If it returns something else than it should.
+        """
+        made = self.forward(views, training=training, **batches.known_to(self.forward, also))
+        batches.check_made(made)
+        return made
 
     def _optimizer_groups(self) -> list[tuple[keras.optimizers.Optimizer, list]]:
-        """Each optimizer with the variables that it trains."""
+        """Each optimizer with the variables that it trains.
+
+        Raises:
+            InputError: If there is none yet.
+        """
+        if getattr(self, "optimizer", None) is None:
+            raise InputError("the model must be compiled before it is trained")
         predictor = self.predictor_variables()
         others = [part for name, part in self.parts.items() if name != "predictor"]
         encoder = [variable for part in others for variable in part.trainable_variables]
-        if self.predictor_optimizer is None or not predictor:
-            return [(self.optimizer, encoder + predictor)]
-        return [(self.optimizer, encoder), (self.predictor_optimizer, predictor)]
+        groups = [(self.optimizer, encoder), (self.predictor_optimizer, predictor)]
+        if self.predictor_optimizer is None:
+            groups = [(self.optimizer, encoder + predictor)]
+        return [(optimizer, variables) for optimizer, variables in groups if variables]
 
     def _track(self, loss: tf.Tensor, z1: tf.Tensor, views) -> dict[str, tf.Tensor]:
         """Adds a batch to the averages of the epoch, and returns them."""

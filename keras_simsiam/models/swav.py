@@ -99,7 +99,7 @@ class SwAV(JointEmbedding):
 
     def before_step(self) -> None:
         """Gives the prototypes unit norm."""
-        (kernel,) = self.prototypes.trainable_variables
+        (kernel,) = self.prototypes.weights
         assign([kernel], [tf.math.l2_normalize(tf.convert_to_tensor(kernel), axis=0)])
 
     def forward(self, views: tuple[tf.Tensor, ...], training: bool) -> tuple[tf.Tensor, tf.Tensor]:
@@ -117,7 +117,7 @@ class SwAV(JointEmbedding):
 
     def _scores(self, z: tf.Tensor) -> tf.Tensor:
         """Scores ``[B, K]`` of z ``[B, d]``; the prototypes get no gradient while frozen."""
-        (kernel,) = self.prototypes.trainable_variables
+        (kernel,) = self.prototypes.weights
         kernel = tf.convert_to_tensor(kernel)
         frozen = tf.convert_to_tensor(self.step_counter) < self.freeze_steps
         kernel = tf.where(frozen, tf.stop_gradient(kernel), kernel)

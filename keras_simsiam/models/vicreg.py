@@ -19,7 +19,12 @@ from keras_simsiam.config import Augmentation
 from keras_simsiam.fields import Count, NonNegative, checks_arguments
 from keras_simsiam.models import heads
 from keras_simsiam.models.base import JointEmbedding, ModelArguments
-from keras_simsiam.models.objectives import at_least_float32, mean_over_replicas, replicas
+from keras_simsiam.models.objectives import (
+    at_least_float32,
+    mean_over_replicas,
+    replicas,
+    share,
+)
 from keras_simsiam.models.parts import output_dim
 
 
@@ -92,11 +97,12 @@ def vicreg_loss(
     """
     z1, z2 = at_least_float32(z1), at_least_float32(z2)
     total = invariance * tf.reduce_mean(tf.square(z1 - z2))
-    local = tf.cast(tf.shape(z1)[0], z1.dtype)
-    unbiased = local * replicas() / (local * replicas() - 1)
+    local, part = tf.cast(tf.shape(z1)[0], z1.dtype), share(z1)
+    whole = local / tf.cast(part, z1.dtype) * replicas()
+    unbiased = whole / (whole - 1)
     for z in (z1, z2):
-        z -= mean_over_replicas(tf.reduce_mean(z, axis=0))
-        c = unbiased * mean_over_replicas(tf.matmul(z, z, transpose_a=True) / local)
+        z -= mean_over_replicas(tf.reduce_mean(z, axis=0), part)
+        c = unbiased * mean_over_replicas(tf.matmul(z, z, transpose_a=True) / local, part)
         variances = tf.linalg.diag_part(c)
         spread = tf.reduce_mean(tf.nn.relu(1 - tf.sqrt(variances + 1e-4)))
         off = tf.reduce_sum(tf.square(c)) - tf.reduce_sum(tf.square(variances))

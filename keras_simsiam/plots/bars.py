@@ -9,10 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from keras_simsiam.fields import checks_arguments
 from keras_simsiam.plots import style
 from keras_simsiam.plots.style import BLUE, ORANGE, axis_label
 
 
+@checks_arguments
 def compared_bars(
     values: Mapping[str, Sequence[float | None]],
     path: str | os.PathLike,
@@ -29,7 +31,11 @@ def compared_bars(
         title: Title of the figure.
         baselines: Values to draw as lines; see `curves`.
         metric: Key of the metric.
+
+    Raises:
+        InputError: If an argument is invalid.
     """
+    style.check_numbers("values", values, absent=True)
     known = {name: style.scaled(metric, found) for name, found in values.items()}
     figure, axis = _bars(known, np.mean, title, axis_label(metric), "one seed")
     measured = [v for found in values.values() for v in found if v is not None]
@@ -42,6 +48,7 @@ def compared_bars(
     style.save(figure, path)
 
 
+@checks_arguments
 def measured(
     values: Mapping[str, Sequence[float]], path: str | os.PathLike, title: str, unit: str
 ) -> None:
@@ -52,7 +59,11 @@ def measured(
         path: The PNG to write.
         title: Title of the figure.
         unit: Unit of the measurements.
+
+    Raises:
+        InputError: If an argument is invalid.
     """
+    style.check_numbers("values", values)
     figure, _ = _bars(values, np.median, title, unit, "one measurement")
     figure.legend(loc="outside lower center", fontsize=8)
     style.save(figure, path)

@@ -9,19 +9,29 @@ import matplotlib
 import numpy as np
 
 from keras_simsiam.arrays import as_features, as_labels
-from keras_simsiam.plots.style import finish, one_panel, save, series_styles, text
+from keras_simsiam.errors import InputError, shown
+from keras_simsiam.fields import checks_arguments
+from keras_simsiam.plots.style import check_numbers, finish, one_panel, save, series_styles, text
 
 _NAMED = 40
 """The most classes whose names are written beside a confusion matrix."""
 
 
+@checks_arguments
 def spectrum(spectra: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
     """Draws the singular values of features, each divided by the largest.
 
     Args:
         spectra: Singular values, float ``[K]`` and largest first, by name.
         path: The PNG to write.
+
+    Raises:
+        InputError: If an argument is invalid.
     """
+    check_numbers("spectra", spectra)
+    for name, values in spectra.items():
+        if not len(values):
+            raise InputError(f"spectra must have a value or more each; got none of {shown(name)}")
     figure, axis = one_panel(5.2, 3.6)
     for (name, values), style in zip(spectra.items(), series_styles(len(spectra)), strict=True):
         shares = np.maximum(values / max(values[0], np.finfo(float).tiny), 1e-8)
@@ -33,6 +43,7 @@ def spectrum(spectra: Mapping[str, np.ndarray], path: str | os.PathLike) -> None
     save(figure, path)
 
 
+@checks_arguments
 def confusion(
     counts: np.ndarray, names: Sequence[str], path: str | os.PathLike, title: str
 ) -> None:
@@ -43,21 +54,30 @@ def confusion(
         names: Names of the classes.
         path: The PNG to write.
         title: Title of the figure.
+
+    Raises:
+        InputError: If an argument is invalid.
     """
+    sides = (len(names), len(names))
+    if getattr(counts, "shape", None) != sides or counts.dtype.kind not in "iu":
+        raise InputError(
+            f"counts must be integers [{sides[0]}, {sides[1]}], like the names; got {shown(counts)}"
+        )
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     named = len(names) <= _NAMED
     side = 2.4 + (0.24 * len(names) if named else 6)
     figure, axis = one_panel(side + 1, side, title)
     image = axis.imshow(100 * shares, cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
     if named:
-        shown = [text(name) for name in names]
-        axis.set_xticks(range(len(names)), shown, rotation=90, fontsize=7)
-        axis.set_yticks(range(len(names)), shown, fontsize=7)
+        labels = [text(name) for name in names]
+        axis.set_xticks(range(len(names)), labels, rotation=90, fontsize=7)
+        axis.set_yticks(range(len(names)), labels, fontsize=7)
     axis.set(xlabel="predicted class", ylabel="true class")
     figure.colorbar(image, ax=axis, label="share of the true class (%)", shrink=0.8)
     save(figure, path)
 
 
+@checks_arguments
 def scatter(
     points: np.ndarray,
     labels: np.ndarray,
@@ -75,10 +95,15 @@ def scatter(
         title: Title of the figure.
 
     Raises:
-        InputError: If points or labels have another shape or type.
+        InputError: If points or labels have another shape or type, a label has no name, or an
+            argument is invalid.
     """
     points = as_features(points, "points")
+    if points.shape[1] != 2:
+        raise InputError(f"points must be numbers [N, 2]; got {shown(points)}")
     labels = as_labels(labels, len(points))
+    if labels.max() >= len(names):
+        raise InputError(f"names must be of {labels.max() + 1} classes or more; got {len(names)}")
     figure, axis = one_panel(7.2, 5.2, title)
     axis.set(xticks=[], yticks=[])
     few = len(names) <= 20

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_simsiam.arrays import check_images
+from keras_simsiam.arrays import check_images, check_views
+from keras_simsiam.errors import InputError, shown
+from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.plots.style import GREEN, ORANGE, save
-
-if TYPE_CHECKING:
-    from keras_simsiam.preprocessing import Preprocessing
+from keras_simsiam.preprocessing import Preprocessing
 
 _COLUMNS = 8
 
 
+@checks_arguments
 def views(
     batch: Sequence[np.ndarray],
     path: str | os.PathLike,
     preprocessing: Preprocessing,
-    images: int = 24,
+    images: Count = 24,
 ) -> None:
     """Draws the views of images as the network sees them, but without normalization.
 
@@ -31,7 +32,14 @@ def views(
         path: The PNG to write.
         preprocessing: Has the mean and std of the normalization.
         images: The most images to draw.
+
+    Raises:
+        InputError: If an argument is invalid.
     """
+    for i, view in enumerate(batch, start=1):
+        check_views(view, f"view x{i}")
+    if not batch or 0 in {len(view) for view in batch} or len({len(v) for v in batch}) > 1:
+        raise InputError(f"batch must be views of the same images; got {shown(batch)}")
     images = min(images, len(batch[0]))
     columns = min(_COLUMNS, images)
     blocks = -(-images // columns)
@@ -48,6 +56,7 @@ def views(
     save(figure, path)
 
 
+@checks_arguments
 def neighbors(
     queries: np.ndarray, found: np.ndarray, same_class: np.ndarray | None, path: str | os.PathLike
 ) -> None:
@@ -60,9 +69,19 @@ def neighbors(
         path: The PNG to write.
 
     Raises:
-        InputError: If the queries are not uint8 images.
+        InputError: If the queries are not uint8 images, or another argument is invalid.
     """
     check_images(queries, "queries")
+    shape: Any = getattr(found, "shape", ())
+    if len(shape) != 5 or shape[0] != len(queries) or 0 in shape:
+        raise InputError(
+            f"found must be uint8 [Q, k, H, W, 3], k images for each query; got {shown(found)}"
+        )
+    check_images(found[0], "found")
+    if same_class is not None and getattr(same_class, "shape", None) != shape[:2]:
+        raise InputError(
+            f"same_class must be bool [{shape[0]}, {shape[1]}], like found; got {shown(same_class)}"
+        )
     rows, columns = found.shape[:2]
     figure, axes = _grid(rows, columns + 1, (0.8 * columns + 1.2, 0.8 * rows + 0.5))
     for row in range(rows):

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from keras_simsiam.errors import InputError, shown
+from keras_simsiam.fields import checks_arguments
 from keras_simsiam.metrics import METRICS, describe
 from keras_simsiam.plots import style
 from keras_simsiam.plots.style import GRAY, axis_label, draw_levels, panel, scaled, series_styles
@@ -29,6 +31,7 @@ _MARKERS = 12
 """The most markers on a line."""
 
 
+@checks_arguments
 def curves(
     history: History, path: str | os.PathLike, title: str, baselines: Baselines | None = None
 ) -> None:
@@ -41,10 +44,14 @@ def curves(
         path: The PNG to write.
         title: Title of the figure.
         baselines: Values to draw as lines.
+
+    Raises:
+        InputError: If an argument is invalid.
     """
     compared_curves({title: [history]}, path, title, baselines)
 
 
+@checks_arguments
 def compared_curves(
     runs: Mapping[str, Sequence[History]],
     path: str | os.PathLike,
@@ -58,7 +65,12 @@ def compared_curves(
         path: The PNG to write.
         title: Title of the figure.
         baselines: Values to draw as lines.
+
+    Raises:
+        InputError: If an argument is invalid.
     """
+    for histories in runs.values():
+        _check_histories(histories)
     measured = {key for histories in runs.values() for h in histories for row in h for key in row}
     drawable = [key for key, metric in METRICS.items() if metric.panel]
     keys = [key for key in drawable if key in measured] or drawable[:1]
@@ -83,6 +95,7 @@ def compared_curves(
     style.save(figure, path)
 
 
+@checks_arguments
 def metric_over(
     label: str,
     series: Mapping[str, Mapping[float, Sequence[float | None]]],
@@ -101,7 +114,15 @@ def metric_over(
         title: Title of the figure.
         baselines: Values to draw as lines, in the metric's color if there are several metrics.
         references: Other values of the metric to draw as lines, by label.
+
+    Raises:
+        InputError: If an argument is invalid.
     """
+    for values in series.values():
+        if not isinstance(values, Mapping):
+            raise InputError(f"series must have a mapping for each metric; got {shown(values)}")
+        style.check_numbers("series", {"the setting": values.keys()})
+        style.check_numbers("series", values, absent=True)
     figure, axis = style.one_panel(6.4, 4.6, title)
     several = len(series) > 1
     for (key, values), look in zip(series.items(), series_styles(len(series)), strict=True):
@@ -178,6 +199,17 @@ def _setting_axis(
     axis.set_xticks(ticks, [f"{x:g}" for x in ticks])
     axis.minorticks_off()
     axis.grid(alpha=0.3)
+
+
+def _check_histories(histories: Sequence[History]) -> None:
+    """Raises InputError unless these are histories."""
+    for history in histories if isinstance(histories, Sequence) else [histories]:
+        for row in history if isinstance(history, Sequence) else [history]:
+            if not isinstance(row, Mapping) or "epoch" not in row:
+                raise InputError(
+                    f"a history must be rows with an epoch and metrics; got {shown(row)}"
+                )
+            style.check_numbers("a history", {key: [value] for key, value in row.items()})
 
 
 def _draw_panel(

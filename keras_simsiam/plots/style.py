@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
+import numbers
 import os
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_simsiam import metrics
-from keras_simsiam.errors import printable
+from keras_simsiam.errors import InputError, printable, shown
 from keras_simsiam.files import written_atomically
 from keras_simsiam.metrics import Panel, describe
 
@@ -26,6 +28,24 @@ _LONGEST_TITLE = 80  # characters
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _SERIES_LINES = ("-", "--", "-.", ":")
 _LEVEL_LINES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
+
+
+def check_numbers(name: str, rows: Mapping[Any, Iterable], absent: bool = False) -> None:
+    """Raises InputError unless the rows are finite numbers.
+
+    Args:
+        name: The argument that has the rows.
+        rows: Numbers by name.
+        absent: Whether None may be among them.
+    """
+    for key, row in rows.items():
+        for value in row if isinstance(row, Iterable) else [row]:
+            finite = isinstance(value, numbers.Real) and math.isfinite(value)
+            if not isinstance(row, Iterable) or not (finite or (absent and value is None)):
+                raise InputError(
+                    f"{name} must have a list of finite numbers for each name; "
+                    f"got {shown(value)} for {shown(key)}"
+                )
 
 
 def series_styles(count: int) -> list[dict[str, Any]]:

@@ -10,12 +10,23 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from keras_simsiam.plots.style import GRAY, axis_label, one_panel, save, scaled, text
+from keras_simsiam.errors import InputError, shown
+from keras_simsiam.fields import checks_arguments
+from keras_simsiam.plots.style import (
+    GRAY,
+    axis_label,
+    check_numbers,
+    one_panel,
+    save,
+    scaled,
+    text,
+)
 
 _ABSENT = -0.15
 """Height of the trials that lack a setting; the others are between 0 and 1."""
 
 
+@checks_arguments
 def parallel_coordinates(
     settings: Mapping[str, Sequence],
     values: Sequence[float],
@@ -34,7 +45,22 @@ def parallel_coordinates(
         title: Title of the figure.
         logarithmic: Settings whose axis is logarithmic.
         metric: Key of the metric.
+
+    Raises:
+        InputError: If an argument is invalid, or there is not one value a trial.
     """
+    check_numbers("values", {metric: values})
+    if not values:
+        raise InputError("values must be of one trial or more; got nothing")
+    for name, column in settings.items():
+        if not isinstance(column, Sequence) or len(column) != len(values):
+            raise InputError(
+                f"settings must have {len(values)} values each, one a trial; "
+                f"got {shown(column)} for {shown(name)}"
+            )
+        least = min((v for v in column if isinstance(v, int | float)), default=1)
+        if name in logarithmic and least <= 0:
+            raise InputError(f"logarithmic must name settings above 0; got {name}, with {least:g}")
     figure, axis = one_panel(1.7 * len(settings) + 3.2, 4.4, title)
     heights = []
     for x, (name, column) in enumerate(settings.items()):
@@ -46,10 +72,12 @@ def parallel_coordinates(
                 x - 0.04, y, text(label), fontsize=8, ha="right", va="center", zorder=3
             )
             drawn.set_bbox({"facecolor": "white", "alpha": 0.7, "pad": 1, "linewidth": 0})
-    shown = np.array(scaled(metric, values))
-    colors = ScalarMappable(Normalize(shown.min(), shown.max()), matplotlib.colormaps["cividis"])
-    rgba = colors.to_rgba(shown)
-    for i in np.argsort(shown, kind="stable"):  # the best on top
+    measured = np.array(scaled(metric, values))
+    colors = ScalarMappable(
+        Normalize(measured.min(), measured.max()), matplotlib.colormaps["cividis"]
+    )
+    rgba = colors.to_rgba(measured)
+    for i in np.argsort(measured, kind="stable"):  # the best on top
         axis.plot([height[i] for height in heights], "o-", color=rgba[i], markersize=4, alpha=0.9)
     axis.set_xticks(range(len(settings)), [n.split(".")[-1].replace("_", " ") for n in settings])
     axis.tick_params(axis="x", labelrotation=20, labelsize=8)

@@ -109,6 +109,48 @@ def test_batches_that_a_killed_worker_had_are_made_again(images, monkeypatch):
     del other
 
 
+@pytest.fixture
+def arriving(monkeypatch):
+    """Stands in for the service: what is done to the steps of each request on their way."""
+    requests = []
+    ways = []
+    monkeypatch.setattr(service, "_PAUSE", 0)
+
+    def share_out(*_):
+        return lambda steps: ways.pop(0)(steps) if ways else steps
+
+    monkeypatch.setattr(tf.data.experimental.service, "distribute", share_out)
+
+    def numbered(start):
+        requests.append(start)
+        return tf.data.Dataset.range(start, 40).map(lambda step: (step, step))
+
+    def take(*on_the_way):
+        ways.extend(on_the_way)
+        made = service.distribute(numbered, "grpc://unused:1", 3).take(30)
+        return [int(step) for step in made], requests
+
+    return take
+
+
+def test_a_step_that_does_not_arrive_is_requested_again(arriving, monkeypatch):
+    monkeypatch.setattr(service, "_LOST", 5)
+    with pytest.warns(UserWarning, match="lost the batch of step 7, .* requesting it again"):
+        found, requests = arriving(lambda steps: steps.filter(lambda step, _: step != 7))
+    assert found == [*range(3, 33)]
+    assert requests == [3, 7]
+
+
+def test_batches_that_there_is_no_room_to_keep_are_made_here(arriving, monkeypatch):
+    monkeypatch.setattr(service, "_room", lambda spec: 4)
+    late = tf.data.Dataset.from_tensors((tf.constant(3, tf.int64),) * 2)  # after ten others
+    found, requests = arriving(
+        lambda steps: steps.skip(1).take(10).concatenate(late).concatenate(steps.skip(11))
+    )
+    assert found == [*range(3, 33)]
+    assert requests == [3, 7]
+
+
 def test_silence_ends_once_the_dispatcher_does_not_answer(monkeypatch):
     monkeypatch.setattr(service, "_CONNECT", 0.01)
     monkeypatch.setattr(service, "_SILENCE", 0.01)

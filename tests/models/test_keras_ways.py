@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import keras_simsiam as ks
 from keras_simsiam import InputError
+from keras_simsiam.preprocessing import remember
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -86,6 +87,72 @@ def test_class_weight_and_weights_of_another_shape_are_refused(model, batch):
         model.fit(*batch, class_weight={0: 1.0}, verbose=0)
     with pytest.raises(InputError, match=r"sample_weight must have shape \[B\]"):
         model.test_step((*batch, np.ones((12, 2), "f")))
+
+
+def test_labels_are_refused_not_taken_for_weights(model, batch):
+    labels = tf.constant(np.arange(12))
+    for data in ((batch, labels), (batch[0], labels), (batch, tf.one_hot(labels, 12))):
+        with pytest.raises(InputError, match=r"views without labels, .*; got labels"):
+            model.test_step(data)
+    assert model.predict_step((batch[0], labels)).shape == (12, 8)
+
+
+def test_views_that_nothing_normalized_are_refused_unless_the_model_knows_them(model, batch):
+    """A backbone that takes images from 0 to 255 is told of by the preprocessing."""
+    in_bytes = tuple(255 * view for view in batch)
+    again = ks.SimSiam.from_config(model.get_config())
+    again.compile(run_eagerly=True)
+    for use in (again.train_on_batch, again.evaluate):
+        with pytest.raises(InputError, match=r"must be normalized views, .* values above 100"):
+            use(*in_bytes)
+    again.preprocessing = ks.Preprocessing(16, (0, 0, 0), (1 / 255,) * 3)
+    assert np.isfinite(again.test_on_batch(*in_bytes)).all()
+    assert ks.SimSiam.from_config(again.get_config()).preprocessing == again.preprocessing
+    again.preprocessing = 16
+    with pytest.raises(InputError, match="preprocessing must be a Preprocessing; got 16"):
+        ks.Encoder.of(again)
+
+
+def test_views_of_another_normalization_are_refused_in_evaluate(model, batch):
+    made = remember(tf.data.Dataset.from_tensors(batch), ks.Preprocessing(16))
+    again = ks.SimSiam.from_config(model.get_config())
+    again.compile()
+    again.preprocessing = ks.Preprocessing(16, (0, 0, 0))
+    with pytest.raises(InputError, match="must be made by the model's preprocessing"):
+        again.evaluate(made)
+
+
+def test_a_model_that_is_not_compiled_is_saved_and_refuses_to_train(model, batch, tmp_path):
+    again = ks.SimSiam.from_config(model.get_config())
+    again.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(loaded(batch[0]), again(batch[0]))
+    with pytest.raises(InputError, match="must be compiled"):
+        loaded.train_step(batch)
+
+
+def test_optimizers_need_weights_and_are_two_objects(model, batch):
+    again = ks.SimSiam.from_config(model.get_config())
+    again.compile("sgd", predictor_optimizer="sgd")
+    optimizer = keras.optimizers.SGD()
+    with pytest.raises(InputError, match="predictor_optimizer must be another object"):
+        again.compile(optimizer, predictor_optimizer=optimizer)
+    again.trainable = False
+    again.compile("sgd")
+    with pytest.raises(InputError, match="must be trainable; got none"):
+        again.train_step(batch)
+
+
+def test_what_forward_returns_is_checked(batch):
+    class Method(ks.SimSiam):
+        def forward(self, views, training):
+            return tf.ones([12]), tf.ones([12, 4])  # a loss for each image
+
+    pool = [keras.Input((16, 16, 3)), keras.layers.GlobalAveragePooling2D()]
+    method = Method(keras.Sequential(pool), ks.projector(3, 4, layers=1), ks.predictor(4))
+    method.compile()
+    with pytest.raises(InputError, match=r"forward must return .*; got float32 \[12\]"):
+        method.test_step(batch)
 
 
 def test_export_is_that_of_the_backbone(model, batch, tmp_path):

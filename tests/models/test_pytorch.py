@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import struct
+import typing
 import zipfile
 
 import keras
@@ -87,7 +88,7 @@ def test_a_backbone_takes_its_part_of_a_simsiam(authors_file):
     )
 
 
-@pytest.mark.parametrize("layout", pytorch.LAYOUTS)
+@pytest.mark.parametrize("layout", typing.get_args(pytorch.Layout))
 def test_exported_weights_come_back(layout, tmp_path):
     keras.utils.set_random_seed(3)
     model, other = small(), small()

@@ -19,6 +19,7 @@ from keras_simsiam.method_options import METHOD_OPTIONS
 from keras_simsiam.training.devices import Devices, is_chief, make_strategy, op_determinism
 
 PARITY = pathlib.Path(__file__).parents[1] / "helpers/parity.py"
+UNEVEN = PARITY.with_name("uneven.py")
 PLAIN_KERAS = """
 import keras, numpy as np, tensorflow as tf
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
@@ -95,6 +96,15 @@ def test_two_devices_and_two_processes_take_the_steps_of_one(dtype, tolerance, p
     for mode in ("mirrored", processes):
         for found in train(mode, dtype, tmp_path, 50, "simsiam"):
             check_equal(found, one, tolerance)
+
+
+@pytest.mark.slow
+def test_a_batch_that_leaves_two_devices_unequal_has_the_loss_of_one(tmp_path):
+    (code,), (printed,) = run_all([[sys.executable, str(UNEVEN)]], [os.environ], tmp_path)
+    assert code == 0, printed[-2000:]
+    found = dict(line.split() for line in printed.splitlines()[-4:])
+    assert [*found] == ["simclr", "barlow_twins", "vicreg", "swav"]
+    assert max(map(float, found.values())) < 1e-5
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What a resumed run takes from its checkpoint."""
+"""What a run is warned of, and what a resumed one takes from its checkpoint."""
 
 import warnings
 from types import SimpleNamespace
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from keras_simsiam.environment import processor
-from keras_simsiam.training import fit
+from keras_simsiam.training import fit, prepare
 from keras_simsiam.training.callbacks import HistoryFile, read_history
 
 
@@ -47,3 +47,24 @@ def test_a_deterministic_run_says_that_another_processor_rounds_differently(tmp_
         warnings.simplefilter("error")
         state(tmp_path, 6, processor=processor())
         state(tmp_path, 6, deterministic=False, processor="abacus, 1 core")
+
+
+def test_a_run_of_few_steps_says_so():
+    """As of a small folder with the batches of a large dataset."""
+
+    def warned(steps_per_epoch, epochs):
+        prepare._warn_if_short(
+            SimpleNamespace(
+                steps_per_epoch=steps_per_epoch,
+                steps=steps_per_epoch * epochs,
+                epochs=epochs,
+                batch_size=512,
+            )
+        )
+
+    with pytest.warns(UserWarning, match=r"100 steps in all, 1 an epoch.*smaller --batch-size"):
+        warned(1, 100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warned(5, 100)
+        warned(1, 1000)  # many epochs make up for it
