@@ -150,6 +150,7 @@ def test_fastsiam_of_two_views_is_simsiam():
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "made"),
     [
