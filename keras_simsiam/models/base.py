@@ -49,7 +49,8 @@ class JointEmbedding(TrainedOnViews):
     it overrides `before_step` or `after_step`.
 
     Calling the model returns the backbone's features. Each step logs ``loss``, ``z_std`` (see
-    `keras_simsiam.models.objectives.z_std`) and ``learning_rate``.
+    `keras_simsiam.models.objectives.z_std`) and ``learning_rate``. Regularizers of layers, and what
+    layers add by ``add_loss``, are minimized with the loss and not logged.
 
     Created within the scope of a `tf.distribute.Strategy`, it trains on several devices as on one:
     the batch is split, and loss, gradients, BatchNorm and z_std are those of the whole batch. With

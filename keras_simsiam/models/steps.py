@@ -116,8 +116,10 @@ class TrainedOnViews(SavedWithParts):
         views = batches.none_empty(views, part, self.jit_compile)
         with tf.GradientTape() as tape:
             loss, z1 = self._forward(views, True, also)
+            # Of layers: regularizers of their weights, and what they add themselves.
+            total = loss * part + sum(tf.cast(v, loss.dtype) for v in self.losses)
             # Optimizers sum the gradients of the replicas.
-            scaled = _compat.scale_loss(self.optimizer, loss * part) / replicas()
+            scaled = _compat.scale_loss(self.optimizer, total) / replicas()
         gradients = tape.gradient(scaled, [variables for _, variables in groups])
         paths = [_compat.path_of(v) for _, variables in groups for v in variables]
         gradients = checked(gradients, paths, self.optimizer, raises=not self.jit_compile)

@@ -143,6 +143,27 @@ def test_optimizers_need_weights_and_are_two_objects(model, batch):
         again.train_step(batch)
 
 
+def test_regularizers_of_layers_are_part_of_what_is_minimized(batch):
+    """They add 2 λ w to the gradient of a weight."""
+
+    def trained(regularizer):
+        keras.utils.set_random_seed(0)
+        image = keras.Input((16, 16, 3))
+        pooled = keras.layers.GlobalAveragePooling2D()(image)
+        dense = keras.layers.Dense(4, kernel_regularizer=regularizer)
+        heads = ks.projector(4, 4, layers=1), ks.predictor(4)
+        model = ks.SimSiam(keras.Model(image, dense(pooled)), *heads)
+        model.compile(keras.optimizers.SGD(0.1))
+        before = np.array(dense.kernel)
+        model.train_step(batch)
+        return before, np.array(dense.kernel)
+
+    before, plain = trained(None)
+    np.testing.assert_allclose(
+        trained(keras.regularizers.L2(0.5))[1], plain - 0.1 * 2 * 0.5 * before, atol=1e-5
+    )
+
+
 def test_what_forward_returns_is_checked(batch):
     class Method(ks.SimSiam):
         def forward(self, views, training):
