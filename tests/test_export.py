@@ -222,8 +222,8 @@ def test_what_cannot_be_a_saved_model_is_refused_with_what_may_be_meant(tmp_path
         "models": "has no saved_model.pb; give one of those in it, such as '.*models/mine'",
         "models/mine": "cannot read saved model '.*mine'",
         "models/mine/saved_model.pb": "must be a folder; .* give its folder '.*mine'",
-        "best.keras": "must be a folder; it is a file; .*export_encoder makes one",
-        "resnet50.pth": "must be a folder; it is a file; .*import_weights makes a SavedModel",
+        "best.keras": "must be a folder; it is a file; .*export_encoder exports any Keras model",
+        "resnet50.pth": "must be a folder; it is a file; convert PyTorch weights with .*import",
     }.items():
         with pytest.raises(InputError, match=said) as caught:
             load_encoder(tmp_path / name)
@@ -254,8 +254,8 @@ def save_module(path, of=mean_color, size=16, shape=(None, None, None, 3), dtype
         ({"size": "large"}, "image_size must be an integer"),
         ({"shape": (4, 16, 16, 3)}, r"it takes images, uint8 \(4, 16, 16, 3\)"),
         ({"dtype": tf.float32}, r"it takes images, float32 \(\?, \?, \?, 3\)"),
-        ({"of": lambda x: mean_color(x) | {"features": x}}, "gives features, uint8"),
-        ({"of": lambda x: {"embedding": mean_color(x)["features"]}}, "gives embedding, float32"),
+        ({"of": lambda x: mean_color(x) | {"features": x}}, "returns features, uint8"),
+        ({"of": lambda x: {"embedding": mean_color(x)["features"]}}, "returns embedding, float32"),
         ({"of": lambda x: {"features": mean_color(x)["features"][0]}}, r"features, float32 \(3,\)"),
         ({"of": lambda x: {"features": mean_color(x)["features"][:, :0]}}, r"float32 \(\?, 0\)"),
     ],
@@ -273,7 +273,7 @@ def test_saved_models_of_others_are_refused_for_what_they_declare(arguments, sai
     [
         (
             lambda x: {"features": mean_color(x)["features"][::2]},
-            r"one vector per image; of \[7, 32, 32, 3\] it gives \[4, 3\]",
+            r"one vector per image; for images \[7, 32, 32, 3\] it returned \[4, 3\]",
         ),
         (
             lambda x: {
