@@ -92,7 +92,9 @@ class SweepTuner(kt.Tuner):
         oracle.path, oracle.has_ended = folder / "keras_tuner" / "oracle.json", self._has_ended
         with contextlib.redirect_stdout(None):  # it prints that it reloads an earlier version's
             super().__init__(oracle, directory=str(folder), project_name="keras_tuner")
-        if not self._is_worker():
+        if self._is_worker():
+            self._reconnect_soon()
+        else:
             oracle.reload()
 
     def search(self) -> None:
@@ -104,7 +106,6 @@ class SweepTuner(kt.Tuner):
             LostWorker: If the chief of this worker is gone.
             InputError: If the chief cannot listen at its address.
         """
-        address = ":".join(os.environ.get(f"KERASTUNER_ORACLE_{n}", "") for n in ("IP", "PORT"))
         try:
             # Keras Tuner prints a traceback of each failure, which is in the trial's log already.
             with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
@@ -115,14 +116,24 @@ class SweepTuner(kt.Tuner):
             raise
         except grpc.RpcError as e:
             raise LostWorker(
-                f"the chief at {address} is gone; start it again, then this worker"
+                f"the chief at {_chief_address()} is gone; start it again, then this worker"
             ) from e
         except RuntimeError as e:
             if "bind" not in str(e):
                 raise
             raise InputError(
-                f"chief must be a free address of this machine; got {address}"
+                f"chief must be a free address of this machine; got {_chief_address()}"
             ) from None
+
+    def _reconnect_soon(self) -> None:
+        """Has a worker find its chief within a second or so of its return.
+
+        By default it tries every two minutes in the end. A chief that was gone might meanwhile
+        finish the sweep with others, and this worker would wait for an hour.
+        """
+        options = [("grpc.max_reconnect_backoff_ms", 1000)]
+        channel = grpc.insecure_channel(_chief_address(), options)
+        self.oracle.stub = type(self.oracle.stub)(channel)
 
     def save(self) -> None:
         """Saves the oracle, whose state is all there is."""
@@ -260,6 +271,10 @@ class SweepTuner(kt.Tuner):
         at_once = 1 + len(entries) - ended
         left = (self.trials - ended) / at_once * sum(seconds) / max(1, len(seconds))
         return f"{said}; about {left / 60:.0f} min left" if left else said
+
+
+def _chief_address() -> str:
+    return ":".join(os.environ.get(f"KERASTUNER_ORACLE_{name}", "") for name in ("IP", "PORT"))
 
 
 def _is(folder: pathlib.Path, run: Run) -> bool:
