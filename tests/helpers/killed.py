@@ -7,16 +7,22 @@ A moment is
 
 - the number of a change below the working directory, from 1: just before a file is opened to be
   written, renamed, linked or removed, or a folder made or removed. Python's audit events tell of
-  them, so that no write of Python's is left out; TensorFlow's own are between them.
+  them, so that no write of Python's is left out; TensorFlow's own are between them;
+- ``"rename runs/run/config.yaml"``: just before the first change of that name;
 - ``"keras_simsiam.training.record:export_encoder 1"``: just before the first call of a function, by
   the name by which it is called.
 
-With ``"all"`` the process goes on, and at each change copies what a kill would leave.
+With ``"all"`` the process goes on, and before each change copies what a kill would leave.
+
+What happens then is a signal, or two (``SIGINT twice``), or ``full``: the disk ``disk`` gets full.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
+import gc
 import importlib
 import itertools
 import json
@@ -38,8 +44,8 @@ CHANGES = {
 }
 
 
-copying: list[int] = []
-"""Not empty while this program copies files itself."""
+busy: list[bool] = []
+"""Not empty while this program changes files itself."""
 
 
 class Runner:
@@ -55,20 +61,35 @@ class Runner:
             server, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def __call__(self, cwd, *argv, at=None, send="SIGKILL"):
-        """Runs the command, and returns its exit code, what it printed and the changes it made.
+    def __call__(self, *args, **kwargs):
+        """Runs a command, see `start`, and returns what `wait` does."""
+        return self.wait(self.start(*args, **kwargs))
+
+    def start(self, cwd, *argv, at=None, send="SIGKILL", env=(), who=0, closed=False):
+        """Starts a command, and returns its number.
 
         Args:
             cwd: Its working directory.
             argv: Its arguments.
-            at: The moment at which it sends itself a signal.
-            send: The signal.
+            at: The moment at which something happens to it.
+            send: What happens.
+            env: Environment variables.
+            who: Its number, if there are several in the same folder.
+            closed: Whether nobody reads what it prints.
         """
-        request = {"cwd": str(cwd), "argv": argv, "at": at, "signal": send}
-        print(json.dumps(request), file=self.server.stdin, flush=True)
-        code = int(self.server.stdout.readline())
-        with open(f"{cwd}/printed") as printed, open(f"{cwd}/changes") as changes:
+        request = {"cwd": str(cwd), "argv": argv, "at": at, "send": send, "env": dict(env)}
+        return self._ask({**request, "who": who, "closed": closed}), cwd, who
+
+    def wait(self, started):
+        """The exit code of a command, what it printed and the changes it made."""
+        number, cwd, who = started
+        code = self._ask({"wait": number})
+        with open(f"{cwd}/printed{who}") as printed, open(f"{cwd}/changes{who}") as changes:
             return code, printed.read(), changes.read().splitlines()
+
+    def _ask(self, request):
+        print(json.dumps(request), file=self.server.stdin, flush=True)
+        return int(self.server.stdout.readline())
 
     def close(self):
         self.server.stdin.close()
@@ -84,14 +105,37 @@ def serve(command):
     from keras_simsiam.models.resnet import BACKBONES
 
     BACKBONES.update(dict.fromkeys(BACKBONES, tiny))
+    cut_few_patches()
+    draw_once()
+    gc.freeze()  # what is there now is not looked through again by each process
     answers = os.dup(1)
     for line in sys.stdin:
         request = json.loads(line)
-        pid = os.fork()
-        if not pid:
-            run(command, request)
-        _, status = os.waitpid(pid, 0)
-        os.write(answers, b"%d\n" % os.waitstatus_to_exitcode(status))
+        if "wait" in request:
+            _, status = os.waitpid(request["wait"], 0)
+            answer = os.waitstatus_to_exitcode(status)
+        else:
+            answer = os.fork() or run(command, request)
+        os.write(answers, b"%d\n" % answer)
+
+
+def cut_few_patches():
+    """Has the processes train on two patches of each photograph, which are here already."""
+    from keras_simsiam.data import photo_patches
+
+    photo_patches.PER_PHOTO = {"train": 2, "test": 1}
+    photo_patches.read = functools.cache(photo_patches.read)
+    for split in ("train", "validation"):
+        photo_patches.read("photo_patches", split, None)
+
+
+def draw_once():
+    """Draws a figure, for which matplotlib looks up fonts."""
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.subplots().set_title("title")
+    figure.savefig(os.devnull, format="png")
 
 
 def tiny(width, stem):
@@ -108,20 +152,36 @@ def tiny(width, stem):
 
 def run(command, request):
     """In a process of its own: runs the command, and ends."""
+    import tensorflow as tf
+
     from keras_simsiam import options
 
+    at, who = request["at"], request["who"]
     os.chdir(request["cwd"])
-    for descriptor in (1, 2):
-        os.dup2(os.open("printed", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND), descriptor)
-    changes = os.open("changes", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    at = request["at"]
+    os.environ.update(request["env"])
+    # Graphs as small as these take longer to optimize than to compute.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    printed = os.open(f"printed{who}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+    os.dup2(printed, 2)
+    os.dup2(unread_pipe() if request["closed"] else printed, 1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if started with "&"
+    changes = os.open(f"changes{who}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     count = itertools.count(1)
+    acted: list[bool] = []
 
-    def die():
-        os.kill(os.getpid(), signal.Signals[request["signal"]])
+    def act():
+        if acted:
+            return
+        acted.append(True)
+        if request["send"] == "full":
+            fill_the_disk()
+            return
+        name, *twice = request["send"].split()
+        for _ in (name, *twice):
+            os.kill(os.getpid(), signal.Signals[name])
 
     def audit(event, args):
-        if copying or event not in CHANGES or not isinstance(args[0], str | os.PathLike):
+        if busy or event not in CHANGES or not isinstance(args[0], str | os.PathLike):
             return
         path = args[1] if event in ("os.rename", "os.link") else args[0]
         below = os.path.relpath(path, request["cwd"])
@@ -132,15 +192,16 @@ def run(command, request):
         }
         if below.startswith("..") or unchanged.get(event):
             return
-        os.write(changes, f"{CHANGES[event]} {below}\n".encode())
+        change = f"{CHANGES[event]} {below}"
+        os.write(changes, f"{change}\n".encode())
         number = next(count)
-        if number == at:
-            die()
+        if at in (number, change):
+            act()
         elif at == "all":
             copy_what_is_there(number)
 
-    if isinstance(at, str) and at != "all":
-        before_call(*at.split(), die)
+    if isinstance(at, str) and ":" in at:
+        before_call(*at.split(), act)
     sys.addaudithook(audit)
     code = 1
     try:
@@ -152,17 +213,53 @@ def run(command, request):
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
         os._exit(code)
 
 
+def unread_pipe():
+    """A pipe that nobody reads from, as of ``| head`` once it has ended."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+def fill_the_disk():
+    """Leaves no room in the folder ``disk``, which must be a disk of its own."""
+    busy.append(True)
+    with open("disk/filler", "wb", buffering=0) as file:
+        for size in (1 << 12, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError as e:
+                if e.errno != errno.ENOSPC:
+                    raise
+    busy.clear()
+
+
 def copy_what_is_there(number):
-    """Copies the working directory to ``NUMBER`` in the folder ``copies`` beside it."""
-    copying.append(number)
+    """Copies the working directory to ``NUMBER`` in the folder ``copies`` beside it.
+
+    Not if it was copied before: half-written files, which nothing ever reads, may differ.
+    """
+    busy.append(True)
     here = pathlib.Path.cwd()
-    shutil.copytree(here, here.parent / "copies" / str(number))
-    copying.clear()
+    state = frozenset(
+        (path.relative_to(here), ".partial." in path.name or path.is_dir() or path.read_bytes())
+        for folder in ("runs", "saved_models")
+        for path in here.glob(f"{folder}/**/*")
+    )
+    if state not in copied:
+        copied.add(state)
+        shutil.copytree(here, here.parent / "copies" / str(number))
+    busy.clear()
+
+
+copied: set[frozenset] = set()
+"""The states that were copied."""
 
 
 def before_call(name, number, act):
