@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_simsiam import _compat
 from keras_simsiam.arrays import check_views
 from keras_simsiam.errors import InputError, shown
 from keras_simsiam.preprocessing import Preprocessing
@@ -128,6 +129,18 @@ def refuse_class_weight(arguments: Mapping[str, Any]) -> None:
         raise InputError(
             f"class_weight must be None, as there are no labels; use sample_weight; "
             f"got {shown(given)}"
+        )
+
+
+def check_scope(variable: Any) -> None:
+    """Raises InputError within the scope of a strategy unless a model's variable was made there."""
+    if not tf.distribute.has_strategy():
+        return
+    strategy = tf.distribute.get_strategy()
+    if not strategy.extended.variable_created_in_scope(_compat.tensorflow_variable(variable)):
+        raise InputError(
+            f"the model must be created within the scope of {type(strategy).__name__}; "
+            "it was created outside"
         )
 
 

@@ -66,10 +66,12 @@ class TrainedOnViews(SavedWithParts):
 
         Raises:
             InputError: If `keras_simsiam.views` made the views by another preprocessing than the
-                model's, they were not normalized, there is a ``class_weight``, or a batch leaves a
-                device without images.
+                model's, they were not normalized, there is a ``class_weight``, a batch leaves a
+                device without images, or the model was created outside the scope of a
+                `tf.distribute.Strategy` that it is to train in.
         """
         batches.refuse_class_weight(kwargs)
+        batches.check_scope(self.step_counter)
         self.preprocessing = self._agreed(x)
         with batches.refusals():
             return super().fit(x, *args, **kwargs)

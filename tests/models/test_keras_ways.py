@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import keras_simsiam as ks
 from keras_simsiam import InputError
+from keras_simsiam.models import batches
 from keras_simsiam.preprocessing import remember
 
 
@@ -162,6 +163,14 @@ def test_regularizers_of_layers_are_part_of_what_is_minimized(batch):
     np.testing.assert_allclose(
         trained(keras.regularizers.L2(0.5))[1], plain - 0.1 * 2 * 0.5 * before, atol=1e-5
     )
+
+
+def test_a_model_from_outside_the_scope_of_a_strategy_is_refused_in_it(model, batch):
+    message = "must be created within the scope of MirroredStrategy; it was created outside"
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        with pytest.raises(InputError, match=message):
+            model.fit(*batch, verbose=0)
+        batches.check_scope(ks.SimSiam.from_config(model.get_config()).step_counter)
 
 
 def test_what_forward_returns_is_checked(batch):
