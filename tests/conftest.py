@@ -13,6 +13,7 @@ sys.path.append(str(pathlib.Path(__file__).parents[1]))
 import numpy as np
 import pytest
 from helpers import write_image
+from helpers.backbones import BACKBONES, TINY
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
 
@@ -26,6 +27,13 @@ def nothing_old_is_looked_at_again():
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def tiny_backbones(monkeypatch):
+    """Makes every backbone of a run one convolution, which is traced and compiled soon."""
+    for name, backbone in TINY.items():
+        monkeypatch.setitem(BACKBONES, name, backbone)
 
 
 @pytest.fixture(scope="session")

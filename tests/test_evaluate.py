@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import write_image
+from helpers.backbones import tiny
 from sklearn.metrics import confusion_matrix
 
-from keras_simsiam import data, evaluate, export_encoder, knn_accuracy, load, options, resnet18
+from keras_simsiam import data, evaluate, export_encoder, knn_accuracy, load, options
 from keras_simsiam.evaluation import Encoder, augmented_features, extract, linear_predict
 from keras_simsiam.evaluation.linear import part_of_each_class
 from keras_simsiam.evaluation.probing import PROBES
@@ -20,7 +21,7 @@ from keras_simsiam.probes import Probes
 @pytest.fixture(scope="module")
 def backbone():
     keras.utils.set_random_seed(0)
-    return resnet18(width=2)
+    return tiny(2)
 
 
 @pytest.fixture(scope="module")
@@ -36,53 +37,58 @@ def command(*argv):
     return caught.value.code
 
 
+@pytest.fixture
+def few(monkeypatch):
+    """Every tenth photo only; loads them, as the command does."""
+
+    def read(name, split, data_dir=None):
+        images, labels, names = load(name, split)
+        return data.Dataset(images[::10], labels[::10], names)
+
+    monkeypatch.setattr(data, "load", read)
+    return read
+
+
 @pytest.mark.parametrize("k", [200, 5])
-def test_accuracy_is_that_of_the_features(k, backbone, exported, capsys):
+def test_accuracy_is_that_of_the_features(k, backbone, exported, few, capsys):
     argv = ("--saved-model", str(exported), "--dataset", "photo_patches", "--knn-k", str(k))
     assert command(*argv) == 0
     printed = capsys.readouterr().out
-    train, test = load("photo_patches", "train"), load("photo_patches", "test")
+    train, test = few("photo_patches", "train"), few("photo_patches", "test")
     bank, queries = (extract(Encoder.of(backbone, 32), d.images) for d in (train, test))
     expected = knn_accuracy(bank, train.labels, queries, test.labels, k)
-    assert f"| knn | 5,400 (1) | {expected.top1:.2%} | {expected.top5:.2%} | - |" in printed
-    assert "5,400 training images, 1,080 test images" in printed
+    assert f"| knn | 540 (1) | {expected.top1:.2%} | {expected.top5:.2%} | - |" in printed
+    assert "540 training images, 108 test images" in printed
 
 
-def test_probes_are_written_with_what_they_mistake(exported, tmp_path, capsys):
+def test_probes_are_written_with_what_they_mistake(exported, few, tmp_path, capsys):
     out = tmp_path / "out"
-    argv = ["--saved-model", str(exported), "--probe", "knn", "linear", "--labels", "0.01", "1"]
+    argv = ["--saved-model", str(exported), "--probe", "knn", "linear", "--labels", "0.1", "1"]
     assert command(*argv, "--linear-epochs", "2", "--output", str(out)) == 0
     written = json.loads((out / "evaluation.json").read_text())
     rows = [(r["probe"], r["labels"]) for r in written["results"]]
-    assert rows == [("knn", 54), ("linear", 54), ("knn", 5400), ("linear", 5400)]
+    assert rows == [("knn", 54), ("linear", 54), ("knn", 540), ("linear", 540)]
     last = written["results"][-1]
-    assert f"| linear | 5,400 (1) | {last['top1']:.2%}" in capsys.readouterr().out
+    assert f"| linear | 540 (1) | {last['top1']:.2%}" in capsys.readouterr().out
     # The confusion matrix is that of the linear probe with all labels, row by row the classes.
     confusion = np.array(written["per_class"]["confusion"])
-    assert confusion.sum(axis=1).tolist() == [60] * 18
-    assert confusion.trace() / 1080 == pytest.approx(last["top1"])
+    assert confusion.sum(axis=1).tolist() == [6] * 18
+    assert confusion.trace() / 108 == pytest.approx(last["top1"])
     accuracies = [c["accuracy"] for c in written["per_class"]["classes"].values()]
-    np.testing.assert_allclose(accuracies, confusion.diagonal() / 60)
+    np.testing.assert_allclose(accuracies, confusion.diagonal() / 6)
     for name in ("confusion", "neighbors", "map"):
         assert tf.io.decode_png((out / f"{name}.png").read_bytes()).shape[0] > 100
     # What TensorBoard's projector reads: as many rows, names and pictures.
     features = np.loadtxt(out / "projector/features.tsv")
     names = (out / "projector/labels.tsv").read_text().splitlines()
-    assert (features.shape, len(names)) == ((1080, 16), 1080)
+    assert (features.shape, len(names)) == ((108, 16), 108)
     sprite = tf.io.decode_png((out / "projector/sprite.png").read_bytes())
-    assert sprite.shape == (33 * 64, 33 * 64, 3)
+    assert sprite.shape == (11 * 64, 11 * 64, 3)
     assert "features.tsv" in (out / "projector/projector_config.pbtxt").read_text()
 
 
 @pytest.mark.slow
-def test_linear_probe_trains_on_random_crops_and_flips(
-    backbone, exported, tmp_path, monkeypatch, capsys
-):
-    def few(name, split, data_dir=None):
-        images, labels, names = load(name, split)
-        return data.Dataset(images[::10], labels[::10], names)
-
-    monkeypatch.setattr(data, "load", few)
+def test_linear_probe_trains_on_random_crops_and_flips(backbone, exported, few, tmp_path, capsys):
     argv = ["--saved-model", str(exported), "--output", str(tmp_path), "--seed", "3"]
     argv += ["--probe", "linear", "--labels", "0.5", "--linear-epochs", "5"]
     assert command(*argv, "--linear-batch-size", "64", "--linear-augment") == 0

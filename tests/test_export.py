@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.backbones import tiny
 
 from keras_simsiam import (
     InputError,
@@ -26,7 +27,7 @@ from keras_simsiam.evaluation import Encoder
 @pytest.fixture(scope="module")
 def model():
     """A model whose BatchNorm statistics are not those it started with."""
-    model = SimSiam(resnet18(width=4), projector(32, 16), predictor(16))
+    model = SimSiam(tiny(4), projector(32, 16), predictor(16))
     model.compile("sgd")
     x = tf.random.stateless_normal([8, 32, 32, 3], [0, 0])
     model.train_step((x, x[::-1]))
@@ -68,7 +69,7 @@ def test_preprocessing_is_exported_with_the_weights(model, exported, images, tmp
 
 
 def test_a_model_is_exported_with_its_own_preprocessing(tmp_path, images):
-    model = SimSiam(resnet18(width=2), projector(16, 8), predictor(8))
+    model = SimSiam(tiny(2), projector(16, 8), predictor(8))
     model.preprocessing = Preprocessing(24, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     export_encoder(model, tmp_path / "encoder")
     assert load_encoder(tmp_path / "encoder").preprocessing == model.preprocessing
@@ -103,6 +104,13 @@ SHAPES = ((2, 32, 32, 3), (3, 50, 71, 3), (1, 20, 33, 3))
 
 
 @pytest.fixture(scope="module")
+def resnet(tmp_path_factory):
+    path = tmp_path_factory.mktemp("resnet") / "encoder"
+    export_encoder(resnet18(width=4), path, 32)
+    return path
+
+
+@pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """An exported convolution, which is compiled soon."""
     inputs = keras.Input((None, None, 3))
@@ -120,7 +128,7 @@ def test_compiled_by_xla_it_gives_the_same_features(small):
         np.testing.assert_allclose(compiled(tf.constant(images)), encode(images), atol=1e-5)
 
 
-@pytest.mark.parametrize("path", ["small", pytest.param("exported", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("path", ["small", pytest.param("resnet", marks=pytest.mark.slow)])
 def test_converted_to_tensorflow_lite_it_gives_the_same_features(path, request):
     """Of TensorFlow Lite's own operations, and still for images of any size and number."""
     path = request.getfixturevalue(path)
@@ -175,12 +183,12 @@ def test_backbone_of_another_kind_is_exported_at_its_own_size(tmp_path):
 
 def test_unknown_size_is_an_error(tmp_path):
     with pytest.raises(InputError, match=r"preprocessing is required.*Preprocessing\("):
-        export_encoder(resnet18(width=2), tmp_path / "encoder")
+        export_encoder(tiny(2), tmp_path / "encoder")
     assert not any(tmp_path.iterdir())
 
 
 def test_a_saved_model_is_replaced_but_nothing_else_is(model, tmp_path, images):
-    export_encoder(resnet18(width=2), tmp_path / "encoder", 32)
+    export_encoder(tiny(2), tmp_path / "encoder", 32)
     export_encoder(model, tmp_path / "encoder")
     assert load_encoder(tmp_path / "encoder")(images).shape == (7, 32)
     assert [p.name for p in tmp_path.iterdir()] == ["encoder"]

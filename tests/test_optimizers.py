@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import weights_of
+from helpers.backbones import tiny
 
 from keras_simsiam import (
     LARS,
@@ -17,7 +18,6 @@ from keras_simsiam import (
     paper_optimizers,
     predictor,
     projector,
-    resnet18,
 )
 
 
@@ -188,7 +188,7 @@ def test_a_saved_model_goes_on_as_if_it_had_never_been_saved(name, policy, tmp_p
     pairs = tf.random.stateless_normal([3, 2, 8, 16, 16, 3], [0, 0])
     keras.mixed_precision.set_global_policy(policy)
     try:
-        model = SimSiam(resnet18(2, "cifar"), projector(16, 8, layers=2), predictor(8))
+        model = SimSiam(tiny(2), projector(16, 8, layers=2), predictor(8))
     finally:
         keras.mixed_precision.set_global_policy("float32")
     model.compile(**paper_optimizers(256, 8, optimizer=name))

@@ -3,12 +3,11 @@
 import json
 import pathlib
 import re
-import subprocess
 import sys
 
 import pytest
 
-from keras_simsiam import load_encoder
+from keras_simsiam import load_encoder, train
 
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPT = (ROOT / "experiments/own_script.py").read_text()
@@ -20,30 +19,31 @@ def test_readme_shows_the_script_and_it_is_no_longer_than_30_lines():
     assert len(SCRIPT.strip().splitlines()) <= 30
 
 
+def run(script):
+    exec(compile(script, "script.py", "exec"), {"__name__": "__main__"})
+
+
 @pytest.mark.slow
-def test_script_learns_and_exports(tmp_path):
+def test_script_learns_and_exports(tmp_path, monkeypatch, capsys):
     script = SCRIPT.replace("BATCH, EPOCHS = 64, 5", "BATCH, EPOCHS = 256, 1")
     assert script != SCRIPT
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
-    assert "kNN top-1 " in run.stdout
+    monkeypatch.chdir(tmp_path)
+    run(script)
+    assert "kNN top-1 " in capsys.readouterr().out
     assert load_encoder(tmp_path / "saved_models/own_script").image_size == 32
 
 
 @pytest.mark.slow
-def test_own_tuner_searches_batch_size_and_rate_by_knn(tmp_path):
+@pytest.mark.usefixtures("tiny_backbones")
+def test_own_tuner_searches_batch_size_and_rate_by_knn(tmp_path, monkeypatch):
     script = (ROOT / "experiments/own_tuner.py").read_text()
     shown = script.split('"""', 2)[2].strip()
     assert shown in (ROOT / "keras_simsiam/tuning/README.md").read_text()
     quick = script.replace('training={"epochs": 3}', 'training={"epochs": 1}, model={"width": 4}')
     quick = quick.replace("max_trials=3", "max_trials=2")
     assert quick.count("max_trials=2") == quick.count('"width": 4') == 1
-    run = subprocess.run(
-        [sys.executable, "-c", quick], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
+    monkeypatch.chdir(tmp_path)
+    run(quick)
     trials = [json.loads(p.read_text()) for p in tmp_path.glob("runs/own_tuner/trial_*/trial.json")]
     assert [t["status"] for t in trials] == ["COMPLETED"] * 2
     for trial in trials:
@@ -54,14 +54,14 @@ def test_own_tuner_searches_batch_size_and_rate_by_knn(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_runs_backbone_is_fine_tuned_as_a_keras_classifier(tmp_path):
+def test_a_runs_backbone_is_fine_tuned_as_a_keras_classifier(tmp_path, monkeypatch, capsys):
     settings = ("--epochs", "1", "--width", "4", "--batch-size", "128", "--projector-dim", "64")
-    train = [sys.executable, "-m", "keras_simsiam.train", *settings]
-    subprocess.run(train, cwd=tmp_path, check=True, capture_output=True)
-    script = ROOT / "experiments/fine_tune.py"
-    assert len(script.read_text().strip().splitlines()) <= 24
-    run = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    top1 = float(re.search(r"top-1 ([\d.]+)%", run.stdout)[1])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fine_tune"])
+    assert train.main(settings) == 0
+    capsys.readouterr()
+    script = (ROOT / "experiments/fine_tune.py").read_text()
+    assert len(script.strip().splitlines()) <= 24
+    run(script)
+    top1 = float(re.search(r"top-1 ([\d.]+)%", capsys.readouterr().out)[1])
     assert top1 > 25  # chance is 5.6

@@ -73,14 +73,16 @@ def test_version_is_that_of_the_installed_package():
     assert importlib.metadata.version("keras-simsiam") == keras_simsiam.__version__
 
 
-def test_an_import_registers_every_class_that_a_file_can_name(tmp_path):
+def test_an_import_registers_every_class_that_a_file_can_name_and_imports_no_dataset(tmp_path):
     script = """
-import importlib, pkgutil, keras, keras_simsiam
+import importlib, pkgutil, sys, keras, keras_simsiam
 
 def ours():
     return {name for name in keras.saving.get_custom_objects() if name.startswith("keras_simsiam>")}
 
 at_import = ours()
+import keras_simsiam.data
+assert not {"tensorflow_datasets", "skimage"} & set(sys.modules)
 for module in pkgutil.walk_packages(keras_simsiam.__path__, "keras_simsiam."):
     if not module.name.startswith("keras_simsiam._compat."):  # one of which is for the other Keras
         importlib.import_module(module.name)

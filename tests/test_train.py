@@ -1,6 +1,8 @@
 """The training command, from its options to its files."""
 
+import contextlib
 import csv
+import io
 import json
 import os
 import pathlib
@@ -13,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 from helpers import LocalManySizes, LocalOneSize, write_image
+from helpers.backbones import BACKBONES, TINY
 
 from keras_simsiam import Run, load_encoder, options, train
 from keras_simsiam.environment import processor
@@ -20,6 +23,7 @@ from keras_simsiam.metrics import METRICS
 from keras_simsiam.training.callbacks import StopOnBadLoss
 from keras_simsiam.training.checkpoints import Checkpoints
 
+pytestmark = pytest.mark.usefixtures("tiny_backbones")  # the tests of whole processes have ResNets
 SMALL = ("--width", "2", "--projector-dim", "16")
 QUICK = (*SMALL, "--epochs", "2", "--batch-size", "600", "--knn-every", "0")  # 9 steps an epoch
 
@@ -50,10 +54,13 @@ def final_weights(folder):
 def finished(tmp_path_factory):
     """The folder of a finished run, and what it printed."""
     cwd = tmp_path_factory.mktemp("finished")
-    argv = [sys.executable, "-m", "keras_simsiam.train", "--name", "first", *QUICK]
-    run = subprocess.run(argv, cwd=cwd, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return cwd / "runs/first", run.stdout
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(cwd)
+        for name, backbone in TINY.items():
+            patch.setitem(BACKBONES, name, backbone)
+        assert command("--name", "first", *QUICK) == 0
+    return cwd / "runs/first", printed.getvalue()
 
 
 def test_a_run_first_describes_itself_and_last_prints_its_outcome(finished):

@@ -1,8 +1,5 @@
 """The interface of images, the same in memory, in files and in records."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -132,12 +129,3 @@ def test_images_are_images_already(images):
 def test_anything_else_is_refused(images, received):
     with pytest.raises(InputError, match=rf"images must be uint8 \[N, H, W, 3\]; got {received}"):
         as_images(images)
-
-
-def test_a_dataset_is_imported_only_when_it_is_loaded():
-    program = (
-        "import sys, keras_simsiam.data\n"
-        "print([m for m in ('tensorflow_datasets', 'skimage') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "[]\n", done.stderr

@@ -161,6 +161,7 @@ def test_silence_ends_once_the_dispatcher_does_not_answer(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny_backbones")
 def test_a_run_on_a_data_service_is_the_run_without(dispatcher, workers, tmp_path):
     settings = {
         "model": {"width": 2, "projector_dim": 16},

@@ -280,6 +280,7 @@ def test_more_than_one_percent_of_damaged_images_are_refused(tiny_imagenet_tree)
         load("tiny_imagenet", "train", str(tiny_imagenet_tree))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.exists(), reason="needs Tiny ImageNet, which may not be shared")
 def test_real_tiny_imagenet_is_read_whole():
     train, validation = (load("tiny_imagenet", s, str(REAL)) for s in ("train", "validation"))

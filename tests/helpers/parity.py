@@ -10,6 +10,7 @@ import sys
 
 import keras
 import numpy as np
+from backbones import BACKBONES, TINY
 
 from keras_simsiam import _compat, data, presets
 from keras_simsiam.training.devices import Devices, make_strategy, share_out
@@ -20,6 +21,7 @@ mode, dtype, out, steps, *methods = sys.argv[1:]
 # rate, and float64 at the usual one.
 rate = 0.5 if dtype == "float64" else 0.002
 keras.backend.set_floatx(dtype)
+BACKBONES.update(TINY)
 strategy = make_strategy(Devices(mode, 2 if mode == "mirrored" else 1))
 settings = {
     "images": {"target": "images:0.8"},

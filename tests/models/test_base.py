@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.backbones import tiny
 
 import keras_simsiam as ks
 from keras_simsiam import (
@@ -17,7 +18,6 @@ from keras_simsiam import (
     InputError,
     data,
     paper_optimizers,
-    resnet18,
 )
 from keras_simsiam.config import Model
 from keras_simsiam.fields import choices
@@ -55,7 +55,7 @@ def images():
 
 
 def make(**kwargs):
-    model = Decorrelated(resnet18(width=2, stem="cifar"), projector(16, 8, layers=2), **kwargs)
+    model = Decorrelated(tiny(2), projector(16, 8, layers=2), **kwargs)
     model.compile(**paper_optimizers(8, 8))
     return model
 

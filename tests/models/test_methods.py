@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import backbones
 
 import keras_simsiam as ks
 from keras_simsiam import (
@@ -24,7 +25,6 @@ from keras_simsiam.models.barlow_twins import barlow_twins_loss
 from keras_simsiam.models.moco import info_nce
 from keras_simsiam.models.objectives import negative_cosine_similarity
 from keras_simsiam.models.pytorch import named_variables, to_keras
-from keras_simsiam.models.resnet import batch_norm
 from keras_simsiam.models.simclr import nt_xent
 from keras_simsiam.models.swav import cross_entropy, sinkhorn
 from keras_simsiam.models.targets import ImageTargets
@@ -214,10 +214,7 @@ def check_final(model, name, arrays):
 def tiny(method, **kwargs):
     """A method on a network of one convolution."""
     keras.utils.set_random_seed(0)
-    images = keras.Input((None, None, 3))
-    x = keras.layers.ReLU()(batch_norm("bn")(keras.layers.Conv2D(8, 3, 2, name="conv")(images)))
-    backbone = keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
-    model = method(backbone, projector(8, 16, layers=2), **kwargs)
+    model = method(backbones.tiny(), projector(8, 16, layers=2), **kwargs)
     model.compile(**paper_optimizers(8, 4, base_learning_rate=1.0))
     return model
 

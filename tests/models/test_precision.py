@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.backbones import tiny
 
 from keras_simsiam import (
     Augmentation,
@@ -31,10 +32,15 @@ def float32_afterwards():
     keras.mixed_precision.set_global_policy("float32")
 
 
-def make(policy, width=4):
+def cifar_resnet(width):
+    return resnet18(width, "cifar")
+
+
+def make(policy, network=tiny, width=4):
     keras.mixed_precision.set_global_policy(policy)
     keras.utils.set_random_seed(0)
-    model = SimSiam(resnet18(width, "cifar"), projector(8 * width, 32, layers=2), predictor(32))
+    backbone = network(width)
+    model = SimSiam(backbone, projector(8 * width, 32, layers=2), predictor(32))
     model.compile(**paper_optimizers(32, 200, base_learning_rate=2.0))
     return model
 
@@ -51,7 +57,7 @@ def pair(images):
 
 
 def gradients(policy, pair):
-    model = make(policy)
+    model = make(policy, cifar_resnet)
     with tf.GradientTape() as tape:
         loss, z1 = model.forward(pair, training=True)
         scaled = _compat.scale_loss(model.optimizer, loss)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.backbones import tiny
 
 from keras_simsiam import (
     Augmentation,
@@ -23,7 +24,6 @@ from keras_simsiam.models.objectives import (
     z_std,
 )
 from keras_simsiam.models.pytorch import named_variables, to_keras
-from keras_simsiam.models.resnet import batch_norm
 
 STEPS, BATCH = 5, 16
 
@@ -39,13 +39,9 @@ def small_simsiam(**kwargs):
 
 
 def tiny_simsiam(**kwargs):
-    """One convolution, which is traced and compiled soon; its weights are always the same."""
+    """Its weights are always the same."""
     keras.utils.set_random_seed(0)
-    x = images = keras.Input((None, None, 3))
-    for layer in (keras.layers.Conv2D(8, 3, 2), batch_norm("bn"), keras.layers.ReLU()):
-        x = layer(x)
-    backbone = keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
-    return SimSiam(backbone, projector(8, 16, layers=2), predictor(16), **kwargs)
+    return SimSiam(tiny(), projector(8, 16, layers=2), predictor(16), **kwargs)
 
 
 def load_initial(model, arrays):
@@ -166,7 +162,7 @@ def test_first_representations_and_gradients_equal_pytorchs(name, arrays):
 def test_stop_gradient_lets_no_gradient_through_the_target():
     p, z = (tf.Variable(np.random.RandomState(i).randn(8, 4).astype("f")) for i in (0, 1))
     for stop, expected in ((True, False), (False, True)):
-        model = small_simsiam(stop_gradient=stop)
+        model = tiny_simsiam(stop_gradient=stop)
         with tf.GradientTape() as tape:
             distance = model.distance(p, z)
         of_p, of_z = tape.gradient(distance, [p, z])
@@ -190,8 +186,7 @@ def test_half_precision_loss_is_computed_in_float32():
 
 
 def test_saved_model_goes_on_as_the_one_in_memory(tmp_path, arrays):
-    model = small_simsiam(stop_gradient=False)
-    load_initial(model, arrays)
+    model = tiny_simsiam(stop_gradient=False)
     model.compile(**paper_optimizers(BATCH, STEPS))
     model.train_step(views(arrays, 0))
     model.save(tmp_path / "simsiam.keras")
@@ -207,7 +202,7 @@ def test_saved_model_goes_on_as_the_one_in_memory(tmp_path, arrays):
 
 
 def test_device_augmentation_survives_saving(tmp_path):
-    model = small_simsiam(augmentation=Augmentation(hue=0.2), image_size=32)
+    model = tiny_simsiam(augmentation=Augmentation(hue=0.2), image_size=32)
     model.compile("sgd")
     model.save(tmp_path / "simsiam.keras")
     loaded = keras.models.load_model(tmp_path / "simsiam.keras")
@@ -258,7 +253,7 @@ def test_compiled_by_xla_a_step_gives_the_same_loss(arrays):
 
 
 def test_evaluation_changes_no_weight_and_gives_loss_and_spread(arrays):
-    model = small_simsiam()
+    model = tiny_simsiam()
     model.compile(**paper_optimizers(BATCH, STEPS))
     parts = (model.backbone, model.projector, model.predictor)
     weights = [w for part in parts for w in part.weights]
@@ -273,7 +268,7 @@ def test_evaluation_changes_no_weight_and_gives_loss_and_spread(arrays):
 
 
 def test_view_size_is_learnt_from_the_first_batch_and_saved(tmp_path, arrays):
-    model = small_simsiam()
+    model = tiny_simsiam()
     model.compile(**paper_optimizers(BATCH, STEPS))
     model.train_step(views(arrays, 0))
     assert model.image_size == 64
@@ -282,34 +277,13 @@ def test_view_size_is_learnt_from_the_first_batch_and_saved(tmp_path, arrays):
 
 
 def test_without_a_second_optimizer_one_trains_all_three_parts(arrays):
-    model = small_simsiam()
+    model = tiny_simsiam()
     model.compile(keras.optimizers.SGD(0.1))
     first = [p.trainable_variables[0] for p in (model.backbone, model.projector, model.predictor)]
     before = [variable.numpy() for variable in first]
     model.train_step(views(arrays, 0))
     for variable, old in zip(first, before, strict=True):
         assert not np.array_equal(variable.numpy(), old)
-
-
-def test_without_stop_gradient_it_collapses_and_with_it_does_not():
-    """The paper's Figure 2 in small: without, the loss falls to its floor and z gathers."""
-    images = np.random.RandomState(0).randint(0, 256, (256, 8, 8, 3), np.uint8)
-    last = {}
-    for stop in (True, False):
-        keras.utils.set_random_seed(0)
-        backbone = keras.Sequential(
-            [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(64, "relu")]
-        )
-        model = SimSiam(backbone, projector(64, 32, layers=2), predictor(32), stop_gradient=stop)
-        model.compile(**paper_optimizers(64, 400, base_learning_rate=1.0))
-        pairs = data.views(images, Augmentation.preset("cifar"), 64)
-        log = model.fit(pairs, epochs=4, steps_per_epoch=100, verbose=0, shuffle=False).history
-        last[stop] = log["loss"][-1], log["z_std"][-1]
-    # BatchNorm over 64 images keeps the collapsed loss a little above -1.
-    assert last[False][0] < -0.8
-    assert last[False][1] < 0.6
-    assert last[True][0] > -0.5
-    assert last[True][1] > 0.9
 
 
 def gradients_of(model, views_of_batch):
@@ -320,8 +294,8 @@ def gradients_of(model, views_of_batch):
 
 
 def test_without_a_predictor_p_is_z(arrays):
-    model = SimSiam(resnet18(width=8), projector(64, 64), no_predictor(64))
-    z = tf.random.stateless_normal([4, 64], [0, 0])
+    model = SimSiam(tiny(), projector(8, 16, layers=2), no_predictor(16))
+    z = tf.random.stateless_normal([4, 16], [0, 0])
     np.testing.assert_array_equal(model.predictor(z), z)
     model.compile(**paper_optimizers(BATCH, STEPS))
     log = model.train_step(views(arrays, 0))
@@ -329,7 +303,7 @@ def test_without_a_predictor_p_is_z(arrays):
 
 
 def test_a_fixed_predictor_stays_as_it_was_drawn_but_normalizes_its_batch(arrays):
-    model = small_simsiam(train_predictor=False)
+    model = tiny_simsiam(train_predictor=False)
     model.compile(**paper_optimizers(BATCH, STEPS))
     before = [w.numpy() for w in model.predictor.weights]
     model.train_step(views(arrays, 0))
@@ -346,8 +320,7 @@ def test_the_symmetric_loss_is_the_mean_of_both_asymmetric_ones(arrays):
     x1, x2 = views(arrays, 0)
     losses = {}
     for symmetry, batch in (("symmetric", (x1, x2)), ("asymmetric", (x1, x2))):
-        model = small_simsiam(symmetry=symmetry)
-        load_initial(model, arrays)
+        model = tiny_simsiam(symmetry=symmetry)
         losses[symmetry] = float(model.forward(batch, training=True)[0])
         losses["swapped"] = float(model.forward(batch[::-1], training=True)[0])
     assert losses["symmetric"] == pytest.approx(
@@ -356,8 +329,7 @@ def test_the_symmetric_loss_is_the_mean_of_both_asymmetric_ones(arrays):
 
 
 def test_the_asymmetric_loss_gives_no_gradient_through_the_other_view(arrays):
-    model = small_simsiam(symmetry="asymmetric")
-    load_initial(model, arrays)
+    model = tiny_simsiam(symmetry="asymmetric")
     x1, x2 = (tf.Variable(x) for x in views(arrays, 0))
     with tf.GradientTape() as tape:
         loss, _ = model.forward((x1, x2), training=True)
@@ -370,8 +342,7 @@ def test_two_pairs_are_the_mean_of_two_asymmetric_losses(arrays):
     first, second = views(arrays, 0), views(arrays, 1)
     found = []
     for symmetry, batches in (("two_pairs", [first + second]), ("asymmetric", [first, second])):
-        model = small_simsiam(symmetry=symmetry)
-        load_initial(model, arrays)
+        model = tiny_simsiam(symmetry=symmetry)
         each = [gradients_of(model, batch) for batch in batches]
         found.append([sum(gradients) / len(batches) for gradients in zip(*each, strict=True)])
     for two_pairs, mean in zip(*found, strict=True):
@@ -383,14 +354,14 @@ def test_cross_entropy_is_that_of_the_softmaxes():
     softmax = [np.exp(v) / np.exp(v).sum(axis=1, keepdims=True) for v in (p, z)]
     expected = -(softmax[1] * np.log(softmax[0])).sum(axis=1).mean()
     assert float(softmax_cross_entropy(tf.constant(p), tf.constant(z))) == pytest.approx(expected)
-    model = small_simsiam(similarity="cross_entropy")
+    model = tiny_simsiam(similarity="cross_entropy")
     found = model.distance(tf.constant(p, tf.float32), tf.constant(z, tf.float32))
     assert float(found) == pytest.approx(expected, abs=1e-5)
 
 
 def test_variants_survive_saving(tmp_path):
     variant = {"train_predictor": False, "similarity": "cross_entropy", "symmetry": "asymmetric"}
-    model = small_simsiam(**variant)
+    model = tiny_simsiam(**variant)
     model.compile(**paper_optimizers(BATCH, STEPS))
     model.save(tmp_path / "simsiam.keras")
     loaded = keras.models.load_model(tmp_path / "simsiam.keras")
@@ -400,4 +371,4 @@ def test_variants_survive_saving(tmp_path):
 @pytest.mark.parametrize("name", ["similarity", "symmetry"])
 def test_unknown_variants_are_named(name):
     with pytest.raises(InputError, match=f"{name} must be one of .*; got 'other'"):
-        small_simsiam(**{name: "other"})
+        tiny_simsiam(**{name: "other"})

@@ -14,6 +14,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from helpers.backbones import tiny
 
 from keras_simsiam import (
     Augmentation,
@@ -24,7 +25,6 @@ from keras_simsiam import (
     paper_optimizers,
     predictor,
     projector,
-    resnet18,
     views,
 )
 from keras_simsiam.training import checkpoint_file, checkpoints
@@ -35,7 +35,7 @@ EACH_STEP = Output(keep_checkpoints=9, checkpoint_every=1e-9)
 
 
 def make(width=2, dim=16):
-    model = SimSiam(resnet18(width, "cifar"), projector(8 * width, dim, layers=2), predictor(dim))
+    model = SimSiam(tiny(width), projector(8 * width, dim, layers=2), predictor(dim))
     model.compile(**paper_optimizers(8, 100))
     return model
 
@@ -145,7 +145,7 @@ def test_no_intact_checkpoint_is_an_error(folder):
 def test_a_checkpoint_that_is_not_finite_is_named_and_the_one_before_it_is_used(folder):
     path = folder / "step-00000008.keras"
     model = keras.models.load_model(path)
-    model.backbone.get_layer("conv1").kernel.assign(np.full((3, 3, 3, 2), np.inf))
+    model.backbone.get_layer("conv1").kernel.assign(np.full((3, 3, 3, 16), np.inf))
     checkpoint_file.write(path, model, checkpoint_file.read(path))
     with pytest.warns(UserWarning, match=r"step-00000008.*conv1/kernel is not finite"):
         used, _, state = checkpoints.restore(folder, make(), "noise", {})
@@ -250,7 +250,7 @@ def test_a_damaged_checkpoint_of_an_earlier_version_is_reported(damage, of_an_ea
 @pytest.mark.parametrize(
     ("other", "named"),
     [
-        ({"width": 4}, r"had conv1/kernel \[3, 3, 3, 2\], now conv1/kernel \[3, 3, 3, 4\]"),
+        ({"width": 4}, r"had conv1/kernel \[3, 3, 3, 16\], now conv1/kernel \[3, 3, 3, 32\]"),
         ({"dim": 24}, r"had fc2/kernel \[16, 16\], now fc2/kernel \[16, 24\]"),
     ],
 )

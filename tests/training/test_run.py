@@ -65,6 +65,7 @@ def test_a_preempted_run_writes_a_checkpoint_only_and_resumes_to_a_typed_outcome
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny_backbones")
 def test_a_diverged_run_without_checkpoint_has_a_summary_but_no_encoder(
     output, tmp_path, monkeypatch
 ):
