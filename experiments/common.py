@@ -14,6 +14,7 @@ import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
+from experiments import costs
 from keras_simsiam import InputError, Run, documents, metrics, presets
 from keras_simsiam.files import write_csv
 from keras_simsiam.tables import markdown
@@ -56,6 +57,9 @@ def parse(title: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
         default="small",
         help="small: what 2 CPU cores finish; full: the preset of the dataset, for a GPU",
     )
+    parser.add_argument(
+        "--costs", action="store_true", help="measure time and memory of a step, too"
+    )
     return parser.parse_args(argv)
 
 
@@ -84,7 +88,7 @@ def compare(
         argv: Its options.
         figure: Draws the figure.
         cited: Other people's numbers; see `results.table`.
-        measure: What adds further metrics to the trials: `linear.add`, `costs.add`.
+        measure: What adds further metrics to the trials, such as `linear.add`.
         epochs: Epochs of a run at each scale, in place of the scale's own.
 
     Returns:
@@ -94,7 +98,7 @@ def compare(
     if epochs is not None:
         args.epochs = args.epochs or epochs[args.scale]
     found = search(sweep, args)
-    for add in measure:
+    for add in [*measure, *([costs.add] if args.costs else [])]:
         add(found)
     publish(sweep, title, args, found, cited)
     figure(found, figure_path(sweep, args), f"{args.dataset}, {len(args.seeds)} seeds")

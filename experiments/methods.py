@@ -5,14 +5,14 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-from experiments import common, costs, epochs, linear
+from experiments import common, epochs, linear
 from keras_simsiam import options, plots
 from keras_simsiam.tuning.results import Found, baselines
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Trains what is left to train, and writes the table and the figure."""
-    measure = [linear.add, costs.add]
+    measure = [linear.add]
     return common.compare("methods", __doc__, argv, draw, measure=measure, epochs=epochs.LONGEST)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from experiments import common, costs, linear
+from experiments import common, linear
 from keras_simsiam import options
 
 if __name__ == "__main__":
-    measure = [linear.add, costs.add]
-    options.run_command(lambda argv: common.compare("relations", __doc__, argv, measure=measure))
+    options.run_command(
+        lambda argv: common.compare("relations", __doc__, argv, measure=[linear.add])
+    )

@@ -113,6 +113,8 @@ CHANGES: dict[str, dict[str, dict]] = {
             "model": {"prototypes": 512, "temperature": 0.2},
             "training": {"learning_rate": 0.125},
         },
+        "barlow_twins": {"training": {"learning_rate": 0.0625}},
+        "vicreg": {"training": {"learning_rate": 0.03125}},
     },
     "tiny_imagenet": {"moco": {"model": {"queue": 16384}}},
     # lightly's benchmark on CIFAR-10: 0.06 for a batch of 128.

@@ -226,7 +226,7 @@ def test_methods_are_a_line_each_and_a_step_of_each_is_measured_once(
     monkeypatch.setattr(costs, "_measure", measure)
     monkeypatch.setattr("keras_simsiam.plots.compared_over", lambda *args: drawn.append(args))
     for trials in ("9", "21"):
-        methods.main(["--seeds", "0", "--trials", trials])
+        methods.main(["--seeds", "0", "--trials", trials, "--costs"])
     assert len(trained) == 21
     assert steps == [f"{method}, 8 epochs" for method in METHOD_OPTIONS]
     assert list(drawn[0][2]["byol"]) == [8, 16]
