@@ -16,7 +16,7 @@ from keras_simsiam.files import written_atomically
 from keras_simsiam.tuning.ledger import Entry, Ledger
 from keras_simsiam.tuning.space import SEED, Space, Value, short
 
-MOST_BARS = 20
+MOST_BARS = 24
 """Combinations up to which a figure has a bar for each."""
 
 
