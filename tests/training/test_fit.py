@@ -62,7 +62,7 @@ def test_a_run_of_few_steps_says_so():
             )
         )
 
-    with pytest.warns(UserWarning, match=r"100 steps in all, 1 an epoch.*smaller --batch-size"):
+    with pytest.warns(UserWarning, match=r"100 in all, 1 per epoch.*smaller --batch-size"):
         warned(1, 100)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
