@@ -111,7 +111,12 @@ def of_whole_batch(local: tf.Tensor) -> tf.Tensor:
     """
     if not _in_replica():
         return local
-    return tf.distribute.get_replica_context().all_gather(local, axis=0)
+    # Not all_gather, which fails in a process with a single device ("destinations can not be
+    # empty"): each device adds its rows to zeros.
+    count = tf.shape(local)[0] if local.shape[0] is None else local.shape[0]
+    shape = [count * replicas(), *local.shape[1:]]
+    rows = tf.scatter_nd(own_rows(local)[:, None], local, shape)
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, rows)
 
 
 def own_rows(local: tf.Tensor) -> tf.Tensor:

@@ -2,8 +2,9 @@
 
 ``python parity.py MODE DTYPE OUT STEPS METHOD…``: MODE is none, mirrored or multi_worker (from
 TF_CONFIG); DTYPE is float32 or float64; METHOD is one of `config.Model.method`, or "images" for
-SimSiam with a target of each image. The loss and z_std of each step and the final weights are
-written to OUT, as METHOD/logs and METHOD/weights.
+SimSiam with a target of each image. SimSiam is trained on photo_patches, the others with a network
+of one convolution on noise. The loss and z_std of each step and the final weights are written to
+OUT, as METHOD/logs and METHOD/weights.
 """
 
 import sys
@@ -12,7 +13,10 @@ import keras
 import numpy as np
 from backbones import BACKBONES, TINY
 
-from keras_simsiam import _compat, data, presets
+from keras_simsiam import Augmentation, _compat, data, paper_optimizers, presets
+from keras_simsiam.models.base import Length
+from keras_simsiam.models.methods import method as class_of
+from keras_simsiam.models.resnet import batch_norm
 from keras_simsiam.training.devices import Devices, make_strategy, share_out
 from keras_simsiam.training.prepare import build_model, load_inputs
 
@@ -23,36 +27,51 @@ rate = 0.5 if dtype == "float64" else 0.002
 keras.backend.set_floatx(dtype)
 BACKBONES.update(TINY)
 strategy = make_strategy(Devices(mode, 2 if mode == "mirrored" else 1))
-settings = {
-    "images": {"target": "images:0.8"},
-    "byol": {"method": "byol", "symmetry": "fastsiam", "views": 3},
-    "moco": {"method": "moco", "queue": 200},
-    "swav": {"method": "swav", "prototypes": 64, "predictor": "mlp", "small_views": 1},
-    "simclr": {"method": "simclr", "predictor": "mlp", "stop_gradient": True},
+OPTIONS = {
+    "images": {"method": "simsiam", "target": "images:0.8"},
+    "simclr": {"predictor": "mlp", "stop_gradient": True},
+    "moco": {"queue": 40},
+    "swav": {"predictor": "mlp", "prototypes": 12},
 }
+NOISE = np.random.RandomState(0).randint(0, 256, (40, 16, 16, 3), np.uint8)
 
 
-def train(method):
-    """Losses and weights by name."""
-    small = {"width": 4, **settings.get(method, {"method": method})}
-    run = presets.preset("photo_patches").replace(
-        model=small, training={"epochs": 3, "learning_rate": rate}
-    )
+def simsiam():
+    """A model, and a function from the part of each batch to the batches."""
+    run = presets.preset("photo_patches")
+    run = run.replace(model={"width": 4}, training={"epochs": 3, "learning_rate": rate})
     object.__setattr__(run.training, "precision", dtype)
     inputs = load_inputs(run)
     with strategy.scope():
         model = build_model(run, inputs)
+    return model, lambda part: data.views(inputs.images, run.augmentation, 64, 3, 32, part=part)
+
+
+def small(method):
+    """The same for another method."""
+    options = {"method": method, "projector_dim": 16, **OPTIONS.get(method, {})}
+    small_batch = {"batch_size": 16}
+    settings = presets.Run().replace(model=options, training=small_batch).model
+    keras.mixed_precision.set_global_policy(dtype)
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        images = keras.Input((None, None, 3))
+        x = batch_norm("bn")(keras.layers.Conv2D(8, 3, 2, name="conv")(images))
+        x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
+        length = Length(int(steps), 2, len(NOISE))
+        made = class_of(settings.method).from_settings(settings, keras.Model(images, x), length)
+        made.compile(**paper_optimizers(16, int(steps), rate))
+    numbered = method == "images"
+    return made, lambda part: data.views(NOISE, Augmentation(), 16, 3, part=part, numbered=numbered)
+
+
+def train(method):
+    """Losses and weights by name."""
+    model, views = simsiam() if method == "simsiam" else small(method)
     logs = []
     epoch = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda e, values: logs.append([values["loss"], values["z_std"]])
     )
-
-    def views(part):
-        options = {"numbered": method == "images", "count": run.model.view_count}
-        options["small_views"] = run.model.small_views_of(inputs.image_size)
-        made_of = inputs.images, run.augmentation, 64, 3, inputs.image_size
-        return data.views(*made_of, part=part, **options)
-
     model.fit(
         share_out(strategy, views),
         steps_per_epoch=1,
