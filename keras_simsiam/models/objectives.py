@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 from keras_simsiam.config import Model
@@ -113,10 +115,12 @@ def of_whole_batch(local: tf.Tensor) -> tf.Tensor:
         return local
     # Not all_gather, which fails in a process with a single device ("destinations can not be
     # empty"): each device adds its rows to zeros.
-    count = tf.shape(local)[0] if local.shape[0] is None else local.shape[0]
-    shape = [count * replicas(), *local.shape[1:]]
-    rows = tf.scatter_nd(own_rows(local)[:, None], local, shape)
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, rows)
+    summed = functools.partial(
+        tf.distribute.get_replica_context().all_reduce, tf.distribute.ReduceOp.SUM
+    )
+    static = local.shape[0]
+    count = summed(tf.shape(local)[0]) if static is None else static * replicas()
+    return summed(tf.scatter_nd(own_rows(local)[:, None], local, [count, *local.shape[1:]]))
 
 
 def own_rows(local: tf.Tensor) -> tf.Tensor:
