@@ -8,7 +8,8 @@ from keras_simsiam import Run, data, load_encoder, metrics
 from keras_simsiam.documents import read_json
 from keras_simsiam.evaluation import Encoder, extract, linear_accuracy, raw_pixels
 from keras_simsiam.files import write_json
-from keras_simsiam.training.prepare import build_model, load_inputs
+from keras_simsiam.training.inputs import load_inputs
+from keras_simsiam.training.prepare import build_model
 from keras_simsiam.tuning.ledger import Entry
 from keras_simsiam.tuning.results import Found
 from keras_simsiam.tuning.space import SEED

@@ -1,6 +1,6 @@
 """The public names and their homes: `lazy_loader` reads this file, and so do type checkers."""
 
-from .config import Augmentation as Augmentation
+from .augmentation import Augmentation as Augmentation
 from .config import Run as Run
 from .data import load as load
 from .data import views as views

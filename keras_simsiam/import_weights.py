@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_simsiam import config, options
-from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
+from keras_simsiam.augmentation import IMAGENET_MEAN, IMAGENET_STD
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, choices, setting, switch
 from keras_simsiam.files import claimed

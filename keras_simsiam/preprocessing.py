@@ -10,7 +10,7 @@ from typing import Any, Self
 import tensorflow as tf
 
 from keras_simsiam.arrays import check_images
-from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD, Augmentation
+from keras_simsiam.augmentation import IMAGENET_MEAN, IMAGENET_STD, Augmentation
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, setting
 

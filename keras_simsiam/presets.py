@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from keras_simsiam import datasets
-from keras_simsiam.config import AUGMENTATIONS, Run
+from keras_simsiam.augmentation import AUGMENTATIONS
+from keras_simsiam.config import Run
 from keras_simsiam.errors import check_choice
 
 _SIMCLR_VIEWS = {

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from keras_simsiam import Augmentation, InputError, Run
-from keras_simsiam.config import AUGMENTATIONS
+from keras_simsiam.augmentation import AUGMENTATIONS
 from keras_simsiam.method_options import METHOD_OPTIONS
 from keras_simsiam.presets import PRESETS, default_preset, preset
 

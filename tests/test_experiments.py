@@ -30,7 +30,7 @@ from experiments.benchmarks import knn
 from keras_simsiam import InputError
 from keras_simsiam.environment import processor
 from keras_simsiam.method_options import METHOD_OPTIONS
-from keras_simsiam.training import prepare
+from keras_simsiam.training import inputs
 from keras_simsiam.tuning import sweeps, tuner
 
 RESULTS = pathlib.Path(__file__).parents[1] / "experiments/results"
@@ -47,7 +47,7 @@ def trained(monkeypatch, tmp_path):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tuner, "train", train)
-    monkeypatch.setattr(prepare, "load_inputs", lambda run: Mock(monitor=True, fingerprints={}))
+    monkeypatch.setattr(inputs, "load_inputs", lambda run: Mock(monitor=True, fingerprints={}))
     monkeypatch.setattr(sweeps, "count_images", lambda run: 5400)
     monkeypatch.setattr(common, "HERE", tmp_path)
     (tmp_path / "figures").mkdir()

@@ -7,7 +7,7 @@ import pytest
 import keras_simsiam as ks
 from keras_simsiam import InputError, evaluate, export_pytorch, import_weights, load_encoder
 from keras_simsiam.config import Run
-from keras_simsiam.training import prepare
+from keras_simsiam.training import inputs, prepare
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.run import train
 
@@ -65,7 +65,7 @@ def test_a_run_begins_with_a_backbone_where_there_is_no_more(checkpoint):
     export_pytorch(model, path)
     run = run_from(path)
     built = prepare.build_model(
-        run, prepare.Inputs(np.zeros(4), None, ks.Preprocessing(32), 2, 1, "")
+        run, inputs.Inputs(np.zeros(4), None, ks.Preprocessing(32), 2, 1, "")
     )
     assert prepare.load_weights(run, built) == f"backbone from {path}"
     assert same_weights(built, model) == ["backbone"]

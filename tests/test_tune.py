@@ -24,7 +24,7 @@ from helpers import write_image
 from keras_simsiam import Run, load_encoder, options, tune
 from keras_simsiam.errors import CannotWrite, InputError, Terminated
 from keras_simsiam.files import claimed
-from keras_simsiam.training import prepare
+from keras_simsiam.training import inputs
 from keras_simsiam.tuning import oracles, results, tuner
 from keras_simsiam.tuning.ledger import Ledger
 
@@ -38,14 +38,14 @@ def sweep(monkeypatch, tmp_path):
     """Runs the command on stand-ins for training; gives its exit code and its folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tuner, "train", fake.train)
-    load_inputs = prepare.load_inputs
+    load_inputs = inputs.load_inputs
 
     def load_others(run):
         """Not the photos, which would take a second or two each time."""
         photos = run.data.dataset == "photo_patches"
         return Mock(monitor=True, fingerprints={}) if photos else load_inputs(run)
 
-    monkeypatch.setattr(prepare, "load_inputs", load_others)
+    monkeypatch.setattr(inputs, "load_inputs", load_others)
 
     def run(spec, *argv):
         (tmp_path / "mine.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
@@ -521,7 +521,7 @@ def wait_for(condition, process, seconds=120):
 def test_a_second_command_of_one_sweep_is_refused_before_it_looks_at_anything(
     sweep, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(prepare, "load_inputs", Mock(side_effect=AssertionError))
+    monkeypatch.setattr(inputs, "load_inputs", Mock(side_effect=AssertionError))
     with claimed(tmp_path / "runs/sweeps/mine"):
         for argv in ([], ["--overwrite"]):
             code, _ = sweep(BATCHES, *argv)
@@ -615,7 +615,7 @@ def test_a_worker_trains_with_the_settings_of_its_chief(sweep, monkeypatch, caps
     assert sweep(spec, *worker, "--epochs", "3")[0] == 2
     assert "epochs was 20, now 3" in capsys.readouterr().err
     images = Mock(monitor=True, description="", fingerprints={"training images": "others"})
-    monkeypatch.setattr(prepare, "load_inputs", lambda _: images)
+    monkeypatch.setattr(inputs, "load_inputs", lambda _: images)
     assert sweep(spec, *worker)[0] == 2
     assert "the images differ from those with which it began" in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from experiments.benchmarks import common
 from keras_simsiam import options
-from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
+from keras_simsiam.augmentation import IMAGENET_MEAN, IMAGENET_STD
 
 BATCH = 64
 SOURCES = {32: 32, 64: 64, 96: 96, 224: 256}

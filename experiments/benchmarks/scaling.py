@@ -51,7 +51,8 @@ def measure(count: int, args: argparse.Namespace) -> float:
 
     from keras_simsiam import data
     from keras_simsiam.training.devices import Devices, make_strategy, share_out
-    from keras_simsiam.training.prepare import build_model, load_inputs
+    from keras_simsiam.training.inputs import load_inputs
+    from keras_simsiam.training.prepare import build_model
 
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:

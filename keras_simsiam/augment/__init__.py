@@ -7,7 +7,7 @@ same pixels on the host and on an accelerator.
 
 To add an operation, say the solarization of BYOL's second view, add
 
-1. its settings to `keras_simsiam.config.Augmentation`, here ``solarize_probability``,
+1. its settings to `keras_simsiam.augmentation.Augmentation`, here ``solarize_probability``,
 2. its place in `OPERATIONS` in ``augment/views.py``,
 3. a module ``augment/solarize.py``::
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from keras_simsiam.config import Augmentation
+from keras_simsiam.augmentation import Augmentation
 
 Parameters = dict[str, dict[str, tf.Tensor]]
 """Parameters of one view of B images: ``{operation: {parameter: tensor [B, ...]}}``."""

@@ -18,7 +18,7 @@ from keras_simsiam.augment.crop import Crop, crop_image
 from keras_simsiam.augment.grayscale import Grayscale
 from keras_simsiam.augment.operation import Operation, Parameters
 from keras_simsiam.augment.planes import normalize, to_images, to_planes
-from keras_simsiam.config import Augmentation
+from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.errors import InputError, shown
 from keras_simsiam.view_rules import SmallViews
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import tensorflow as tf
 
 from keras_simsiam import augment, preprocessing
-from keras_simsiam.config import Augmentation, AugmentOn
+from keras_simsiam.augmentation import Augmentation
+from keras_simsiam.config import AugmentOn
 from keras_simsiam.data import service
 from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_memory import as_images

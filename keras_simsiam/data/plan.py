@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_simsiam import augment
-from keras_simsiam.config import Augmentation
+from keras_simsiam.augmentation import Augmentation
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_simsiam import augment
 from keras_simsiam.arrays import as_features, as_labels
-from keras_simsiam.config import Augmentation
+from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation.encoder import Encoder

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_simsiam import _compat, config
 from keras_simsiam.arrays import check_views
-from keras_simsiam.config import Augmentation
+from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models import heads

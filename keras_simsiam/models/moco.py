@@ -20,7 +20,7 @@ import keras
 import tensorflow as tf
 
 from keras_simsiam import _compat
-from keras_simsiam.config import Augmentation
+from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Bounds, Count, Positive, checks_arguments
 from keras_simsiam.models import heads

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import keras
 
 from keras_simsiam import _compat
-from keras_simsiam.config import Augmentation
+from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.preprocessing import Preprocessing
 from keras_simsiam.view_rules import SmallViews
 

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from keras_simsiam import config
-from keras_simsiam.config import Augmentation
+from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.errors import check_choice
 from keras_simsiam.fields import Count, Positive, checks_arguments, choices
 from keras_simsiam.models import heads

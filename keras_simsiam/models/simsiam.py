@@ -18,7 +18,8 @@ import keras
 import tensorflow as tf
 
 from keras_simsiam import config
-from keras_simsiam.config import Augmentation, Similarity, Symmetry
+from keras_simsiam.augmentation import Augmentation
+from keras_simsiam.config import Similarity, Symmetry
 from keras_simsiam.fields import Bounds, Count, checks_arguments
 from keras_simsiam.models import heads
 from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments

@@ -15,7 +15,7 @@ from typing import Unpack
 import keras
 import tensorflow as tf
 
-from keras_simsiam.config import Augmentation
+from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.fields import Count, NonNegative, checks_arguments
 from keras_simsiam.models import heads
 from keras_simsiam.models.base import JointEmbedding, ModelArguments

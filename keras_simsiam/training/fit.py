@@ -24,9 +24,10 @@ from keras_simsiam.training.callbacks import (
 from keras_simsiam.training.checkpoints import Checkpoints
 from keras_simsiam.training.collapse import CollapseMonitor
 from keras_simsiam.training.devices import share_out
+from keras_simsiam.training.inputs import Inputs, views_of
 from keras_simsiam.training.interrupts import Preemption
 from keras_simsiam.training.monitors import KNNMonitor
-from keras_simsiam.training.prepare import Inputs, Prepared, views_of
+from keras_simsiam.training.prepare import Prepared
 from keras_simsiam.training.tensorboard import EpochCurves, keep_epochs
 
 

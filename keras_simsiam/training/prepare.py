@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 import keras
 import tensorflow as tf
 
-from keras_simsiam import data, datasets
 from keras_simsiam.config import Run
-from keras_simsiam.errors import InputError, NoSuchSplit
+from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation import raw_pixels
 from keras_simsiam.metrics import baseline_key
 from keras_simsiam.models import pytorch
@@ -19,53 +18,12 @@ from keras_simsiam.models.base import JointEmbedding, Length
 from keras_simsiam.models.methods import method
 from keras_simsiam.models.resnet import BACKBONES
 from keras_simsiam.optimizers import paper_optimizers
-from keras_simsiam.preprocessing import Preprocessing
-from keras_simsiam.target_rules import by_image
 from keras_simsiam.training import checkpoints
 from keras_simsiam.training.devices import Devices, agreed, is_chief
 from keras_simsiam.training.folder import RunFolder
+from keras_simsiam.training.inputs import Inputs, load_inputs
 from keras_simsiam.training.monitors import KNNMonitor
 from keras_simsiam.training.output import Output
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The images of a run, and how long it trains on them.
-
-    Attributes:
-        images: Images to train on.
-        monitor: Evaluates the model by kNN; None if there are no labels or no test images.
-        preprocessing: Size and normalization of views, and of whole images in evaluation.
-        batch_size: Images per step, over all devices.
-        epochs: Epochs of the whole training.
-        description: The dataset and its sizes.
-        left_out: What was left out of the images and why, as text to append to the description.
-        fingerprints: Digests of the images, see `keras_simsiam.data.Dataset.fingerprints`.
-    """
-
-    images: data.ImagesLike
-    monitor: KNNMonitor | None
-    preprocessing: Preprocessing
-    batch_size: int
-    epochs: int
-    description: str
-    left_out: str = ""
-    fingerprints: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def image_size(self) -> int:
-        """Side of the views in pixels."""
-        return self.preprocessing.image_size
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps of an epoch: the number of whole batches in the dataset."""
-        return len(self.images) // self.batch_size
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole training."""
-        return self.epochs * self.steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -182,60 +140,6 @@ def _warn_if_short(inputs: Inputs) -> None:
         )
 
 
-def load_inputs(run: Run) -> Inputs:
-    """Loads the images, and the labeled images for kNN if there are any.
-
-    Raises:
-        InputError: If the images are not available, or there are fewer than a batch.
-    """
-    dataset, data_dir, batch_size = run.data.dataset, run.data.data_dir, run.training.batch_size
-    pretraining = datasets.find(dataset)[0].pretraining
-    train = data.load(dataset, pretraining, data_dir)
-    if batch_size > len(train.images):
-        raise InputError(
-            f"batch_size must be at most {len(train.images):,}, the number of training images; "
-            f"got {batch_size}"
-        )
-    images = data.as_images(train.images)
-    if by_image(run.model.target):
-        images.check_numbered()
-    size = run.data.image_size or images.side()
-    bank = train if pretraining == "train" else data.load(dataset, "train", data_dir)
-    queries = _test_images(dataset, data_dir) if bank.labels is not None else None
-    splits = {"training": train}
-    if bank is not train:
-        splits["labeled training"] = bank
-    if queries is not None:
-        splits["test"] = queries
-    return Inputs(
-        images=train.images,
-        monitor=_monitor(run, bank, queries) if queries is not None else None,
-        preprocessing=Preprocessing(size, run.augmentation.mean, run.augmentation.std),
-        batch_size=batch_size,
-        epochs=run.training.epochs,
-        description=data.sizes(dataset, train, queries),
-        left_out=data.left_out(splits),
-        fingerprints={k: v for kind, s in splits.items() for k, v in s.fingerprints(kind).items()},
-    )
-
-
-def _monitor(run: Run, bank: data.Dataset, queries: data.Dataset) -> KNNMonitor:
-    """The kNN evaluation of a run."""
-    e, labeled = run.evaluation, (bank.images, bank.labels, queries.images, queries.labels)
-    monitor = KNNMonitor(*labeled, every=e.knn_every, k=e.knn_k, temperature=e.knn_temperature)
-    monitor.epochs = run.training.epochs
-    return monitor
-
-
-def _test_images(dataset: str, data_dir: str | None) -> data.Dataset | None:
-    """The labeled test images; None if there are none, as in some users' folders."""
-    try:
-        found = data.load(dataset, "validation", data_dir)
-    except NoSuchSplit:
-        return None
-    return None if found.labels is None else found
-
-
 def build_model(run: Run, inputs: Inputs) -> JointEmbedding:
     """The compiled model of a run, with random weights from the run's seed."""
     policy = keras.mixed_precision.global_policy()
@@ -284,30 +188,6 @@ def load_weights(run: Run, model: JointEmbedding) -> str | None:
     whole = pytorch.is_whole(weights, model)
     pytorch.assign(model if whole else model.backbone, weights, path)
     return f"{'all parts' if whole else 'backbone'} from {path}"
-
-
-def views_of(
-    run: Run,
-    inputs: Inputs,
-    start_step: int = 0,
-    data_service: str | None = None,
-    part: tuple[int, int] = (0, 1),
-) -> tf.data.Dataset:
-    """The batches of a run from a step on, see `keras_simsiam.data.views`."""
-    return data.views(
-        inputs.images,
-        run.augmentation,
-        inputs.batch_size,
-        seed=run.training.seed,
-        image_size=inputs.image_size,
-        start_step=start_step,
-        augment_on=run.data.augment_on,
-        count=run.model.view_count,
-        part=part,
-        data_service=data_service,
-        numbered=by_image(run.model.target),
-        small_views=run.model.small_views_of(inputs.image_size),
-    )
 
 
 def measure_baselines(model: JointEmbedding, monitor: KNNMonitor | None) -> dict[str, float | None]:

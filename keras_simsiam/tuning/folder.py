@@ -12,7 +12,7 @@ from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.output import Output
 
 if TYPE_CHECKING:
-    from keras_simsiam.training.prepare import Inputs
+    from keras_simsiam.training.inputs import Inputs
 
 
 class SweepFolder:
@@ -136,6 +136,6 @@ class SweepFolder:
 
 def _load_inputs(run: Run) -> Inputs:
     """The images, whatever the batch size, which may be one that the sweep replaces."""
-    from keras_simsiam.training.prepare import load_inputs  # TensorFlow takes seconds to import
+    from keras_simsiam.training.inputs import load_inputs  # TensorFlow takes seconds to import
 
     return load_inputs(run.replace(training={"batch_size": 2}))

@@ -12,7 +12,8 @@ from keras_simsiam.errors import InputError
 from keras_simsiam.fields import checks_arguments
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.training.collapse import CollapseMonitor
-from keras_simsiam.training.prepare import Inputs, build_model, load_inputs, load_weights, views_of
+from keras_simsiam.training.inputs import Inputs, load_inputs, views_of
+from keras_simsiam.training.prepare import build_model, load_weights
 from keras_simsiam.tuning.space import Space
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_simsiam.augment.planes import normalize, to_images
-from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
+from keras_simsiam.augmentation import IMAGENET_MEAN, IMAGENET_STD
 
 
 def test_planes_are_the_images_in_zero_to_one(arrays, planes):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_simsiam import KNNMonitor, Preprocessing, resnet18
-from keras_simsiam.config import IMAGENET_MEAN, IMAGENET_STD
+from keras_simsiam.augmentation import IMAGENET_MEAN, IMAGENET_STD
 from keras_simsiam.evaluation import Encoder, augmented_features, extract, raw_pixels
 
 

@@ -18,7 +18,8 @@ from keras_simsiam.models.base import Length
 from keras_simsiam.models.methods import method as class_of
 from keras_simsiam.models.resnet import batch_norm
 from keras_simsiam.training.devices import Devices, make_strategy, share_out
-from keras_simsiam.training.prepare import build_model, load_inputs
+from keras_simsiam.training.inputs import load_inputs
+from keras_simsiam.training.prepare import build_model
 
 mode, dtype, out, steps, *methods = sys.argv[1:]
 # Rounding grows with every step at usual learning rates, so that float32 is compared at a lower

@@ -1,0 +1,67 @@
+"""The settings of the random views, which `keras_simsiam.augment` makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keras_simsiam.errors import check_choice
+from keras_simsiam.fields import Settings, setting
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Augmentation(Settings):
+    """The random views (paper, Section 4 'Experimental setup'; MoCo v2's augmentation)."""
+
+    crop_area: tuple[float, float] = setting((0.2, 1.0), at_least=0, at_most=1, ascending=True)
+    """Smallest and largest area of a crop, as a share of the image's."""
+    crop_ratio: tuple[float, float] = setting((3 / 4, 4 / 3), above=0, ascending=True)
+    """Smallest and largest aspect ratio of a crop, width / height; log-uniform."""
+    flip_probability: float = setting(0.5, at_least=0, at_most=1)
+    """Probability of a horizontal flip."""
+    jitter_probability: float = setting(0.8, at_least=0, at_most=1)
+    """Probability of color jitter."""
+    brightness: float = setting(0.4, at_least=0)
+    """Brightness is multiplied by a random factor in 1 ± this."""
+    contrast: float = setting(0.4, at_least=0)
+    """Contrast is multiplied by a random factor in 1 ± this."""
+    saturation: float = setting(0.4, at_least=0)
+    """Saturation is multiplied by a random factor in 1 ± this."""
+    hue: float = setting(0.1, at_least=0, at_most=0.5)
+    """Hue is shifted by a random amount in ± this, in turns of the color wheel."""
+    grayscale_probability: float = setting(0.2, at_least=0, at_most=1)
+    """Probability of conversion to grayscale."""
+    blur_probability: float = setting(0.5, at_least=0, at_most=1)
+    """Probability of Gaussian blur; the paper does not blur CIFAR images."""
+    blur_sigma: tuple[float, float] = setting((0.1, 2.0), at_least=0, ascending=True)
+    """Smallest and largest standard deviation of the blur, in pixels of the view."""
+    mean: tuple[float, float, float] = setting(IMAGENET_MEAN, at_least=0, at_most=1)
+    """Mean of each channel, in [0, 1], subtracted in normalization."""
+    std: tuple[float, float, float] = setting(IMAGENET_STD, above=0, at_most=1)
+    """Standard deviation of each channel, in (0, 1], divided by in normalization."""
+
+    @classmethod
+    def preset(cls, name: str) -> Augmentation:
+        """A named augmentation: "imagenet" (the paper's), "cifar" (no blur) or "none".
+
+        Raises:
+            InputError: If there is no augmentation of that name.
+        """
+        check_choice("augmentation", name, AUGMENTATIONS)
+        return cls(**AUGMENTATIONS[name])
+
+
+AUGMENTATIONS: dict[str, dict] = {
+    "imagenet": {},
+    "cifar": {"blur_probability": 0.0},
+    "none": {
+        "crop_area": (1.0, 1.0),
+        "crop_ratio": (1.0, 1.0),
+        "flip_probability": 0.0,
+        "jitter_probability": 0.0,
+        "grayscale_probability": 0.0,
+        "blur_probability": 0.0,
+    },
+}
