@@ -15,6 +15,7 @@ LAYERS = (
     {"models", "data", "augment", "optimizers", "preprocessing", "arrays", "_compat"},
     {"config", "presets", "probes", "options", "fields", "datasets", "documents", "metrics"}
     | {
+        "augmentation",
         "conversion",
         "environment",
         "errors",
