@@ -131,3 +131,9 @@ def test_every_method_is_a_choice_and_a_public_name():
     assert written == {(name, methods.method(name)) for name in choices(Model, "method")}
     for _, value in written:
         assert getattr(ks, value.__name__) is value
+
+
+@pytest.mark.parametrize("hook", ["before_step", "after_step"])
+def test_a_hook_that_does_nothing_converts_to_a_graph(hook):
+    """Otherwise several processes, whose step is converted, print a warning of TensorFlow's."""
+    tf.autograph.to_graph(getattr(JointEmbedding, hook))
