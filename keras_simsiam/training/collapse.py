@@ -20,6 +20,9 @@ from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.models.objectives import z_std
 from keras_simsiam.preprocessing import Preprocessing
 
+_LEAST_IMAGE_STD = 1.0
+"""Least standard deviation of a pixel over the images, in grey levels; photographs have 50 or more."""
+
 
 class CollapseMonitor(keras.callbacks.Callback):
     """Measures after each epoch how close a `SimSiam`, or another method, is to collapse.
@@ -31,7 +34,8 @@ class CollapseMonitor(keras.callbacks.Callback):
 
     It warns once if all z are nearly the same (complete collapse) or vary in few dimensions
     (dimensional collapse, which is what happens if the projector ends in BatchNorm). It does not
-    warn in the first steps, when BatchNorm's moving statistics are still near their initial values.
+    warn of these in the first steps, when BatchNorm's moving statistics are still near their initial
+    values. From the first epoch on, it warns if the images themselves hardly differ.
 
     Args:
         images: uint8 ``[N, H, W, 3]``, or the ``images`` of a dataset from `keras_simsiam.load`.
@@ -127,8 +131,8 @@ class CollapseMonitor(keras.callbacks.Callback):
             logs.update(measured)
         if self.log_dir is not None:
             self._log_spectra(epoch)
-        warning = None
-        if _has_settled(self.model):
+        warning = self._images_warning()
+        if warning is None and _has_settled(self.model):
             warning = self._warning(measured["projector_std"], measured["projector_rank"])
         self.collapsed = warning is not None
         if warning is not None and self.collapse is None:
@@ -154,6 +158,18 @@ class CollapseMonitor(keras.callbacks.Callback):
     @functools.cached_property
     def _writer(self) -> tf.summary.SummaryWriter:
         return tf.summary.create_file_writer(self.log_dir)
+
+    def _images_warning(self) -> str | None:
+        """The warning for the images of the sample, if any."""
+        ((size, images),) = self._decoded.items()
+        few = max(1, size // 32)  # some of the pixels suffice, and float copies of all are large
+        std = images[:, ::few, ::few].std(axis=0, dtype=np.float32).mean()
+        if std >= _LEAST_IMAGE_STD:
+            return None
+        return (
+            "the representations are collapsing: all images are nearly the same (a pixel's "
+            f"standard deviation over the images is {std:.2f} of 255); check how they were read"
+        )
 
     def _warning(self, std: float, rank: float) -> str | None:
         """The warning for these values of z, if any."""

@@ -25,7 +25,7 @@ def images():
     return np.random.RandomState(0).randint(0, 256, (256, 8, 8, 3), np.uint8)
 
 
-def train(images, monitor, stop_gradient, epochs=4):
+def train(images, monitor, stop_gradient, epochs=4, steps=100):
     keras.utils.set_random_seed(0)
     backbone = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(64, "relu")]
@@ -33,10 +33,10 @@ def train(images, monitor, stop_gradient, epochs=4):
     model = SimSiam(
         backbone, projector(64, 32, layers=2), predictor(32), stop_gradient=stop_gradient
     )
-    model.compile(**paper_optimizers(64, 100 * epochs, base_learning_rate=1.0))
+    model.compile(**paper_optimizers(64, steps * epochs, base_learning_rate=1.0))
     pairs = views(images, Augmentation.preset("cifar"), 64)
     return model.fit(
-        pairs, epochs=epochs, steps_per_epoch=100, verbose=0, shuffle=False, callbacks=[monitor]
+        pairs, epochs=epochs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[monitor]
     ).history
 
 
@@ -108,6 +108,14 @@ def test_it_does_not_warn_before_the_moving_statistics_of_batchnorm_mean_anythin
     monitor.model.step_counter.assign(44)
     with pytest.warns(UserWarning, match="collapsing"):
         monitor.on_epoch_end(1, {})
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_images_that_hardly_differ_are_named_after_the_first_epoch(images, levels):
+    monitor = CollapseMonitor(images % levels + 100)
+    with pytest.warns(UserWarning, match="all images are nearly the same"):
+        train(images % levels + 100, monitor, stop_gradient=True, epochs=1, steps=2)
+    assert monitor.collapsed
 
 
 def test_its_findings_are_restored_from_values_for_json(images):
