@@ -21,7 +21,7 @@ from keras_simsiam.models.objectives import z_std
 from keras_simsiam.preprocessing import Preprocessing
 
 _LEAST_IMAGE_STD = 1.0
-"""Least standard deviation of a pixel over the images, in grey levels; photographs have 50 or more."""
+"""Least standard deviation of a pixel over the images, of 255; photographs have 50 or more."""
 
 
 class CollapseMonitor(keras.callbacks.Callback):
@@ -34,8 +34,8 @@ class CollapseMonitor(keras.callbacks.Callback):
 
     It warns once if all z are nearly the same (complete collapse) or vary in few dimensions
     (dimensional collapse, which is what happens if the projector ends in BatchNorm). It does not
-    warn of these in the first steps, when BatchNorm's moving statistics are still near their initial
-    values. From the first epoch on, it warns if the images themselves hardly differ.
+    warn of these in the first steps, when BatchNorm's moving statistics are still near their
+    initial values. From the first epoch on, it warns if the images themselves hardly differ.
 
     Args:
         images: uint8 ``[N, H, W, 3]``, or the ``images`` of a dataset from `keras_simsiam.load`.
