@@ -105,7 +105,8 @@ def two_workers():
 @pytest.mark.slow
 @all_moments
 def test_so_do_two_processes_of_which_one_or_both_are_killed(runner, tmp_path_factory):
-    argv = ["--strategy", "multi_worker"]
+    # The first ends an epoch by itself if the other is killed in its evaluation.
+    argv = ["--strategy", "multi_worker", "--epochs", "4"]
     workers = Unbroken(runner, tmp_path_factory.mktemp("unbroken"), argv, two_workers)
     cwd = tmp_path_factory.mktemp("killed")
     for name, to in (
