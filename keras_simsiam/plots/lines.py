@@ -127,8 +127,8 @@ def metric_over(
     several = len(series) > 1
     for (key, values), look in zip(series.items(), series_styles(len(series)), strict=True):
         heading = describe(key).heading
-        named = {**look, "label": f"{heading}, mean"}
-        _mean_range_and_dots(axis, key, values, named, f"{heading}, one seed")
+        mean = {**look, "marker": "", "label": f"{heading}, mean"}
+        _mean_range_and_dots(axis, key, values, mean, {**look, "label": f"{heading}, one seed"})
         measured = [v for found in values.values() for v in found if v is not None]
         levels = style.levels(key, measured, baselines)
         levels |= {name: panel(key).scale * value for name, value in (references or {}).items()}
@@ -162,7 +162,7 @@ def compared_over(
     """
     figure, axis = style.one_panel(6.4, 5.0, title)
     for (name, values), look in zip(series.items(), series_styles(len(series)), strict=True):
-        _mean_range_and_dots(axis, metric, values, {**look, "label": style.text(name)})
+        _mean_range_and_dots(axis, metric, values, {**look, "label": style.text(name)}, look)
     measured = [
         v for values in series.values() for found in values.values() for v in found if v is not None
     ]
@@ -174,18 +174,13 @@ def compared_over(
 
 
 def _mean_range_and_dots(
-    axis: Axes,
-    key: str,
-    values: Mapping[float, Sequence[float | None]],
-    look: dict,
-    dot: str | None = None,
+    axis: Axes, key: str, values: Mapping[float, Sequence[float | None]], mean: dict, dots: dict
 ) -> None:
-    """Draws a metric over a setting; `dot` is the label of a seed's dots, which may have none."""
+    """Draws a metric over a setting; `mean` and `dots` are the looks of the mean and of a seed."""
     known = {x: scaled(key, found) for x, found in values.items()}
-    _mean_and_range(axis, known, {**look, "marker": ""})
+    _mean_and_range(axis, known, mean)
     points = [(x, v) for x, found in known.items() for v in found]
-    dots = {**look, "linestyle": "", "markersize": 4, "label": dot}
-    axis.plot(*np.reshape(points, (-1, 2)).T, **dots)
+    axis.plot(*np.reshape(points, (-1, 2)).T, **{**dots, "linestyle": "", "markersize": 4})
 
 
 def _setting_axis(
