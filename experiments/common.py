@@ -101,7 +101,8 @@ def compare(
     for add in [*measure, *([costs.add] if args.costs else [])]:
         add(found)
     publish(sweep, title, args, found, cited)
-    figure(found, figure_path(sweep, args), f"{args.dataset}, {len(args.seeds)} seeds")
+    seeds = "1 seed" if len(args.seeds) == 1 else f"{len(args.seeds)} seeds"
+    figure(found, figure_path(sweep, args), f"{args.dataset}, {seeds}")
     return 0
 
 
