@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -41,6 +42,17 @@ def export_encoder(
     Raises:
         InputError: If the preprocessing is not known, or `path` exists but is not a SavedModel.
     """
+    with exporting(model, path, preprocessing):
+        pass
+
+
+@contextlib.contextmanager
+def exporting(
+    model: keras.Model,
+    path: str | pathlib.Path,
+    preprocessing: Preprocessing | int | None = None,
+) -> Iterator[pathlib.Path]:
+    """Does what `export_encoder` does; yields the finished SavedModel before it takes its place."""
     path = pathlib.Path(path)
     if path.exists() and not (path / "saved_model.pb").exists():
         raise InputError(f"cannot replace '{path}', which is not a SavedModel; give another path")
@@ -60,6 +72,7 @@ def export_encoder(
     )
     with written_atomically(path) as partial:
         tf.saved_model.save(module, str(partial), signatures={"serving_default": serve})
+        yield partial
 
 
 @checks_arguments

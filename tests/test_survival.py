@@ -41,7 +41,7 @@ MOMENTS = {
     "pruning": "remove runs/run/checkpoints/step-00000001.keras",
     "last evaluation": f"{TRAINING}.collapse:CollapseMonitor.measure 1",
     "end of training": f"{TRAINING}.run:record 1",
-    "export": f"{TRAINING}.record:export_encoder 1",
+    "export": f"{TRAINING}.record:exporting 1",
     "figures": f"{TRAINING}.record:plots.curves 1",
     "spectrum": "rename runs/run/spectrum.csv",
     "summary": "rename runs/run/summary.json",

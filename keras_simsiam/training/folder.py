@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 import pathlib
@@ -206,15 +207,24 @@ class RunFolder:
         """The baselines in the folder; None if there are none or the file is damaged."""
         return _read_json(self._baselines)
 
-    def mark_exported(self) -> None:
-        """Records that the SavedModel is this run's, which may replace it when it is resumed."""
-        files.write_json(self._exported, {"saved_model": os.path.realpath(self.saved_model)})
+    def mark_exported(self, saved_model: pathlib.Path) -> None:
+        """Records that a SavedModel is this run's, which may replace it when it is resumed.
+
+        Args:
+            saved_model: Its folder, before it takes the place of the last one. That one stays on
+                record, because the run may be killed in between.
+        """
+        fingerprints = [*self._exported_fingerprints(), _fingerprint(saved_model)]
+        files.write_json(self._exported, {"fingerprints": fingerprints})
+
+    def _exported_fingerprints(self) -> list[str]:
+        """Fingerprints of the SavedModels of this run."""
+        return (_read_json(self._exported) or {}).get("fingerprints", [])
 
     def _may_replace_saved_model(self) -> bool:
         """Whether this run exported the SavedModel."""
-        recorded = _read_json(self._exported)
-        if recorded is not None:
-            return recorded.get("saved_model") == os.path.realpath(self.saved_model)
+        if self._exported.exists():
+            return _fingerprint(self.saved_model) in self._exported_fingerprints()
         # Earlier versions recorded it in the summary only.
         return (_read_json(self._summary) or {}).get("saved_model") is not None
 
@@ -228,6 +238,14 @@ def _content(folder: pathlib.Path) -> set[str]:
     if folder.is_dir():
         return set(os.listdir(folder)) - {files.LOCK}
     return {folder.name} if folder.exists() else set()
+
+
+def _fingerprint(saved_model: pathlib.Path) -> str | None:
+    """What tells a SavedModel from all others, wherever it is moved; None if it has none."""
+    try:
+        return hashlib.sha256((saved_model / "fingerprint.pb").read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def _foreign(folder: pathlib.Path) -> InputError:

@@ -7,7 +7,7 @@ import itertools
 
 from keras_simsiam import plots
 from keras_simsiam.environment import processor, versions
-from keras_simsiam.export import export_encoder
+from keras_simsiam.export import exporting
 from keras_simsiam.files import write_csv, write_json
 from keras_simsiam.metrics import SUMMARY
 from keras_simsiam.models.base import JointEmbedding
@@ -27,8 +27,8 @@ def record(prepared: Prepared, callbacks: Callbacks, ending: Ending) -> Outcome:
         return _outcome(prepared, callbacks, ending, prepared.model, {}, None)
     model = _usable_model(prepared, ending)
     if model is not None:
-        prepared.folder.mark_exported()
-        export_encoder(model, prepared.folder.saved_model)
+        with exporting(model, prepared.folder.saved_model) as partial:
+            prepared.folder.mark_exported(partial)
     _draw(prepared, callbacks)
     last_epoch = callbacks.history.rows[-1] if callbacks.history.rows else {}
     measured = {**last_epoch, **_final_accuracy(callbacks, ending, model)}

@@ -9,7 +9,7 @@ A moment is
   written, renamed, linked or removed, or a folder made or removed. Python's audit events tell of
   them, so that no write of Python's is left out; TensorFlow's own are between them;
 - ``"rename runs/run/config.yaml"``: just before the first change of that name;
-- ``"keras_simsiam.training.record:export_encoder 1"``: just before the first call of a function, by
+- ``"keras_simsiam.training.record:exporting 1"``: just before the first call of a function, by
   the name by which it is called.
 
 With ``"all"`` the process goes on, and before each change copies what a kill would leave.
@@ -108,6 +108,7 @@ def serve(command):
     cut_few_patches()
     draw_once()
     gc.freeze()  # what is there now is not looked through again by each process
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests run under nohup
     answers = os.dup(1)
     for line in sys.stdin:
         request = json.loads(line)

@@ -102,7 +102,7 @@ def results(cwd):
     folder = cwd / "runs/run"
     last = max(folder.glob("checkpoints/step-*.keras"))
     summary = json.loads((folder / "summary.json").read_text())
-    elsewhere = ("summary.json", "exported.json")  # compared below; the path of the SavedModel
+    elsewhere = ("summary.json", "exported.json")  # compared below; other in each SavedModel
     names = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file() and p.name != ".lock"]
     files = [p for p in names if len(p.parts) == 1 and p.name not in elsewhere]
     exported = tf.train.load_checkpoint(str(cwd / "saved_models/run/variables/variables"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 from helpers.kills import killed_at
@@ -178,11 +179,26 @@ def test_a_run_under_way_has_no_summary(written):
 
 def test_a_run_replaces_only_the_encoder_that_it_has_exported(written, run):
     written.saved_model.mkdir(parents=True)
-    (written.saved_model / "saved_model.pb").touch()
+    for name in ("saved_model.pb", "fingerprint.pb"):
+        (written.saved_model / name).write_text("first")
     with pytest.raises(InputError, match="saved/here' exists and is not this run's"):
         written.check_resumable(run)
-    written.mark_exported()
+    written.mark_exported(written.saved_model)
     written.check_resumable(run)
+    (written.saved_model / "fingerprint.pb").write_text("of another run")
+    with pytest.raises(InputError, match="saved/here' exists and is not this run's"):
+        written.check_resumable(run)
+
+
+def test_a_run_knows_its_encoder_where_both_were_moved(written, run, tmp_path):
+    written.saved_model.mkdir(parents=True)
+    for name in ("saved_model.pb", "fingerprint.pb"):
+        (written.saved_model / name).write_text("first")
+    written.mark_exported(written.saved_model)
+    moved = Output("here", str(tmp_path / "moved/runs"), str(tmp_path / "moved/saved"))
+    shutil.copytree(written.path, tmp_path / "moved/runs/here")
+    shutil.copytree(written.saved_model, tmp_path / "moved/saved/here")
+    RunFolder(moved, "photo_patches").check_resumable(run)
 
 
 @pytest.mark.parametrize("other", ["the same run", "the same SavedModel"])
@@ -208,10 +224,10 @@ def everything(folder, run):
             path = folder.path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("old")
-        folder.mark_exported()
         os.makedirs(os.path.realpath(folder.saved_model))
         for name in ("saved_model.pb", "fingerprint.pb"):
             (folder.saved_model / name).write_text("old")
+        folder.mark_exported(folder.saved_model)
         end(folder, "finished")
 
 
