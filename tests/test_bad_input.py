@@ -690,6 +690,10 @@ BAD_CALLS = [
         lambda t: plots.metric_over("n", {"loss": {"a": [1]}}, "x", ""),
     ),
     (
+        "series must have a mapping for each variant; got 1",
+        lambda t: plots.compared_over("n", "loss", {"SimSiam": [1]}, "x", ""),
+    ),
+    (
         "spectra must have .*; got nan for 'a'",
         lambda t: plots.spectrum({"a": np.array([NAN])}, "x"),
     ),

@@ -78,8 +78,8 @@ class JointEmbedding(TrainedOnViews):
             evaluation use it.
 
     Raises:
-        InputError: If a network is none, the networks do not fit one another, `image_size` is
-            missing, or the augmentations differ in mean or std.
+        InputError: If a network is not a Keras model, the networks do not fit one another,
+            `image_size` is missing, or the augmentations differ in mean or std.
     """
 
     backbone: keras.Model

@@ -30,7 +30,7 @@ _NO_IMAGES = (
 
 
 def unpacked(data: Any) -> tuple[Any, dict[str, tf.Tensor]]:
-    """The batch in what Keras passes to a step, and what else it says of each image.
+    """Splits what Keras passes to a step into the batch and what it says of each image.
 
     Args:
         data: A batch; or ``{"views": batch, "examples": numbers}``, as of

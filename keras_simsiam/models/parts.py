@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from keras_simsiam.errors import InputError, shown
+from keras_simsiam.errors import InputError, first_line, shown
 
 
 def output_dim(network: keras.Model, name: str = "backbone", image_size: int | None = None) -> int:
@@ -90,7 +90,7 @@ def check_takes(backbone: keras.Model, size: int, dim: int) -> None:
             found = tuple(backbone.compute_output_shape(shape))
             why = f"its output would have shape {found}"
         except Exception as e:  # Keras raises whatever its layers raise
-            why = (str(e).strip() or type(e).__name__).splitlines()[0]
+            why = first_line(e)
     if found != (None, dim):
         raise InputError(
             f"the backbone must take small views of {size}×{size} pixels, too; "

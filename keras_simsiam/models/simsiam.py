@@ -97,9 +97,9 @@ class SimSiam(JointEmbedding):
         **kwargs: See `keras.Model`.
 
     Raises:
-        InputError: If a network is none, the networks do not fit one another, there is no such
-            similarity, symmetry or target, the symmetry takes no `views` or `small_views`, or as
-            `JointEmbedding` says.
+        InputError: If a network is not a Keras model, the networks do not fit one another, there
+            is no such similarity, symmetry or target, the symmetry takes no `views` or
+            `small_views`, or as `JointEmbedding` says.
     """
 
     predictor: keras.Model

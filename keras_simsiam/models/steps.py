@@ -46,7 +46,7 @@ class TrainedOnViews(SavedWithParts):
             **kwargs: See `keras.Model.compile`.
 
         Raises:
-            InputError: If an optimizer is none that Keras knows, or the two are one.
+            InputError: If Keras knows no such optimizer, or both are the same object.
         """
         optimizers = [named("optimizer", optimizer)]
         optimizers += [predictor_optimizer and named("predictor_optimizer", predictor_optimizer)]
@@ -111,7 +111,7 @@ class TrainedOnViews(SavedWithParts):
         """
         groups = self._optimizer_groups()
         if not groups:
-            raise InputError("a weight or more must be trainable; got none")
+            raise InputError("at least one weight must be trainable; got none")
         self.before_step()
         views, also = self._views(data)
         part = share(views[0])
@@ -188,7 +188,7 @@ class TrainedOnViews(SavedWithParts):
         """Each optimizer with the variables that it trains.
 
         Raises:
-            InputError: If there is none yet.
+            InputError: If the model has not been compiled.
         """
         if getattr(self, "optimizer", None) is None:
             raise InputError("the model must be compiled before it is trained")

@@ -118,11 +118,7 @@ def metric_over(
     Raises:
         InputError: If an argument is invalid.
     """
-    for values in series.values():
-        if not isinstance(values, Mapping):
-            raise InputError(f"series must have a mapping for each metric; got {shown(values)}")
-        style.check_numbers("series", {"the setting": values.keys()})
-        style.check_numbers("series", values, absent=True)
+    _check_series(series, "metric")
     figure, axis = style.one_panel(6.4, 4.6, title)
     several = len(series) > 1
     for (key, values), look in zip(series.items(), series_styles(len(series)), strict=True):
@@ -142,6 +138,7 @@ def metric_over(
     style.save(figure, path)
 
 
+@checks_arguments
 def compared_over(
     label: str,
     metric: str,
@@ -153,13 +150,18 @@ def compared_over(
     """Draws a metric of variants over a setting: as `metric_over`, a line for each variant.
 
     Args:
-        label: Of the setting, such as "epochs of training".
+        label: Label of the setting, such as "epochs of training".
         metric: Key of the metric.
-        series: For each variant, and each value of the setting, what its seeds reached.
+        series: For each variant, and each value of the setting, the values of its seeds; None for
+            a seed whose training diverged.
         path: The PNG to write.
-        title: Of the figure.
-        baselines: To draw as lines.
+        title: Title of the figure.
+        baselines: Values to draw as lines.
+
+    Raises:
+        InputError: If an argument is invalid.
     """
+    _check_series(series, "variant")
     figure, axis = style.one_panel(6.4, 5.0, title)
     for (name, values), look in zip(series.items(), series_styles(len(series)), strict=True):
         _mean_range_and_dots(axis, metric, values, {**look, "label": style.text(name)}, look)
@@ -171,6 +173,15 @@ def compared_over(
     _setting_axis(axis, label, series.values())
     figure.legend(loc="outside lower center", ncols=4, fontsize=8)
     style.save(figure, path)
+
+
+def _check_series(series: Mapping[str, Mapping], shows: str) -> None:
+    """Raises InputError unless each metric or variant has numbers for each value of the setting."""
+    for values in series.values():
+        if not isinstance(values, Mapping):
+            raise InputError(f"series must have a mapping for each {shows}; got {shown(values)}")
+        style.check_numbers("series", {"the setting": values.keys()})
+        style.check_numbers("series", values, absent=True)
 
 
 def _mean_range_and_dots(

@@ -131,7 +131,7 @@ class CollapseMonitor(keras.callbacks.Callback):
             logs.update(measured)
         if self.log_dir is not None:
             self._log_spectra(epoch)
-        warning = self._images_warning()
+        warning = self._images_warning
         if warning is None and _has_settled(self.model):
             warning = self._warning(measured["projector_std"], measured["projector_rank"])
         self.collapsed = warning is not None
@@ -159,8 +159,9 @@ class CollapseMonitor(keras.callbacks.Callback):
     def _writer(self) -> tf.summary.SummaryWriter:
         return tf.summary.create_file_writer(self.log_dir)
 
+    @functools.cached_property
     def _images_warning(self) -> str | None:
-        """The warning for the images of the sample, if any."""
+        """The warning for the images of the sample, if any; they are the same in each epoch."""
         ((size, images),) = self._decoded.items()
         few = max(1, size // 32)  # some of the pixels suffice, and float copies of all are large
         std = images[:, ::few, ::few].std(axis=0, dtype=np.float32).mean()
