@@ -61,11 +61,17 @@ class SGD(_compat.SGD):
         rate = self.learning_rate if learning_rate is None else learning_rate
         rate = tf.cast(rate, variable.dtype)
         gradient = self._decayed(tf.convert_to_tensor(gradient), variable)
-        if self.momentum:
-            velocity = self.momentums[self._get_variable_index(variable)]
-            gradient = self.momentum * velocity + gradient
-            velocity.assign(gradient)
-        variable.assign_sub(rate * gradient)
+        if not self.momentum:
+            variable.assign_sub(rate * gradient)
+            return
+        velocity = self.momentums[self._get_variable_index(variable)]
+        tf.raw_ops.ResourceApplyMomentum(  # one kernel for both lines
+            var=variable.handle,
+            accum=_compat.tensorflow_variable(velocity).handle,
+            lr=rate,
+            grad=gradient,
+            momentum=tf.cast(self.momentum, variable.dtype),
+        )
 
     def _decayed(self, gradient, variable):
         return gradient + self.coupled_weight_decay * variable

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import simple_parsing
 
-from keras_simsiam import config, documents, presets, streams
+from keras_simsiam import config, documents, environment, presets, streams
 from keras_simsiam.errors import (
     CannotRead,
     CannotWrite,
@@ -162,7 +162,7 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             # Not every encoding has "×", and names of files may not be valid text.
             stream.reconfigure(errors="backslashreplace")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    environment.set_defaults()
     with streams.tolerant(), _terminations():
         try:
             code = command(None)

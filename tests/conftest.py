@@ -7,6 +7,7 @@ import shutil
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in commands: the same bits
 # For `experiments`, which is not installed; last, so that the package is the installed one.
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
 

@@ -105,7 +105,6 @@ class Model(keras.Model):
         return found
 
 
-@keras.saving.register_keras_serializable("keras_simsiam")
 class BatchNormalization(keras.layers.BatchNormalization):
     """BatchNorm whose moving statistics one worker can read alone.
 

@@ -9,7 +9,7 @@ import keras
 
 from keras_simsiam import config
 from keras_simsiam.fields import Count, checks_arguments
-from keras_simsiam.models.resnet import batch_norm as new_batch_norm
+from keras_simsiam.models.batch_norm import batch_norm as new_batch_norm
 
 Layers = Literal["all", "hidden", "none"]
 """Which layers of a head something follows."""

@@ -11,27 +11,11 @@ To add a ResNet, write its function here and add its name to `config.Model.backb
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
 
-from keras_simsiam import _compat
 from keras_simsiam.config import Model, Stem
 from keras_simsiam.errors import check_choice
 from keras_simsiam.fields import Count, checks_arguments, choices
-
-
-def batch_norm(name: str, **kwargs) -> keras.layers.BatchNormalization:
-    """PyTorch's BatchNorm, whose momentum of 0.1 is 0.9 in Keras.
-
-    Created within the scope of a `tf.distribute.Strategy`, it sees the batch of all devices.
-    """
-    return _compat.BatchNormalization(
-        momentum=0.9,
-        epsilon=1e-5,
-        # Only if needed: on one device the moments are more exact without it.
-        synchronized=tf.distribute.get_strategy().num_replicas_in_sync > 1,
-        name=name,
-        **kwargs,
-    )
+from keras_simsiam.models.batch_norm import batch_norm
 
 
 @checks_arguments

@@ -10,7 +10,8 @@ import sys
 import keras
 
 from keras_simsiam import options
-from keras_simsiam.models.resnet import BACKBONES, batch_norm
+from keras_simsiam.models.batch_norm import batch_norm
+from keras_simsiam.models.resnet import BACKBONES
 
 
 def tiny(width=1, stem="imagenet"):

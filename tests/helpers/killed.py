@@ -143,7 +143,7 @@ def tiny(width, stem):
     """A backbone like a ResNet, but small."""
     import keras
 
-    from keras_simsiam.models.resnet import batch_norm
+    from keras_simsiam.models.batch_norm import batch_norm
 
     images = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(width, 3, 2, use_bias=False, name="conv1")(images)

@@ -15,8 +15,8 @@ from backbones import BACKBONES, TINY
 
 from keras_simsiam import Augmentation, _compat, data, paper_optimizers, presets
 from keras_simsiam.models.base import Length
+from keras_simsiam.models.batch_norm import batch_norm
 from keras_simsiam.models.methods import method as class_of
-from keras_simsiam.models.resnet import batch_norm
 from keras_simsiam.training.devices import Devices, make_strategy, share_out
 from keras_simsiam.training.inputs import load_inputs
 from keras_simsiam.training.prepare import build_model

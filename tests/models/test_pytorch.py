@@ -298,12 +298,9 @@ def test_a_step_in_training_mode_moves_the_statistics_as_torch_does(torch, torch
     after = pytorch.read_pytorch(path)
     for name, variable in pytorch.named_variables(model):
         moved = after[name] - before[name]
-        if name.endswith("running_var") and not name.startswith("backbone"):
-            moved = moved + 0.1 * before[name]
-            biased = (variable.numpy() - 0.9 * before[name]) * 16 / 15  # torch's is not biased
-            np.testing.assert_allclose(biased, moved, atol=1e-4, err_msg=name)
-        elif name.endswith("running_mean"):
-            np.testing.assert_allclose(variable.numpy() - before[name], moved, atol=1e-4)
+        if name.endswith(("running_mean", "running_var")):
+            step = variable.numpy() - before[name]
+            np.testing.assert_allclose(step, moved, atol=1e-4, err_msg=name)
 
 
 def test_torchvisions_own_state_dict_loads_without_its_classifier(torch, torchvision, tmp_path):
