@@ -1,6 +1,9 @@
 """The public names and their homes: `lazy_loader` reads this file, and so do type checkers."""
 
 from .augmentation import Augmentation as Augmentation
+from .collection import Features as Features
+from .collection import embed as embed
+from .collection import find_encoder as find_encoder
 from .config import Run as Run
 from .data import load as load
 from .data import views as views

@@ -20,6 +20,7 @@ LOCK = ".lock"
 """Name of the file in a folder by which a process holds it."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORMULAS = tuple("=+-@\t\r\n'")
 _LONGEST_NAME = 255  # bytes, on all usual file systems
 
 
@@ -175,13 +176,28 @@ def write_csv(
     Args:
         path: The file.
         columns: Names of the columns.
-        rows: The cells of each row; None is an empty cell.
+        rows: The cells of each row; None is an empty cell. Names of files may be any; see
+            `spreadsheet_text` for those that a spreadsheet would compute.
     """
     with (
         written_atomically(path) as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
+        partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         csv.writer(file).writerows([columns, *rows])
+
+
+def spreadsheet_text(text: str) -> str:
+    """Text for a cell of a CSV file that no spreadsheet takes for a formula.
+
+    An apostrophe is put before what begins with ``=``, ``+``, ``-``, ``@``, a tab, a line break or
+    an apostrophe; `spreadsheet_value` removes it.
+    """
+    return f"'{text}" if text[:1] in _FORMULAS else text
+
+
+def spreadsheet_value(cell: str) -> str:
+    """The text that `spreadsheet_text` made a cell of."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in _FORMULAS else cell
 
 
 def _target(path: str | os.PathLike) -> pathlib.Path:

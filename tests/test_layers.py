@@ -10,7 +10,8 @@ import keras_simsiam
 PACKAGE = pathlib.Path(keras_simsiam.__file__).parent
 
 LAYERS = (
-    {"train", "evaluate", "tune", "import_weights"},
+    {"train", "evaluate", "tune", "import_weights", "embed"},
+    {"collection"},
     {"training", "tuning", "evaluation", "export", "plots"},
     {"models", "data", "augment", "optimizers", "preprocessing", "arrays", "_compat"},
     {"config", "presets", "probes", "options", "fields", "datasets", "documents", "metrics"}

@@ -53,7 +53,7 @@ def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
     if not os.path.isdir(root):
         raise InputError(f"folder '{path}' does not exist")
     check_choice("split", split, _SPLIT_FOLDERS)
-    folders = _split_folders(os.fspath(pathlib.Path(root)))
+    folders = split_folders(os.fspath(pathlib.Path(root)))
     if split not in folders and (folders or split == "validation"):
         raise NoSuchSplit(
             f"folder '{path}' must contain a folder named {' or '.join(_SPLIT_FOLDERS[split])} "
@@ -84,8 +84,12 @@ def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
     return Dataset(images, labels, classes, [files[i] for i in kept], str(left_out))
 
 
-def _split_folders(root: str) -> dict[str, str]:
-    """The folders of the splits that exist."""
+def split_folders(root: str) -> dict[str, str]:
+    """The folders of the splits that exist in a folder, by split; see `_SPLIT_FOLDERS`.
+
+    Raises:
+        InputError: If there are several of one split, or the folder cannot be read.
+    """
     spelled: dict[str, list[str]] = {}
     for name, path in scan.subfolders(root).items():
         spelled.setdefault(name.lower(), []).append(path)

@@ -116,7 +116,7 @@ def test_split_folders_are_known_by_their_usual_names_in_any_case(tmp_path):
             root = tmp_path / train / test
             (root / train).mkdir(parents=True)
             (root / test).mkdir()
-            found = folder._split_folders(str(root))
+            found = folder.split_folders(str(root))
             assert found == {"train": str(root / train), "validation": str(root / test)}
 
 

@@ -1,0 +1,136 @@
+"""Encoders by name: whatever can make features of images, and what to compare it with."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_simsiam import documents
+from keras_simsiam.config import Model
+from keras_simsiam.errors import InputError, first_line, shown
+from keras_simsiam.evaluation import Encoder, raw_pixels
+from keras_simsiam.evaluation.encoder import network_of
+from keras_simsiam.export import load_encoder
+from keras_simsiam.fields import Count, checks_arguments, choices
+from keras_simsiam.models.resnet import resnet18
+from keras_simsiam.preprocessing import Preprocessing, resize_square
+
+_APPLICATION, _SIDE = "keras:", 224
+
+
+@checks_arguments
+def find_encoder(name: str | os.PathLike, image_size: Count | None = None) -> Encoder:
+    """The encoder of a name.
+
+    Args:
+        name: A SavedModel of `export_encoder`; the folder of a run; a ``.keras`` file, of a method
+            or of any model from images to vectors; "keras:NAME" for a model of
+            `keras.applications` with ImageNet's weights, and "keras:NAME:FILE" with those of a
+            file; "random" for a narrow ResNet-18 with random weights; or "pixels". The last two
+            are baselines.
+        image_size: Side in pixels at which the network sees the images; only for networks that do
+            not say it themselves. 224 for models of `keras.applications`.
+
+    Raises:
+        InputError: If there is no such encoder, or it does not take images of three channels and
+            return vectors.
+    """
+    text = os.fspath(name)
+    if text in ("pixels", "random"):
+        return _baseline(text, image_size)
+    if text.startswith(_APPLICATION):
+        return _application(text, image_size or _SIDE)
+    path = pathlib.Path(text)
+    if path.is_dir() and (path / "config.yaml").is_file():
+        path = _of_run(path)
+    if path.suffix == ".keras" and path.is_file():
+        return _of_file(path, image_size)
+    if image_size is not None:
+        raise InputError(f"image_size cannot be changed in a SavedModel; got {image_size}")
+    return load_encoder(path)
+
+
+def probe(encoder: Encoder) -> np.ndarray:
+    """Features of one fixed image, float32 ``[D]``; another model gives others."""
+    size = encoder.image_size
+    random = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    image = tf.image.resize(random.astype(np.float32), [size, size], "bicubic")
+    images = tf.cast(tf.clip_by_value(image, 0, 255), tf.uint8)[None]
+    features = np.asarray(encoder(images))
+    if not np.isfinite(features).all():
+        raise InputError("the encoder's features must be finite; those of a random image are not")
+    return features[0]
+
+
+def _baseline(name: str, image_size: int | None) -> Encoder:
+    if name == "pixels":
+        if image_size is not None:
+            raise InputError(f"image_size of pixels is {raw_pixels.image_size}; got {image_size}")
+        return raw_pixels
+    network, random = resnet18(width=16), np.random.default_rng(0)
+    for kernel in network.trainable_variables:
+        if len(kernel.shape) == 4:  # He-normal by fan-out, whatever Keras's own seed is
+            height, width, _, filters = kernel.shape
+            std = np.sqrt(2 / (height * width * filters))
+            kernel.assign(random.normal(0, std, kernel.shape))
+    return Encoder.of(network, image_size or 64)
+
+
+def _application(name: str, image_size: int) -> Encoder:
+    """A model of keras.applications with its own preprocessing, without its classifier."""
+    model_name, _, weights = name.removeprefix(_APPLICATION).partition(":")
+    make = getattr(keras.applications, model_name, None)
+    if not model_name[:1].isupper() or not callable(make):
+        known = [n for n in dir(keras.applications) if n[:1].isupper()]
+        raise InputError(
+            f"'{name}' must name a model of keras.applications, such as {known[0]} or {known[-1]}"
+        )
+    options = {"include_top": False, "pooling": "avg", "input_shape": (image_size, image_size, 3)}
+    try:
+        network = make(weights=weights or "imagenet", **options)
+    except Exception as e:  # of the download, the file or the image size
+        raise InputError(f"cannot make '{name}': {first_line(e)}") from e
+    preprocess = sys.modules[make.__module__].preprocess_input
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
+    def encode(images: tf.Tensor) -> tf.Tensor:
+        pixels = preprocess(resize_square(images, image_size))
+        return tf.cast(network(pixels, training=False), tf.float32)
+
+    return Encoder(encode, Preprocessing(image_size))
+
+
+def _of_run(folder: pathlib.Path) -> pathlib.Path:
+    """The SavedModel of a run that has ended, and of another the newest checkpoint."""
+    if (folder / "summary.json").is_file():
+        exported = pathlib.Path(str(documents.read_json(folder / "summary.json")["saved_model"]))
+        for path in (exported, folder.parents[1] / exported):
+            if path.is_dir():
+                return path
+    checkpoints = sorted(folder.glob("checkpoints/step-*.keras"))
+    if not checkpoints:
+        raise InputError(f"run '{folder}' has neither a SavedModel nor a checkpoint")
+    return checkpoints[-1]
+
+
+def _of_file(path: pathlib.Path, image_size: int | None) -> Encoder:
+    for module in choices(Model, "method"):  # a file may be of any, which Keras must know
+        importlib.import_module(f"keras_simsiam.models.{module}")
+    importlib.import_module("keras_simsiam.optimizers")
+    try:
+        model = keras.models.load_model(path, safe_mode=True, compile=False)
+    except Exception as e:  # any part of Keras may raise its own error
+        raise InputError(f"cannot read '{path}': {first_line(e)}") from e
+    network = network_of(model)
+    takes, gives = (getattr(network, f"{side}_shape", None) for side in ("input", "output"))
+    if isinstance(takes, tuple) and (len(takes) != 4 or takes[3] not in (3, None)):
+        raise InputError(f"'{path}' must take images [B, H, W, 3]; it takes {shown(list(takes))}")
+    if isinstance(gives, tuple) and len(gives) != 2:
+        raise InputError(f"'{path}' must return vectors [B, D]; it returns {shown(list(gives))}")
+    return Encoder.of(model, image_size)

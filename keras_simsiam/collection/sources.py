@@ -1,0 +1,183 @@
+"""Where the images of a collection are: a folder, files, a dataset or an array, each with names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+
+from keras_simsiam.data import ImageArray, ImageFiles, Images, ImagesLike, as_images, load, scan
+from keras_simsiam.data.fingerprint import of_parts
+from keras_simsiam.data.folder import split_folders
+from keras_simsiam.data.images import square
+from keras_simsiam.data.in_files import as_tensor
+from keras_simsiam.data.reading import cause
+from keras_simsiam.errors import InputError, shown
+
+_FOLDER = "folder:"
+_BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Images with their names.
+
+    Attributes:
+        images: The images; those in files need not be readable.
+        names: A name for each: the path in the folder, or a number.
+        labels: The name of the class of each, "" for an image without; None if none has one.
+        splits: The split of each, such as "train"; None if the images have no folders of splits.
+        place: The folder that the names are relative to, or the name of a dataset.
+        left_out: What was found but is not among the images, and why.
+    """
+
+    images: Images
+    names: list[str]
+    labels: list[str] | None = None
+    splits: list[str] | None = None
+    place: str = ""
+    left_out: scan.LeftOut = field(default_factory=scan.LeftOut)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, size: int, start: int, end: int) -> Iterator[tuple[np.ndarray, tf.Tensor]]:
+        """Batches of the images from `start` to `end` that can be read, in order.
+
+        Args:
+            size: Side in pixels, see `keras_simsiam.preprocessing.resize_square`.
+            start: The first position.
+            end: The position after the last.
+
+        Yields:
+            Positions int64 ``[B]``, and images uint8 ``[B, size, size, 3]``.
+        """
+        if isinstance(self.images, ImageFiles):
+            paths = as_tensor(self.images.paths[start:end])
+            each = tf.data.Dataset.from_tensor_slices(paths).enumerate(start)
+            each = each.map(lambda i, path: (i, square(ImageFiles.decode(path), size)), _AUTO)
+            each = each.ignore_errors()
+        else:
+            each = self.images.dataset().skip(start).take(end - start).enumerate(start)
+            each = each.map(lambda i, image: (i, square(image, size)), _AUTO)
+        for positions, images in each.batch(_BATCH).prefetch(2):
+            yield positions.numpy(), images
+
+    def why(self, position: int) -> str:
+        """Why an image cannot be read."""
+        assert isinstance(self.images, ImageFiles)
+        return cause(ImageFiles.decode, os.fsencode(self.images.paths[position]))
+
+    def pick(self, positions: Sequence[int], size: int) -> np.ndarray:
+        """Some of the images, uint8 ``[n, size, size, 3]``; black ones for what is not readable."""
+        return self.images.pick(np.asarray(positions, np.int64), size)
+
+    def fingerprint(self) -> str:
+        """A digest of the images and their names."""
+        return of_parts([self.images.fingerprint(), *self.names])
+
+    def only(self, names: Sequence[str]) -> Source:
+        """The images of some names, in the order of these.
+
+        Raises:
+            InputError: If there is no image of a name.
+        """
+        place = {name: i for i, name in enumerate(self.names)}
+        missing = [name for name in names if name not in place]
+        if missing:
+            raise InputError(
+                f"'{self.place}' must have the images of the features; "
+                f"{len(missing):,} of {len(names):,} are not there, such as {shown(missing[0])}"
+            )
+        rows = [place[name] for name in names]
+        labels, splits = (
+            None if given is None else [given[i] for i in rows]
+            for given in (self.labels, self.splits)
+        )
+        return Source(_chosen(self.images, rows), list(names), labels, splits, self.place)
+
+
+def find_source(
+    images: ImagesLike | Sequence[str | os.PathLike] | str | os.PathLike,
+    split: str = "train",
+    data_dir: str | None = None,
+) -> Source:
+    """The images of a collection and their names.
+
+    Args:
+        images: "folder:PATH" or a folder, for all images in it at any depth; the name of another
+            dataset; one image file or a list of them; or images as `keras_simsiam.load` returns
+            them.
+        split: The split of another dataset, see `keras_simsiam.load`.
+        data_dir: See `keras_simsiam.load`.
+
+    Raises:
+        InputError: If there are no images.
+    """
+    if isinstance(images, np.ndarray | Images | tf.Tensor):
+        found = as_images(images)
+        return Source(found, [str(i) for i in range(len(found))])
+    if isinstance(images, list | tuple):
+        return _of_files([os.fspath(image) for image in images])
+    if not isinstance(images, str | os.PathLike):
+        raise InputError(
+            f"images must be a folder, files, a dataset or images; got {shown(images)}"
+        )
+    name = os.fspath(images)
+    if name.startswith(_FOLDER) or os.path.isdir(name):
+        return _of_folder(name.removeprefix(_FOLDER))
+    if os.path.isfile(name):
+        return _of_files([name])
+    dataset = load(name, split, data_dir)
+    found = as_images(dataset.images)
+    names = [f"{split}/{i}" for i in range(len(found))]
+    labels = dataset.labels
+    classes = None if labels is None else [dataset.class_names[i] for i in labels]
+    return Source(found, names, classes, None, name)
+
+
+def _of_folder(path: str) -> Source:
+    """All images of a folder; those in the class folders of a split have labels."""
+    root = os.path.expanduser(path)
+    if not os.path.isdir(root):
+        raise InputError(f"folder '{path}' does not exist")
+    left_out = scan.LeftOut()
+    files = scan.images(root, left_out)
+    if not files:
+        raise InputError(
+            f"folder '{path}' must contain images, files ending in {' '.join(scan.EXTENSIONS)}"
+            + (f"; it has {left_out}" if left_out else "")
+        )
+    labels, splits = ([""] * len(files) for _ in range(2))
+    for kind, folder in split_folders(root).items():
+        start = os.path.join(folder, "")
+        for i, file in enumerate(files):
+            if file.startswith(start):
+                name, below, _ = file.removeprefix(start).partition(os.sep)
+                labels[i], splits[i] = scan.canonical(name) if below else "", kind
+    names = [os.path.relpath(file, root) for file in files]
+    labeled, of_splits = (found if any(found) else None for found in (labels, splits))
+    return Source(ImageFiles(files), names, labeled, of_splits, path, left_out)
+
+
+def _of_files(files: list[str]) -> Source:
+    missing = [file for file in files if not os.path.isfile(file)]
+    if missing or not files:
+        raise InputError(f"files must be images; got {shown(missing[0] if missing else files)}")
+    return Source(ImageFiles(files), files)
+
+
+def _chosen(images: Images, rows: list[int]) -> Images:
+    if isinstance(images, ImageFiles):
+        return ImageFiles([images.paths[i] for i in rows])
+    if isinstance(images, ImageArray):
+        return ImageArray(images.array[rows])
+    if rows != list(range(len(images))):
+        raise InputError("images of many sizes in records can only be used all and in order")
+    return images
+
+
+_AUTO = tf.data.AUTOTUNE
