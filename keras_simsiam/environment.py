@@ -31,8 +31,14 @@ def processor() -> str:
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
     named = re.search(r"^model name\s*:\s*(.*\S)", text, re.MULTILINE)
     model = named[1] if named else platform.processor() or platform.machine()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} {'core' if cores == 1 else 'cores'}"
+    return f"{model}, {cores()} {'core' if cores() == 1 else 'cores'}"
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def versions(*more: str) -> dict[str, str]:

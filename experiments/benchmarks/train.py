@@ -51,7 +51,9 @@ def ours(width: int, size: int, batch_size: int) -> Callable[[], int]:
 def model_and_pairs(width: int, size: int, batch_size: int) -> tuple:
     """A compiled model, and the batches of views to train it on."""
     import keras_simsiam as ks
+    from keras_simsiam.training import threads
 
+    threads.one_for_each_view()
     photos = augment.images(size, 4096)
     pairs = ks.views(photos, ks.Augmentation(), batch_size, image_size=size)
     model = ks.SimSiam(ks.resnet18(width=width), ks.projector(8 * width, DIM), ks.predictor(DIM))
