@@ -21,6 +21,7 @@ from keras_simsiam.target_rules import TargetRule
 from keras_simsiam.view_rules import SmallViews, count_views
 
 AugmentOn = Literal["host", "device"]
+CheckFiles = Literal["full", "header", "none"]
 Stem = Literal["imagenet", "cifar"]
 Similarity = Literal["cosine", "cross_entropy"]
 Symmetry = Literal["symmetric", "asymmetric", "two_pairs", "fastsiam"]
@@ -44,6 +45,11 @@ class Data(Settings):
     augment_on: AugmentOn = "host"
     """Where the pixels of the views are computed: in tf.data on the host, or in the training step
     on the device."""
+    check_files: CheckFiles = "full"
+    """What is read of each file of a folder:PATH before the training, if it has changed since it
+    was last read: all of it (full), its size in pixels (header), or nothing (none). Damaged files
+    that are not found then are left out when they are used. Only after a full check are images held
+    in memory."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

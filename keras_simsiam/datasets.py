@@ -15,11 +15,13 @@ class Source(NamedTuple):
             it.
         preset: Name of the preset that suits it.
         pretraining: Name of the split to train on without labels.
+        checks_files: Whether its ``read`` also takes ``check_files``, see `config.Data`.
     """
 
     module: str
     preset: str = "imagenet"
     pretraining: str = "train"
+    checks_files: bool = False
 
 
 DATASETS = {
@@ -30,7 +32,7 @@ DATASETS = {
     "stl10": Source("tfds_source", pretraining="unlabelled"),
     "imagenette": Source("tfds_source"),
     "tfds:NAME": Source("tfds_source"),
-    "folder:PATH": Source("folder"),
+    "folder:PATH": Source("folder", checks_files=True),
 }
 """Sources by name. NAME and PATH stand for what the user gives."""
 

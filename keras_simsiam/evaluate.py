@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_simsiam import datasets, options, tables
+from keras_simsiam.config import CheckFiles
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, setting
 from keras_simsiam.files import claimed
@@ -24,6 +25,8 @@ class Evaluation(Settings):
     """Name of the dataset."""
     data_dir: str | None = None
     """Folder or zip of the dataset; see train --help."""
+    check_files: CheckFiles = "full"
+    """What is read of each file of a folder:PATH first; see train --help."""
     output: str | None = None
     """Folder for evaluation.json, the confusion matrix, nearest neighbors, a map of the features
     and TensorBoard's embedding projector; without it, nothing is written."""
@@ -53,7 +56,9 @@ def _evaluate(e: Evaluation, probes: Probes) -> None:
 
     started = time.perf_counter()
     encoder = load_encoder(e.saved_model)
-    train, test = (data.load(e.dataset, s, e.data_dir) for s in ("train", "validation"))
+    train, test = (
+        data.load(e.dataset, split, e.data_dir, e.check_files) for split in ("train", "validation")
+    )
     if train.labels is None or test.labels is None:
         raise InputError(f"dataset '{e.dataset}' must have labels, which probes need")
     print(

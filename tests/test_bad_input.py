@@ -631,6 +631,10 @@ BAD_CALLS = [
     ("name must be text; got None", lambda t: ks.load(None)),
     ("split must be text; got 0", lambda t: ks.load("photo_patches", 0)),
     ("data_dir must be text.*; got 3", lambda t: ks.load("photo_patches", data_dir=3)),
+    (
+        "check_files must be one of full, header, none; got 'all'",
+        lambda t: ks.load("photo_patches", check_files="all"),
+    ),
     ("dataset must be one of .*; got 'mnits'", lambda t: ks.load("mnits")),
     (
         "missing' does not exist|must be a folder|missing",

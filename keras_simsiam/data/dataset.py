@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from keras_simsiam import datasets
+from keras_simsiam.config import CheckFiles
 from keras_simsiam.data import fingerprint
 from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_memory import as_images
@@ -34,7 +35,7 @@ class Dataset:
     images: ImagesLike
     labels: np.ndarray | None
     class_names: tuple[str, ...]
-    paths: list[str] | None = None
+    paths: Sequence[str] | None = None
     left_out: str = ""
 
     def __iter__(self) -> Iterator:
@@ -85,7 +86,12 @@ def left_out(splits: Mapping[str, Dataset]) -> str:
 
 
 @checks_arguments
-def load(name: str, split: str = "train", data_dir: str | None = None) -> Dataset:
+def load(
+    name: str,
+    split: str = "train",
+    data_dir: str | None = None,
+    check_files: CheckFiles = "full",
+) -> Dataset:
     """Loads one split of a dataset.
 
     Args:
@@ -96,6 +102,8 @@ def load(name: str, split: str = "train", data_dir: str | None = None) -> Datase
             dataset has no validation split, "validation" is its test split.
         data_dir: For tiny_imagenet its zip or extracted folder, which needs no network; for the
             others the folder in which TensorFlow Datasets keeps its data.
+        check_files: What is read of each file of a "folder:PATH" first: "full" for all of it,
+            "header" or "none"; see ``--check-files``.
 
     Returns:
         The split, which unpacks into images, labels and class names; see `Dataset`.
@@ -106,4 +114,5 @@ def load(name: str, split: str = "train", data_dir: str | None = None) -> Datase
     source, argument = datasets.find(name)
     # Imported on first use, so that a dataset costs nothing to those who use another.
     module = importlib.import_module(f"keras_simsiam.data.{source.module}")
-    return module.read(argument, split, data_dir)
+    also = {"check_files": check_files} if source.checks_files else {}
+    return module.read(argument, split, data_dir, **also)

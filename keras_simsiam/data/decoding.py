@@ -36,6 +36,50 @@ def decode(contents: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(image, [None, None, 3])
 
 
+def examine(contents: tf.Tensor) -> tf.Tensor:
+    """Reads a file as far as anything in it can make `decode` fail.
+
+    That is all of it. But of a JPEG, the pixels are only computed at an eighth of their size, which
+    takes half of the time: what can be damaged is what they are computed from.
+
+    Args:
+        contents: See `decode`.
+
+    Returns:
+        int32 ``[3]``: height and width of what `decode` returns, and how many of 256 levels an
+        image of 16 bits uses, 0 for one of 8 bits.
+
+    Raises:
+        tf.errors.InvalidArgumentError: As `decode` does.
+    """
+    return tf.cond(
+        tf.io.is_jpeg(contents), lambda: _examined_jpeg(contents), lambda: _examined(contents)
+    )
+
+
+def _examined_jpeg(contents: tf.Tensor) -> tf.Tensor:
+    sides = tf.image.extract_jpeg_shape(contents)[:2]
+    height, width = tf.unstack(tf.cast(sides, tf.int64))
+    reduced = tf.io.decode_jpeg(_bounded(contents, height, width), 3, ratio=8)
+    sides = check(sides, tf.reduce_all(tf.shape(reduced)[:2] == (sides + 7) // 8), "a wrong size")
+    # Whether the image lies on its side shows in one that is higher than it is wide.
+    lying = upright(
+        tf.zeros([2, 1, 3], tf.uint8), tf.strings.substr(contents, 0, _EXIF_WITHIN), b"Exif\0\0"
+    )
+    sides = tf.where(tf.shape(lying)[0] == 1, sides[::-1], sides)
+    return tf.concat([sides, [0]], axis=0)
+
+
+@branch(tf.TensorSpec([], tf.string))
+def _examined(contents: tf.Tensor) -> tf.Tensor:
+    image = decode(contents)
+    is_deep = (tf.strings.substr(contents, 0, 4) == b"\x89PNG") & (
+        tf.strings.substr(contents, 24, 1) == b"\x10"
+    )
+    levels = tf.cond(is_deep, lambda: tf.cast(tf.reduce_max(image), tf.int32) + 1, lambda: 0)
+    return tf.concat([tf.shape(image)[:2], [levels]], axis=0)
+
+
 def _jpeg(contents: tf.Tensor) -> tf.Tensor:
     # Pillow, and so torchvision, uses the accurate transform.
     image = tf.io.decode_jpeg(contents, 3, dct_method="INTEGER_ACCURATE")

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from keras_simsiam.data.index import stamps
+from keras_simsiam.data.paths import Paths
 from keras_simsiam.data.scan import canonical
 
 _READ = 64
@@ -39,18 +41,17 @@ def of_files(paths: Sequence[str]) -> str:
 
     Names are relative to the folder that contains all files, so that may be moved or renamed.
     """
-    root = os.path.commonpath([os.path.dirname(path) for path in (min(paths), max(paths))])
-    names = "\0".join(canonical(path.removeprefix(root).lstrip(os.sep)) for path in paths)
-    sizes = " ".join(str(_size(path)) for path in paths)
+    files = Paths.of(paths)
+    runs = [(folder, run) for folder, run in files.runs() if run.stop > run.start]
+    root = os.path.commonpath([folder for folder, _ in runs])
+    named: list[str] = []
+    for folder, run in runs:
+        start = canonical(os.path.join(folder, "").removeprefix(root).lstrip(os.sep))
+        # Names in ASCII are their own canonical form.
+        named += [start + (n if n.isascii() else canonical(n)) for n in files.names[run]]
+    sizes = " ".join(map(str, stamps(files)[:, 0].tolist()))
     step = max(1, len(paths) // _READ)
-    return of_parts([names, sizes, *map(_start, paths[::step])])
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return -1
+    return of_parts(["\0".join(named), sizes, *map(_start, paths[::step])])
 
 
 def _start(path: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import pathlib
 import warnings
@@ -10,13 +9,15 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from keras_simsiam.config import CheckFiles
 from keras_simsiam.data import scan
+from keras_simsiam.data.checking import check
 from keras_simsiam.data.dataset import Dataset
-from keras_simsiam.data.decoding import decode
 from keras_simsiam.data.images import ImagesLike
-from keras_simsiam.data.in_files import ImageFiles, as_tensor
+from keras_simsiam.data.in_files import ImageFiles
 from keras_simsiam.data.in_memory import MAX_IN_MEMORY
-from keras_simsiam.data.reading import Unreadable, read_images, readable
+from keras_simsiam.data.paths import Paths
+from keras_simsiam.data.reading import Unreadable, read_images
 from keras_simsiam.errors import InputError, NoSuchSplit, check_choice
 
 _DARK = 64
@@ -29,7 +30,9 @@ _SPLIT_FOLDERS = {
 """Names of the folder of each split, in lower case; the first that exists is read."""
 
 
-def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
+def read(
+    path: str, split: str, data_dir: str | None = None, check_files: CheckFiles = "full"
+) -> Dataset:
     """Reads a split of a folder of images.
 
     Images in ``PATH/train/<class>/…`` and ``PATH/val/<class>/…`` are labeled. In a folder without
@@ -40,10 +43,11 @@ def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
         path: The folder.
         split: "train" or "validation"; see `_SPLIT_FOLDERS` for the names of their folders.
         data_dir: Not used.
+        check_files: What is read of each file first, see `keras_simsiam.config.Data`.
 
     Returns:
         Images in memory if all have one size and fit, else `ImageFiles`; with labels if they are
-        in class folders.
+        in class folders. Without a full check always `ImageFiles`.
 
     Raises:
         InputError: If there is no such folder or split, it has no images, or more than 1% of them
@@ -76,12 +80,13 @@ def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
         raise NoSuchSplit(
             f"folder '{folder}' must have images of the classes of '{folders['train']}'"
         )
-    images, kept = _images(files)
+    images, kept = _images(folder, files, check_files)
     if len(kept) < len(files):
         lost = np.setdiff1d(np.arange(len(files)), kept)
         left_out.add("unreadable", *(os.path.relpath(files[i], folder) for i in lost))
     labels = None if labels is None else labels[kept]
-    return Dataset(images, labels, classes, [files[i] for i in kept], str(left_out))
+    paths = images.paths if isinstance(images, ImageFiles) else files.take(kept)
+    return Dataset(images, labels, classes, paths, str(left_out))
 
 
 def split_folders(root: str) -> dict[str, str]:
@@ -107,75 +112,72 @@ def split_folders(root: str) -> dict[str, str]:
 
 
 def _labeled(
-    files: list[str], folder: str, training: str, left_out: scan.LeftOut
-) -> tuple[list[str], np.ndarray | None, tuple[str, ...]]:
+    files: Paths, folder: str, training: str, left_out: scan.LeftOut
+) -> tuple[Paths, np.ndarray | None, tuple[str, ...]]:
     """The files to keep, their labels by class folder, and the names of the classes.
 
     The classes are those of the training folder, so that both splits number them alike. A folder
     with no more images in class folders than beside them is unlabeled, and all files are kept.
     """
-    start, canonical = len(os.path.join(folder, "")), functools.cache(scan.canonical)
-    names = [file[start:] for file in files]
-    beside = [name for name in names if os.sep not in name]
-    if 2 * len(beside) >= len(files):
-        if len(beside) < len(files):
+    beside = np.array([path == folder for path in files.folders])[files.folder_of]
+    names = [files.names[i] for i in np.flatnonzero(beside)]
+    if 2 * len(names) >= len(files):
+        if len(names) < len(files):
             warnings.warn(
-                f"folder '{folder}' has no labels, because {len(beside):,} of its {len(files):,} "
-                f"images are beside the class folders, such as {beside[0]}",
+                f"folder '{folder}' has no labels, because {len(names):,} of its {len(files):,} "
+                f"images are beside the class folders, such as {names[0]}",
                 stacklevel=3,
             )
         return files, None, ()
-    if beside:
-        left_out.add("beside the class folders", *beside)
+    if names:
+        left_out.add("beside the class folders", *names)
     classes = tuple(sorted(scan.subfolders(training) or scan.subfolders(folder)))
     number = {name: i for i, name in enumerate(classes)}
-    kept, labels = [], []
-    for file, name in zip(files, names, strict=True):
-        class_name = canonical(name.split(os.sep, 1)[0])
-        if class_name in number:
-            kept.append(file)
-            labels.append(number[class_name])
-        elif os.sep in name:
-            left_out.add("of classes without training images", class_name)
+    start = len(os.path.join(folder, ""))
+    class_of = [scan.canonical(path[start:].split(os.sep, 1)[0]) for path in files.folders]
+    labels = np.array([number.get(name, -1) for name in class_of], np.int64)[files.folder_of]
+    for i in files.folder_of[(labels < 0) & ~beside]:
+        left_out.add("of classes without training images", class_of[i])
+    kept = np.flatnonzero((labels >= 0) & ~beside)
+    files, labels = files.take(kept), labels[kept]
     if folder == training:
-        empty = set(number.values()) - set(labels)
-        if empty:
-            left_out.add("empty class folder", *(classes[i] for i in sorted(empty)))
-    return kept, np.array(labels, np.int64), classes
+        empty = np.setdiff1d(np.arange(len(classes)), labels)
+        if len(empty):
+            left_out.add("empty class folder", *(classes[i] for i in empty))
+    return files, labels, classes
 
 
-def _images(names: list[str]) -> tuple[ImagesLike, np.ndarray]:
+def _images(folder: str, files: Paths, check_files: CheckFiles) -> tuple[ImagesLike, np.ndarray]:
     """The images, and the positions of the files that could be read."""
-    paths, unreadable = as_tensor(names), Unreadable(len(names))
-    found = dict(readable(names, paths, _read_to_the_end, unreadable))
-    kept = np.array(sorted(found))
-    _warn_if_dark([int(levels) for *_, levels in found.values()])
-    names, paths = [names[i] for i in kept], tf.gather(paths, kept)
-    (height, width), *others = {(int(h), int(w)) for h, w, _ in found.values()}
-    if not others and height * width * 3 * len(names) <= MAX_IN_MEMORY:
-        images, still = read_images(names, paths, ImageFiles.decode, (height, width), unreadable)
+    unreadable = Unreadable(len(files))
+    if check_files == "none":
+        return ImageFiles(files, unreadable), np.arange(len(files))
+    kept, found = check(folder, files, check_files, unreadable)
+    _warn_if_dark(int(found[:, 2].max()))
+    files, sizes = files.take(kept), found[:, :2]
+    height, width = sizes[0].tolist()
+    if check_files == "full" and (sizes == sizes[0]).all() and _fits(len(files), height, width):
+        images, still = read_images(
+            files,
+            tf.range(len(files), dtype=tf.int64),
+            lambda i: ImageFiles.decode(files.at(i)),
+            (height, width),
+            unreadable,
+        )
         return images, kept[still]
-    return ImageFiles(names, unreadable), kept
+    return ImageFiles(files, unreadable), kept
 
 
-def _read_to_the_end(path: tf.Tensor) -> tf.Tensor:
-    """Height, width, and the number of levels that an image of 16 bits uses, int32 ``[3]``.
+def _fits(count: int, height: int, width: int) -> bool:
+    return count * height * width * 3 <= MAX_IN_MEMORY
 
-    The image is decoded as in training, because a header says little about a damaged file, and
-    whatever is accepted here must be decoded there. Levels are of 256, and 0 for 8 bits.
+
+def _warn_if_dark(brightest: int) -> None:
+    """Warns if images of 16 bits use so little of their range that they become nearly black.
+
+    Args:
+        brightest: The most of 256 levels that one of them uses; 0 if there is none.
     """
-    contents = tf.io.read_file(path)
-    image = decode(contents)
-    is_deep = (tf.strings.substr(contents, 0, 4) == b"\x89PNG") & (
-        tf.strings.substr(contents, 24, 1) == b"\x10"
-    )
-    levels = tf.cond(is_deep, lambda: tf.cast(tf.reduce_max(image), tf.int32) + 1, lambda: 0)
-    return tf.concat([tf.shape(image)[:2], [levels]], axis=0)
-
-
-def _warn_if_dark(levels: list[int]) -> None:
-    """Warns if images of 16 bits use so little of their range that they become nearly black."""
-    brightest = max(levels)
     if 0 < brightest <= _DARK:
         warnings.warn(
             f"no image of 16 bits exceeds {256 * brightest - 1:,} of 65,535. As 8 bits they use "

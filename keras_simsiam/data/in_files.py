@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_simsiam.data import fingerprint
 from keras_simsiam.data.decoding import decode
 from keras_simsiam.data.images import Images, square
+from keras_simsiam.data.paths import Paths
 from keras_simsiam.data.plan import Plan, shuffled
 from keras_simsiam.data.reading import Unreadable, batched, cause
 from keras_simsiam.errors import CannotRead
@@ -26,14 +27,15 @@ class ImageFiles(Images):
     A file that can no longer be read is named in a warning, and another image takes its place.
 
     Attributes:
-        paths: The files, which were all readable when they were found.
+        paths: The files, which were all readable when they were found; given as any sequence.
         unreadable: Counts those that no longer are, and the files that were left out before.
     """
 
-    paths: list[str]
+    paths: Paths
     unreadable: Unreadable = field(default=None, compare=False)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "paths", Paths.of(self.paths))
         if self.unreadable is None:
             object.__setattr__(self, "unreadable", Unreadable(len(self.paths)))
 
@@ -51,8 +53,8 @@ class ImageFiles(Images):
 
     def dataset(self) -> tf.data.Dataset:
         """Every image in order; iterating raises TensorFlow's error if one cannot be read."""
-        return tf.data.Dataset.from_tensor_slices(as_tensor(self.paths)).map(
-            self.decode, tf.data.AUTOTUNE
+        return tf.data.Dataset.range(len(self)).map(
+            lambda i: self.decode(self.paths.at(i)), tf.data.AUTOTUNE
         )
 
     def pick(self, positions: np.ndarray, size: int) -> np.ndarray:
@@ -70,8 +72,9 @@ class ImageFiles(Images):
         """Batches of every image once, in order; the next takes the place of an unreadable one."""
 
         def make() -> tf.data.Dataset:
-            each = tf.data.Dataset.from_tensor_slices(as_tensor(self.paths)).enumerate()
-            found = each.map(lambda i, path: (i, square(self.decode(path), size)), tf.data.AUTOTUNE)
+            found = tf.data.Dataset.range(len(self)).map(
+                lambda i: (i, square(self.decode(self.paths.at(i)), size)), tf.data.AUTOTUNE
+            )
             return batched(found.ignore_errors(), batch_size, last=True).prefetch(2)
 
         done, images = 0, tf.zeros([1, size, size, 3], tf.uint8)
@@ -90,7 +93,6 @@ class ImageFiles(Images):
         The batches also have "unread", int64 ``[B]``: at the place of an example that cannot be
         read, where the next one is instead, that example; -1 elsewhere.
         """
-        paths = as_tensor(self.paths)
         places = tf.range(plan.made, dtype=tf.int64)
 
         def drawn(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -100,7 +102,7 @@ class ImageFiles(Images):
             epochs, examples = drawn(step)
             random = tf.transpose(plan.numbers(epochs, examples), [1, 0, 2])
             first = (step - plan.start_step) // plan.together * plan.made
-            return first + places, examples, tf.gather(paths, examples), random
+            return first + places, examples, self.paths.at(examples), random
 
         def cropped(number: tf.Tensor, example: tf.Tensor, path: tf.Tensor, random: tf.Tensor):
             return number, (example, *plan.crop(self.decode(path), random))
@@ -153,8 +155,3 @@ class ImageFiles(Images):
     def fingerprint(self) -> str:
         """Of the files' names and sizes."""
         return fingerprint.of_files(self.paths)
-
-
-def as_tensor(paths: Sequence[str]) -> tf.Tensor:
-    """Paths as a string tensor ``[N]``, also those that are not UTF-8."""
-    return tf.constant([os.fsencode(path) for path in paths])

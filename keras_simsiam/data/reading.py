@@ -7,7 +7,6 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +16,12 @@ from keras_simsiam.errors import InputError, printable
 MAX_UNREADABLE = 0.01
 """The largest share of a dataset's images that may be unreadable, at the start or later."""
 
+LEFT_OUT = "They are left out"
+"""What becomes of images that cannot be read at first."""
+
 _SHOWN = 10
+_AT_ONCE = 2**24
+"""The most bytes of decoded images that are handed over at a time."""
 
 
 class Unreadable:
@@ -99,16 +103,21 @@ def read_images(
         tf.debugging.assert_equal(tf.shape(image)[:2], side, message=f"image size must be {side}")
         return tf.ensure_shape(image, [*side, 3])
 
-    for position, image in readable(names, items, read_checked, unreadable):
-        images[len(kept)] = image
-        kept.append(position)
+    together = max(1, min(256, _AT_ONCE // images[:1].nbytes))
+    for positions, found in readable(names, items, read_checked, unreadable, together):
+        images[len(kept) : len(kept) + len(found)] = found
+        kept.extend(positions)
     return images[: len(kept)], np.array(kept, np.int64)
 
 
 def readable(
-    names: Sequence[str], items: tf.Tensor, read: Callable, unreadable: Unreadable | None = None
-) -> Iterator[tuple[int, Any]]:
-    """Yields what `read` returns for each item, in order, skipping items on which it fails.
+    names: Sequence[str],
+    items: tf.Tensor,
+    read: Callable,
+    unreadable: Unreadable | None = None,
+    together: int = 1,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields what `read` returns for items, in order, skipping items on which it fails.
 
     One warning at the end counts and names the skipped items.
 
@@ -117,21 +126,24 @@ def readable(
         items: A tensor with one row per name.
         read: A function of one item that TensorFlow can trace.
         unreadable: Counts the skipped items; if None, a new one.
+        together: How many results are handed over at a time, which takes longer than many a `read`.
 
     Yields:
-        Position and result, as NumPy values.
+        Positions int64 ``[n]``, and the results at these, ``[n, ...]``, with n up to `together`.
 
     Raises:
         InputError: At the end, if more than 1% failed.
     """
     dataset = tf.data.Dataset.from_tensor_slices(items).enumerate()
     dataset = dataset.map(lambda i, item: (i, read(item)), tf.data.AUTOTUNE).ignore_errors()
-    failed = set(range(len(names)))
-    for position, result in dataset.as_numpy_iterator():
-        failed.discard(int(position))
-        yield int(position), result
-    causes = {names[i]: functools.partial(cause, read, items[i]) for i in sorted(failed)}
-    (unreadable or Unreadable(len(names))).add(causes, "They are left out")
+    failed = np.ones(len(names), bool)
+    for positions, results in dataset.batch(together).as_numpy_iterator():
+        failed[positions] = False
+        yield positions, results
+    causes = {
+        names[i]: functools.partial(cause, read, items[i]) for i in np.flatnonzero(failed).tolist()
+    }
+    (unreadable or Unreadable(len(names))).add(causes, LEFT_OUT)
 
 
 def batched(

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import unicodedata
+from collections.abc import Iterator
 
+import numpy as np
+
+from keras_simsiam.data.paths import Paths
 from keras_simsiam.errors import InputError, printable
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
@@ -60,10 +65,12 @@ def subfolders(folder: str) -> dict[str, str]:
         InputError: If the folder cannot be read.
     """
     above = (os.path.realpath(folder),)
-    return {canonical(e.name): e.path for e in _top(folder) if _real_folder(e, above)}
+    names, others = _top(folder)
+    entries = (others[name] for name in names if name in others)
+    return {canonical(e.name): e.path for e in entries if _real_folder(e, above)}
 
 
-def images(folder: str, left_out: LeftOut) -> list[str]:
+def images(folder: str, left_out: LeftOut) -> Paths:
     """Paths of the image files in a folder, at any depth, sorted by name.
 
     Hidden files and folders are skipped. Links are followed, except to a folder that holds them.
@@ -75,39 +82,72 @@ def images(folder: str, left_out: LeftOut) -> list[str]:
     Raises:
         InputError: If the folder cannot be read.
     """
-    found = []
-    root = os.path.realpath(folder)
-    # Each entry with the real paths of the folders above it.
-    stack: list[tuple[os.DirEntry, tuple[str, ...]]]
-    stack = [(entry, (root,)) for entry in reversed(_top(folder))]
+    folders: list[str] = []
+    counts: list[int] = []
+    found: list[str] = []
+    # Folders that are being read: the path, the names that are left, what is under those that are
+    # no images, and the real paths of the folder and of those above it.
+    stack: list[tuple[str, Iterator[str], dict[str, os.DirEntry], tuple[str, ...]]]
+    stack = [(folder, *_top(folder), (os.path.realpath(folder),))]
     while stack:
-        entry, above = stack.pop()
-        if not _is_folder(entry):
-            if _is_image(entry, folder, left_out):
-                found.append(entry.path)
-        elif real := _real_folder(entry, above):
-            try:
-                listed = _listed(entry.path)
-            except OSError:
-                left_out.add("unreadable folder", os.path.relpath(entry.path, folder))
-                continue
-            stack += [(below, (*above, real)) for below in reversed(listed)]
-    return found
+        path, names, others, above = stack[-1]
+        before = len(found)
+        for name in names:
+            entry = others.get(name)
+            if entry is None or _is_image(entry, folder, left_out):
+                found.append(name)
+            elif real := _real_folder(entry, above):
+                try:
+                    stack.append((entry.path, *_listed(entry.path), (*above, real)))
+                except OSError:
+                    name = f"{os.path.relpath(entry.path, folder)}{_mode(entry.path)}"
+                    left_out.add("unreadable folder", name)
+                    continue
+                break
+        else:
+            stack.pop()
+        if len(found) > before:
+            folders.append(path)
+            counts.append(len(found) - before)
+    return Paths(folders, np.repeat(np.arange(len(folders), dtype=np.int32), counts), found)
 
 
-def _top(folder: str) -> list[os.DirEntry]:
+def _top(folder: str) -> tuple[Iterator[str], dict[str, os.DirEntry]]:
     try:
         return _listed(folder)
     except OSError as e:
-        raise InputError(f"folder '{folder}' cannot be read: {e.strerror}") from e
+        raise InputError(f"folder '{folder}' cannot be read: {e.strerror}{_mode(folder)}") from e
 
 
-def _listed(folder: str) -> list[os.DirEntry]:
-    """The visible entries of a folder, sorted by name."""
+def _mode(folder: str) -> str:
+    """Who may read a folder, as ``ls -l`` shows it, to append to a message."""
+    try:
+        return f", mode {stat.filemode(os.stat(folder).st_mode)}"
+    except OSError:
+        return ""
+
+
+def _listed(folder: str) -> tuple[Iterator[str], dict[str, os.DirEntry]]:
+    """The visible names in a folder, sorted, and the entries of those that may be no images.
+
+    Entries are large, so those of plain files that are named like images are not kept.
+    """
+    names, others = [], {}
     with os.scandir(folder) as entries:
-        visible = [e for e in entries if not e.name.startswith(".")]
-    kept = (e for e in visible if e.name.lower() not in _SYSTEM_FOLDERS)
-    return sorted(kept, key=lambda e: (canonical(e.name), e.name))
+        for entry in entries:
+            name = entry.name
+            if name.startswith("."):
+                continue
+            lower = name.lower()
+            if not (lower.endswith(EXTENSIONS) and entry.is_file(follow_symlinks=False)):
+                if lower in _SYSTEM_FOLDERS:
+                    continue
+                others[name] = entry
+            names.append(name)
+    # Names in ASCII, which most are, are their own canonical form.
+    ascii_only = all(map(str.isascii, names))
+    names.sort(key=None if ascii_only else lambda name: (canonical(name), name))
+    return iter(names), others
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
@@ -129,6 +169,8 @@ def _real_folder(entry: os.DirEntry, above: tuple[str, ...]) -> str:
 
 def _is_image(entry: os.DirEntry, folder: str, left_out: LeftOut) -> bool:
     """Whether an entry is an image file; what only looks like one is added to `left_out`."""
+    if _is_folder(entry):
+        return False
     suffix = os.path.splitext(entry.name)[1].lower()
     try:
         is_file = entry.is_file()

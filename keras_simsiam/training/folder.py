@@ -172,7 +172,7 @@ class RunFolder:
         """Raises InputError if the settings in the folder differ from those of `run`."""
         before, now = Run.load(self._config).to_dict(), run.to_dict()
         # The images may have moved; a checkpoint recognizes them by their fingerprints.
-        moved = ["data_dir"]
+        moved = ["data_dir", "check_files"]
         if all(s["data"]["dataset"].startswith("folder:") for s in (before, now)):
             moved.append("dataset")
         for section, values in before.items():

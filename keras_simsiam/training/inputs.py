@@ -60,9 +60,9 @@ def load_inputs(run: Run) -> Inputs:
     Raises:
         InputError: If the images are not available, or there are fewer than a batch.
     """
-    dataset, data_dir, batch_size = run.data.dataset, run.data.data_dir, run.training.batch_size
+    dataset, batch_size = run.data.dataset, run.training.batch_size
     pretraining = datasets.find(dataset)[0].pretraining
-    train = data.load(dataset, pretraining, data_dir)
+    train = _loaded(run, pretraining)
     if batch_size > len(train.images):
         raise InputError(
             f"batch_size must be at most {len(train.images):,}, the number of training images; "
@@ -72,8 +72,8 @@ def load_inputs(run: Run) -> Inputs:
     if by_image(run.model.target):
         images.check_numbered()
     size = run.data.image_size or images.side()
-    bank = train if pretraining == "train" else data.load(dataset, "train", data_dir)
-    queries = _test_images(dataset, data_dir) if bank.labels is not None else None
+    bank = train if pretraining == "train" else _loaded(run, "train")
+    queries = _test_images(run) if bank.labels is not None else None
     splits = {"training": train}
     if bank is not train:
         splits["labeled training"] = bank
@@ -99,10 +99,14 @@ def _monitor(run: Run, bank: data.Dataset, queries: data.Dataset) -> KNNMonitor:
     return monitor
 
 
-def _test_images(dataset: str, data_dir: str | None) -> data.Dataset | None:
+def _loaded(run: Run, split: str) -> data.Dataset:
+    return data.load(run.data.dataset, split, run.data.data_dir, run.data.check_files)
+
+
+def _test_images(run: Run) -> data.Dataset | None:
     """The labeled test images; None if there are none, as in some users' folders."""
     try:
-        found = data.load(dataset, "validation", data_dir)
+        found = _loaded(run, "validation")
     except NoSuchSplit:
         return None
     return None if found.labels is None else found

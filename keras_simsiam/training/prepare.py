@@ -82,8 +82,11 @@ def prepare(
         InputError: If anything is invalid or unavailable. Nothing has been written.
     """
     chief = is_chief(strategy)
-    with agreed(strategy):
-        inputs = _check(run, output, devices, folder, strategy)
+    # The chief first: the others find in the cache what it has read of the files.
+    for turn in (True, False):
+        with agreed(strategy):
+            if chief == turn:
+                inputs = _check(run, output, devices, folder, strategy)
     with strategy.scope():
         model = build_model(run, inputs)
     common = (run, output, devices, folder, strategy, inputs)

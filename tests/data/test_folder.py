@@ -198,10 +198,12 @@ def test_a_folder_that_cannot_be_read_is_counted_and_the_top_one_refused(tmp_pat
 
     monkeypatch.setattr(scan, "_listed", failing)
     closed = "train/cat"
-    with pytest.warns(UserWarning, match=r"left out 1 unreadable folder \(cat\)"):
+    (tmp_path / closed).chmod(0o750)
+    left_out = r"left out 1 unreadable folder \(cat, mode drwxr-x---\)"
+    with pytest.warns(UserWarning, match=left_out):
         assert load(name, "train").labels.tolist() == [1] * 6
     closed = "train"
-    with pytest.raises(InputError, match="train' cannot be read: Permission denied"):
+    with pytest.raises(InputError, match="train' cannot be read: Permission denied, mode d"):
         load(name, "train")
 
 

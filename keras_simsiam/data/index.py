@@ -1,0 +1,165 @@
+"""What was found in a folder's files, kept in a cache so that only changed files are read again.
+
+It is kept in ``$KERAS_SIMSIAM_CACHE``, or else in ``keras_simsiam`` in the user's cache folder, a
+file for each folder of images. Nothing is lost with it but time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from keras_simsiam.data.paths import Paths
+from keras_simsiam.errors import CannotWrite, InputError
+from keras_simsiam.files import claimed, written_atomically
+
+LEAST_FILES = 2000
+"""Of fewer files nothing is kept: they are read in a second."""
+
+_FORMAT = 1
+"""To be raised if files are found to be different from what they were found to be before."""
+
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def stamps(files: Paths) -> np.ndarray:
+    """What shows whether a file has changed: its size, and when its content and its status did.
+
+    Returns:
+        int64 ``[N, 3]``, bytes and nanoseconds; -1 for a file that has vanished.
+    """
+    found = np.full([len(files), 3], -1, np.int64)
+    for folder, run in files.runs():
+        with contextlib.suppress(OSError), _opened(folder) as opened:
+            for i, name in enumerate(files.names[run], start=run.start):
+                try:
+                    status = os.stat(name, dir_fd=opened)
+                except OSError:
+                    continue
+                found[i] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return found
+
+
+def recall(root: str, files: Paths, now: np.ndarray, columns: int) -> np.ndarray:
+    """What is known of files that have not changed since.
+
+    Args:
+        root: The folder that all files are in.
+        files: The files.
+        now: Their `stamps`.
+        columns: How many numbers are known of a file.
+
+    Returns:
+        int32 ``[N, columns]``; -1 for files of which nothing is known.
+    """
+    known = np.full([len(files), columns], -1, np.int32)
+    try:
+        with np.load(_place(root), allow_pickle=False) as kept:
+            if kept["about"].tobytes() != _about(root):
+                return known
+            old, values = kept["stamps"], kept["values"]
+            runs = _parts(kept["folders"]), np.cumsum([0, *kept["counts"]]), kept["names"].tobytes()
+    except _DAMAGED:
+        return known
+    if len(old) != len(values) or values.shape[1:] != (columns,) or old.shape[1:] != (3,):
+        return known
+    row = _rows(root, files, *runs)
+    at = np.flatnonzero((row >= 0) & (row < len(old)))
+    same = at[(old[row[at]] == now[at]).all(axis=1) & (now[at, 0] >= 0)]
+    known[same] = values[row[same]]
+    return known
+
+
+def keep(root: str, files: Paths, now: np.ndarray, values: np.ndarray) -> None:
+    """Keeps what is known of files, in place of what was known of files in the folder before.
+
+    Where that is not possible, as on a full or read-only disk, nothing happens.
+
+    Args:
+        root: The folder that all files are in.
+        files: The files.
+        now: Their `stamps` before they were read.
+        values: What is known of them, int32 ``[N, columns]``; -1 for nothing.
+    """
+    if len(files) < LEAST_FILES:
+        return
+    path, runs = _place(root), [*_named(root, files)]
+    with (
+        contextlib.suppress(InputError, CannotWrite, OSError),
+        claimed(path, beside=True),
+        written_atomically(path) as partial,
+    ):
+        np.savez(
+            partial,
+            about=np.frombuffer(_about(root), np.uint8),
+            folders=np.frombuffer(b"\0".join(folder for folder, _, _ in runs), np.uint8),
+            counts=np.array([run.stop - run.start for _, run, _ in runs], np.int64),
+            names=np.frombuffer(b"/".join(names for _, _, names in runs), np.uint8),
+            stamps=now,
+            values=values,
+        )
+
+
+def _rows(
+    root: str, files: Paths, folders: list[bytes], starts: np.ndarray, names: bytes
+) -> np.ndarray:
+    """Where each file is among those that are known, int64 ``[N]``; -1 if it is not."""
+    known = dict(zip(folders, zip(starts.tolist(), names.split(b"/"), strict=False), strict=False))
+    row = np.full(len(files), -1, np.int64)
+    for folder, run, now in _named(root, files):
+        start, before = known.get(folder, (0, b""))
+        if before == now:
+            row[run] = np.arange(start, start + run.stop - run.start)
+        elif before:
+            number = {name: start + i for i, name in enumerate(before.split(b"\0"))}
+            row[run] = [number.get(name, -1) for name in now.split(b"\0")]
+    return row
+
+
+def _named(root: str, files: Paths) -> Iterator[tuple[bytes, slice, bytes]]:
+    """A key of each run of files in a folder, where it is, and the names of its files.
+
+    No name has a slash or a zero byte.
+    """
+    often: dict[str, int] = {}
+    for folder, run in files.runs():
+        if run.stop > run.start:
+            often[folder] = often.get(folder, -1) + 1
+            key = f"{os.path.relpath(folder, root)}/{often[folder]}"
+            yield os.fsencode(key), run, os.fsencode("\0".join(files.names[run]))
+
+
+def _parts(joined: np.ndarray) -> list[bytes]:
+    return joined.tobytes().split(b"\0")
+
+
+def _about(root: str) -> bytes:
+    """What the values hold for: this folder, these decoders."""
+    return f"{_FORMAT} {tf.__version__} ".encode() + os.fsencode(os.path.realpath(root))
+
+
+def _place(root: str) -> pathlib.Path:
+    cache = os.environ.get("KERAS_SIMSIAM_CACHE")
+    if cache is None:
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
+        cache = os.path.join(home, "keras_simsiam")
+    name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:32]
+    return pathlib.Path(os.path.expanduser(cache)) / f"{name}.npz"
+
+
+@contextlib.contextmanager
+def _opened(folder: str) -> Iterator[int]:
+    """A folder, in which names are found without looking for the folder each time."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
