@@ -114,5 +114,5 @@ def load(
     source, argument = datasets.find(name)
     # Imported on first use, so that a dataset costs nothing to those who use another.
     module = importlib.import_module(f"keras_simsiam.data.{source.module}")
-    also = {"check_files": check_files} if source.checks_files else {}
-    return module.read(argument, split, data_dir, **also)
+    also = [check_files] if source.checks_files else []
+    return module.read(argument, split, data_dir, *also)

@@ -15,9 +15,9 @@ def test_each_module_that_reads_a_dataset_is_in_the_table_and_the_other_way_roun
     readers = {name for name, module in modules.items() if hasattr(module, "read")}
     assert readers == {source.module for source in datasets.DATASETS.values()}
     for name in readers:
-        parameters = list(inspect.signature(modules[name].read).parameters.values())
-        assert len(parameters) == 3
-        assert [p.name for p in parameters[1:]] == ["split", "data_dir"]
+        _, *parameters = inspect.signature(modules[name].read).parameters
+        checks = any(s.checks_files for s in datasets.DATASETS.values() if s.module == name)
+        assert parameters == ["split", "data_dir", *["check_files"] * checks]
 
 
 @pytest.mark.parametrize("name", ["mnits", "photo_patches:x", "folder:", "tfds"])
@@ -38,5 +38,5 @@ def test_the_argument_is_the_name_or_what_follows_the_colon(monkeypatch):
     assert asked == [
         ("cifar10", "validation", "cache"),
         ("imagenette/160px-v2", "train", None),
-        ("/a:b/c", "validation", None),
+        ("/a:b/c", "validation", None, "full"),
     ]
