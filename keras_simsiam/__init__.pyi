@@ -3,7 +3,12 @@
 from .augmentation import Augmentation as Augmentation
 from .collection import Features as Features
 from .collection import embed as embed
+from .collection import farthest_first as farthest_first
+from .collection import find_duplicates as find_duplicates
 from .collection import find_encoder as find_encoder
+from .collection import find_source as find_source
+from .collection import outliers as outliers
+from .collection import predict_labels as predict_labels
 from .config import Run as Run
 from .data import load as load
 from .data import views as views

@@ -766,6 +766,28 @@ BAD_CALLS = [
     ("output must end in", lambda t: ks.Features(["a"], FEATURES[:1]).save(t.path / "x.txt")),
     ("features must be in .npz", lambda t: ks.Features.read(t.path / "file.txt")),
     (
+        "features must be those of .*, which has 3,072 dimensions; they are 4",
+        lambda t: ks.find_duplicates(
+            ks.Features(list("01234567"), FEATURES),
+            ks.find_source(IMAGES),
+            ks.find_encoder("pixels"),
+        ),
+    ),
+    ("features must be a Features; got 3", lambda t: ks.find_duplicates(3, None, None)),
+    ("images must be a folder, files", lambda t: ks.find_source(None)),
+    ("labels must be of two classes", lambda t: ks.predict_labels(FEATURES, {0: "a", 1: "a"})),
+    ("labels must be of rows below 8", lambda t: ks.predict_labels(FEATURES, {0: "a", 8: "b"})),
+    ("features must be finite", lambda t: ks.predict_labels(FEATURES * NAN, {0: "a", 1: "b"})),
+    ("count must be at least 1; got 0", lambda t: ks.farthest_first(FEATURES, 0)),
+    ("neighbors must be at least 1; got 0", lambda t: ks.outliers(FEATURES, 1, 0)),
+    ("columns must be at least 1; got 0", lambda t: plots.sheet(IMAGES, [""] * 8, 0, "x", "")),
+    ("captions must be 8, like pictures; got 1", lambda t: plots.sheet(IMAGES, [""], 1, "x", "")),
+    ("pictures must be uint8", lambda t: plots.sheet(FLOATS, [""] * 8, 1, "x", "")),
+    (
+        "recalls must have a value for each of pairs",
+        lambda t: plots.recall(LABELS, {"all": np.zeros(3)}, "x"),
+    ),
+    (
         "values must be of one trial or more; got nothing",
         lambda t: plots.parallel_coordinates({}, [], "x", ""),
     ),

@@ -10,13 +10,15 @@ import keras_simsiam
 PACKAGE = pathlib.Path(keras_simsiam.__file__).parent
 
 LAYERS = (
-    {"train", "evaluate", "tune", "import_weights", "embed"},
+    {"train", "evaluate", "tune", "import_weights"}
+    | {"embed", "duplicates", "label", "neighbors", "select"},
     {"collection"},
     {"training", "tuning", "evaluation", "export", "plots"},
     {"models", "data", "augment", "optimizers", "preprocessing", "arrays", "_compat"},
     {"config", "presets", "probes", "options", "fields", "datasets", "documents", "metrics"}
     | {
         "augmentation",
+        "collection_options",
         "conversion",
         "environment",
         "errors",

@@ -76,7 +76,7 @@ class Features:
     def __len__(self) -> int:
         return len(self.names)
 
-    def rows(self) -> dict[str, int]:
+    def row(self) -> dict[str, int]:
         """The row of each name."""
         return {name: i for i, name in enumerate(self.names)}
 

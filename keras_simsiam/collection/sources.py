@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from keras_simsiam.errors import InputError, shown
 
 _FOLDER = "folder:"
 _BATCH = 256
+_RECORD_SIDE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +73,24 @@ class Source:
         assert isinstance(self.images, ImageFiles)
         return cause(ImageFiles.decode, os.fsencode(self.images.paths[position]))
 
-    def pick(self, positions: Sequence[int], size: int) -> np.ndarray:
+    def pick(self, positions: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
         """Some of the images, uint8 ``[n, size, size, 3]``; black ones for what is not readable."""
         return self.images.pick(np.asarray(positions, np.int64), size)
+
+    def original(self, position: int) -> np.ndarray:
+        """An image in its own size, uint8 ``[H, W, 3]``; of records, its square in the center."""
+        if isinstance(self.images, ImageFiles):
+            return ImageFiles.decode(os.fsencode(self.images.paths[position])).numpy()
+        if isinstance(self.images, ImageArray):
+            return self.images.array[position]
+        return self.pick([position], _RECORD_SIDE)[0]
+
+    def digest(self, position: int) -> bytes:
+        """Of the bytes of an image: equal for copies of a file, or images of equal pixels."""
+        if isinstance(self.images, ImageFiles):
+            with open(self.images.paths[position], "rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+        return hashlib.sha256(self.original(position).tobytes()).digest()
 
     def fingerprint(self) -> str:
         """A digest of the images and their names."""

@@ -11,4 +11,6 @@ from keras_simsiam.plots.lines import compared_curves as compared_curves
 from keras_simsiam.plots.lines import compared_over as compared_over
 from keras_simsiam.plots.lines import curves as curves
 from keras_simsiam.plots.lines import metric_over as metric_over
+from keras_simsiam.plots.sheets import recall as recall
+from keras_simsiam.plots.sheets import sheet as sheet
 from keras_simsiam.plots.sweep import parallel_coordinates as parallel_coordinates

@@ -1,0 +1,127 @@
+"""Classes of all images from a few labels: a linear classifier with exact leave-one-out scores."""
+
+from __future__ import annotations
+
+import csv
+import os
+from typing import NamedTuple
+
+import numpy as np
+import scipy.special
+
+from keras_simsiam.arrays import as_features
+from keras_simsiam.errors import InputError, shown
+from keras_simsiam.fields import checks_arguments
+from keras_simsiam.files import spreadsheet_value
+
+_PENALTIES = np.logspace(-4, 2, 13)
+"""Tried penalties of the weights, times the mean squared singular value of the features."""
+
+_SHARPNESS = np.logspace(-1, 2, 31)
+"""Tried factors of the scores, whose softmax is the confidence."""
+
+
+class Predictions(NamedTuple):
+    """Predicted classes.
+
+    Attributes:
+        classes: Names of the classes, sorted.
+        predicted: int ``[N]``, indices into `classes`.
+        confidence: float ``[N]``, the estimated probability that the prediction is right.
+        accuracy: The share of the labeled images that are right if each is left out in turn.
+    """
+
+    classes: tuple[str, ...]
+    predicted: np.ndarray
+    confidence: np.ndarray
+    accuracy: float
+
+
+@checks_arguments
+def predict_labels(features: np.ndarray, labels: dict[int, str]) -> Predictions:
+    """Predicts the class of every image from the labels of a few.
+
+    The classifier is ridge regression on standardized features. What it says of an image that is
+    left out is known without fitting it again; the penalty is the one with the smallest such error,
+    and the confidence is the softmax that fits these scores best.
+
+    Args:
+        features: float ``[N, D]``.
+        labels: Names of classes by row; at least two classes.
+
+    Raises:
+        InputError: If features or labels are invalid.
+    """
+    features = as_features(features)
+    classes = tuple(sorted(set(labels.values())))
+    if len(classes) < 2:
+        raise InputError(f"labels must be of two classes or more; got {shown(list(classes))}")
+    rows = np.array(sorted(labels))
+    if rows[0] < 0 or rows[-1] >= len(features):
+        raise InputError(f"labels must be of rows below {len(features)}; got {shown(rows[-1])}")
+    truth = np.array([classes.index(labels[i]) for i in rows])
+    inputs = _standardized(features)
+    weights, left_out = _ridge(inputs[rows], np.eye(len(classes))[truth])
+    sharpness = _sharpness(left_out, truth)
+    scores = inputs @ weights
+    confidence = scipy.special.softmax(sharpness * scores, axis=1).max(axis=1)
+    accuracy = float((left_out.argmax(axis=1) == truth).mean())
+    return Predictions(classes, scores.argmax(axis=1), confidence, accuracy)
+
+
+def _standardized(features: np.ndarray) -> np.ndarray:
+    """Features of mean 0 and variance 1, with a constant for the intercept, ``[N, D + 1]``."""
+    values = features.astype(np.float64)
+    values = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)
+    return np.concatenate([values, np.ones((len(values), 1))], axis=1)
+
+
+def _ridge(inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The weights ``[D, C]``, and the scores ``[n, C]`` of each row if it is left out."""
+    left, values, right = np.linalg.svd(inputs, full_matrices=False)
+    projected = left.T @ targets
+    best: tuple[float, np.ndarray, np.ndarray] | None = None
+    for penalty in _PENALTIES * (values**2).mean():
+        shrunk = values**2 / (values**2 + penalty)
+        fitted = left @ (shrunk[:, None] * projected)
+        leverage = (left**2 @ shrunk)[:, None]
+        left_out = targets - (targets - fitted) / np.maximum(1 - leverage, 1e-9)
+        error = float(((targets - left_out) ** 2).mean())
+        if best is None or error < best[0]:
+            weights = right.T @ ((values / (values**2 + penalty))[:, None] * projected)
+            best = error, weights, left_out
+    assert best is not None
+    return best[1:]
+
+
+def _sharpness(scores: np.ndarray, truth: np.ndarray) -> float:
+    """The factor of the scores whose softmax gives the true classes the largest likelihood."""
+    rows = np.arange(len(truth))
+    return max(
+        _SHARPNESS, key=lambda s: scipy.special.log_softmax(s * scores, axis=1)[rows, truth].sum()
+    )
+
+
+def read_labels(path: str | os.PathLike) -> dict[str, str]:
+    """Labels by the name of the image, from a CSV file with the columns name and label.
+
+    Raises:
+        InputError: If the file cannot be read, or labels an image twice.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except OSError as e:
+        raise InputError(f"cannot read '{path}': {e.strerror}") from e
+    except csv.Error as e:
+        raise InputError(f"'{path}' must be a CSV file: {e}") from e
+    if [cell.strip().lower() for cell in rows[0][:2]] == ["name", "label"] if rows else False:
+        del rows[0]
+    labels: dict[str, str] = {}
+    for row in rows:
+        if len(row) != 2 or not row[1]:
+            raise InputError(f"'{path}' must have a name and a label in each row; got {shown(row)}")
+        name, label = map(spreadsheet_value, row)
+        if labels.setdefault(name, label) != label:
+            raise InputError(f"'{path}' must label each image once; got {shown(name)} twice")
+    return labels

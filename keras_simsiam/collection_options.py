@@ -1,0 +1,63 @@
+"""Options that the commands for collections of images share. Nothing here imports TensorFlow."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keras_simsiam import options
+from keras_simsiam.errors import InputError
+from keras_simsiam.fields import Settings, setting, switch
+
+
+@dataclass(frozen=True)
+class Inputs(Settings):
+    """The images of the features."""
+
+    images: str | None = None
+    """Their folder or dataset; by default the one that embed was given."""
+    saved_model: str | None = None
+    """The encoder that made the features; by default the one that embed was given."""
+    image_size: int | None = setting(None, at_least=1)
+    """What embed was given."""
+    data_dir: str | None = None
+    """What embed was given."""
+    overwrite: bool = switch(False)
+    """Replace existing files."""
+
+
+def parse(
+    command: str, description: str, settings: type, argv: Sequence[str] | None
+) -> tuple[list[str], Any, Inputs]:
+    """The files of features, the command's own settings, and the inputs, from the arguments.
+
+    Args:
+        command: Its name.
+        description: What it does.
+        settings: The class of its own settings.
+        argv: The arguments; if None, those of the process.
+    """
+    parser = options.Parser(command, description)
+    parser.usage = f"python -m keras_simsiam.{command} FEATURES... [options]"
+    parser.add_argument(
+        "features", metavar="FEATURES", nargs="+", help="what embed wrote; shards one after another"
+    )
+    parser.add_arguments(settings, dest="settings")
+    parser.add_arguments(Inputs, dest="inputs")
+    parsed: argparse.Namespace = parser.parse_args(argv)
+    return parsed.features, parsed.settings, parsed.inputs
+
+
+def check_free(inputs: Inputs, *paths: str | None) -> None:
+    """Raises InputError if a file that is to be written exists."""
+    for path in paths:
+        if path is not None and os.path.exists(path) and not inputs.overwrite:
+            raise InputError(f"'{path}' exists; choose another, or --overwrite")
+
+
+def beside(path: str, ending: str) -> str:
+    """The name of a file beside another, such as x.png of x.csv."""
+    return os.path.splitext(path)[0] + ending

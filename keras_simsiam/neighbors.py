@@ -1,0 +1,67 @@
+"""Finds similar images: ``python -m keras_simsiam.neighbors FEATURES --image a.jpg --k 10``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras_simsiam.collection_options as shared
+from keras_simsiam import options, tables
+from keras_simsiam.errors import printable
+from keras_simsiam.fields import Settings, setting
+
+
+@dataclass(frozen=True)
+class Search(Settings):
+    """What to find."""
+
+    image: list[str] = setting(metavar="FILE ...")
+    """Images to find the neighbors of; required."""
+    k: int = setting(10, at_least=1)
+    """Neighbors of each."""
+    output: str = setting("neighbors.png", alias="-o")
+    """PNG file of a sheet of the images."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the options and searches; returns the exit code."""
+    paths, search, inputs = shared.parse(
+        "neighbors",
+        "Find the images of a collection that are most similar to others.",
+        Search,
+        argv,
+    )
+    shared.check_free(inputs, search.output)
+    _search(paths, search, inputs)
+    return 0
+
+
+def _search(paths: list[str], search: Search, inputs: shared.Inputs) -> None:
+    import numpy as np
+
+    from keras_simsiam import plots
+    from keras_simsiam.collection import embed, find_source
+    from keras_simsiam.collection.opened import SHOWN_SIDE, Opened, name_of
+    from keras_simsiam.collection.search import nearest, unit
+
+    opened = Opened.of(paths, inputs)
+    source, names = opened.source(), opened.features.names
+    queries = embed(opened.encoder(), search.image)
+    k = min(search.k, len(names))
+    similarity, rows = nearest(unit(opened.features.values), unit(queries.values), k)
+    pictures, captions = [], []
+    asked = find_source(queries.names).pick(range(len(queries)), SHOWN_SIDE)
+    for query, picture, similar, row in zip(queries.names, asked, similarity, rows, strict=True):
+        found = [names[i] for i in row]
+        lines = [[f"{s:.4f}", printable(name)] for s, name in zip(similar, found, strict=True)]
+        print(f"{tables.markdown([['similarity', printable(query)], *lines])}\n")
+        pictures += [picture, *source.pick(row, SHOWN_SIDE)]
+        captions += [name_of(query)]
+        captions += [f"{s:.3f} {name_of(name)}" for s, name in zip(similar, found, strict=True)]
+    title = "The first image of each row, and those most similar to it"
+    plots.sheet(np.stack(pictures), captions, k + 1, search.output, title)
+    print(f"sheet: {search.output}")
+
+
+if __name__ == "__main__":
+    options.run_command(main)
