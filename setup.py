@@ -94,6 +94,8 @@ setup(
         "scikit-image>=0.22",
         # t-SNE and the confusion matrix of an evaluation.
         "scikit-learn>=1.4",
+        # Threads of NumPy's matrix products; scikit-learn requires it, too.
+        "threadpoolctl>=3",
         "PyYAML>=6",
         # Locks of trials, which end with the process that holds them.
         "filelock>=3.12",

@@ -86,13 +86,23 @@ def as_features(features: Any, name: str = "features") -> np.ndarray:
         )
     with np.errstate(over="ignore"):
         array = array.astype(np.float32, copy=False)
-    finite = np.isfinite(array)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
+    place = first_not_finite(array)
+    if place is not None:
+        row, column = place
         raise InputError(
-            f"{name} must be finite; got {shown(array[row, column])} at position {row}, {column}"
+            f"{name} must be finite; got {shown(array[place])} at position {row}, {column}"
         )
     return array
+
+
+def first_not_finite(features: np.ndarray) -> tuple[int, int] | None:
+    """The position of the first number ``[N, D]`` that is not finite; None if all are."""
+    rows = max(1, 2**22 // features.shape[1])  # all at once would take a byte for each number
+    for start in range(0, len(features), rows):
+        wrong = np.argwhere(~np.isfinite(features[start : start + rows]))
+        if len(wrong):
+            return start + int(wrong[0, 0]), int(wrong[0, 1])
+    return None
 
 
 def _array(values: Any) -> np.ndarray | None:

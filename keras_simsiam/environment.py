@@ -41,6 +41,24 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def free_memory() -> int | None:
+    """Bytes of memory that are free, or hold only what can be read again; None if not known.
+
+    On Linux, that is what the machine has or, if that is less, what the process's group may take.
+    """
+    meminfo = pathlib.Path("/proc/meminfo")
+    text = meminfo.read_text() if meminfo.exists() else ""
+    available = re.search(r"^MemAvailable:\s*(\d+) kB", text, re.MULTILINE)
+    if not available:
+        return None
+    free = 1024 * int(available[1])
+    with contextlib.suppress(OSError, ValueError):  # no group, or one without a limit
+        group = pathlib.Path("/sys/fs/cgroup")
+        limit, used = (int((group / f"memory.{n}").read_text()) for n in ("max", "current"))
+        free = min(free, limit - used)
+    return free
+
+
 def versions(*more: str) -> dict[str, str]:
     """Versions of this package, TensorFlow, Keras and `more` packages, by name.
 

@@ -385,9 +385,18 @@ def test_confusion_shows_shares_of_the_true_class(draw):
     axis = draw(plots.confusion, counts, ["cat", "dog"], title="title").axes[0]
     np.testing.assert_allclose(axis.images[0].get_array(), [[75, 25], [0, 0]])
     assert [label.get_text() for label in axis.get_yticklabels()] == ["cat", "dog"]
-    many = [f"class {i}" for i in range(41)]
-    axis = draw(plots.confusion, np.eye(41, dtype=int), many, title="title").axes[0]
-    assert "class 0" not in [label.get_text() for label in axis.get_yticklabels()]
+
+
+def test_of_many_classes_the_most_confused_pairs_are_shown(draw):
+    counts = 50 * np.eye(1000, dtype=int)
+    counts[3, 7], counts[900, 0], counts[5, 6] = 150, 50, 1
+    names = [f"class {i}" for i in range(1000)]
+    axis = draw(plots.confusion, counts, names, title="title").axes[0]
+    assert len(axis.patches) == len(axis.get_yticklabels()) == 30
+    shown = [label.get_text() for label in axis.get_yticklabels()]
+    assert shown[:3] == ["class 3 as class 7", "class 900 as class 0", "class 5 as class 6"]
+    widths = [bar.get_width() for bar in axis.patches[:4]]
+    np.testing.assert_allclose(widths, [75, 50, 100 / 51, 0])
 
 
 @pytest.mark.parametrize("classes", [2, 20, 30])

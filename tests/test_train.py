@@ -123,6 +123,7 @@ def test_a_run_writes_every_file_that_the_readme_lists(finished):
     assert (s["status"], s["epochs"], s["steps"], s["seed"]) == ("finished", 2, 18, 0)
     assert s["versions"]["keras"] == keras.__version__
     assert s["processor"] == processor()
+    assert s["baseline_images"].endswith(" test images")
     rows = history(folder)
     assert [row["epoch"] for row in rows] == [0, 1, 2]
     assert rows[0]["knn_top1"] == pytest.approx(s["knn_top1_random_weights"], abs=1e-4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +13,7 @@ from keras_simsiam.arrays import as_features, as_labels
 from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.errors import InputError
+from keras_simsiam.evaluation import room
 from keras_simsiam.evaluation.encoder import Encoder
 from keras_simsiam.fields import Seed, checks_arguments
 
@@ -26,13 +27,15 @@ def extract(encoder: Encoder, images: ImagesLike) -> np.ndarray:
         images: uint8 ``[N, H, W, 3]``, or the ``images`` of a dataset from `keras_simsiam.load`.
 
     Returns:
-        float32 ``[N, D]``.
+        float32 ``[N, D]``; if memory does not suffice, mapped from a temporary file, with a
+        warning.
 
     Raises:
-        InputError: If the images are anything else.
+        InputError: If the images are anything else, or neither memory nor the disk suffices.
     """
-    batches = as_images(images).resized(encoder.image_size)
-    return np.concatenate([np.asarray(encoder(batch)) for batch in batches])
+    images = as_images(images)
+    batches = images.resized(encoder.image_size)
+    return _filled(len(images), (encoder(batch) for batch in batches))
 
 
 @checks_arguments
@@ -74,15 +77,25 @@ def augmented_features(
         pixels = 255.0 * augment.apply(crop_and_flip, batch, drawn, size)
         return tf.cast(tf.round(tf.clip_by_value(pixels, 0.0, 255.0)), tf.uint8)
 
-    def of_epoch(epoch: int) -> np.ndarray:
-        features, done = [], 0
+    def cropped(epoch: int) -> Iterator[tf.Tensor]:
+        done = 0
         for batch in images.resized(source):
             first, number = (tf.constant(v, tf.int64) for v in (done, epoch))
-            features.append(np.asarray(encoder(crops(batch, first, number))))
+            yield encoder(crops(batch, first, number))
             done += len(batch)
-        return np.concatenate(features)
 
-    return of_epoch
+    return lambda epoch: _filled(len(images), cropped(epoch))
+
+
+def _filled(count: int, batches: Iterable[tf.Tensor]) -> np.ndarray:
+    """The features of `count` images in one array, float32 ``[N, D]``, that is filled once."""
+    features, done = np.empty(0), 0
+    for batch in batches:
+        if not done:
+            features = room.for_features(count, batch.shape[1])
+        features[done : done + len(batch)] = np.asarray(batch)
+        done += len(batch)
+    return features
 
 
 def check_features(

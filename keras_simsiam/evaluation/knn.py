@@ -6,7 +6,6 @@ learning rate to choose.
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import NamedTuple
 
@@ -15,10 +14,11 @@ import tensorflow as tf
 
 from keras_simsiam.arrays import as_features, as_labels
 from keras_simsiam.evaluation.features import check_features, top_accuracies
+from keras_simsiam.evaluation.nearest import nearest
 from keras_simsiam.fields import Count, Positive, checks_arguments
 
-_SIMILARITIES = 50_000_000
-"""The most similarities, or votes, computed at a time: 200 MB."""
+_VOTES = 10_000_000
+"""The most votes counted at a time: 40 MB."""
 
 
 class KNNAccuracy(NamedTuple):
@@ -93,51 +93,22 @@ def knn_predict(
         warnings.warn(f"k={k} exceeds the size of the kNN bank; using {len(bank)}", stacklevel=3)
         k = len(bank)
     classes = int(bank_labels.max()) + 1
-    normalized = tf.math.l2_normalize(tf.cast(bank, tf.float32), axis=1)
-    labels = tf.constant(bank_labels, tf.int64)
-    chunk = max(1, _SIMILARITIES // max(len(bank), classes))
-    return np.concatenate(
-        [
-            _vote(normalized, labels, queries[i : i + chunk], k, temperature, classes).numpy()
-            for i in range(0, len(queries), chunk)
-        ]
-    )
+    similarity, neighbors = nearest(bank, queries, k)
+    chunk = max(1, _VOTES // max(k, classes))
+    voted = []
+    for i in range(0, len(queries), chunk):
+        labels = bank_labels[neighbors[i : i + chunk]]
+        voted.append(_vote(similarity[i : i + chunk], labels, temperature, classes))
+    return np.concatenate(voted)
 
 
-def _vote(bank, labels, queries, k: int, temperature: float, classes: int) -> tf.Tensor:
-    """The best classes for a chunk of queries, int32 ``[Q, min(5, classes)]``."""
-    queries = tf.math.l2_normalize(tf.cast(queries, tf.float32), axis=1)
-    similarity, neighbors = _top_k(tf.matmul(queries, bank, transpose_b=True), k)
+def _vote(similarity, labels, temperature: float, classes: int) -> np.ndarray:
+    """The best classes of queries by the similarities and labels ``[Q, k]`` of their neighbors."""
     # Multiplying all weights of a query by one factor changes no vote; with this one they are at
     # most 1, so that none overflows.
     weight = tf.exp((similarity - similarity[:, :1]) / temperature)
     # One segment per query and class, so that each weight is added once.
-    count = len(queries)
-    segment = tf.range(count, dtype=tf.int64)[:, None] * classes + tf.gather(labels, neighbors)
-    votes = tf.math.unsorted_segment_sum(
-        tf.reshape(weight, [-1]), tf.reshape(segment, [-1]), count * classes
-    )
-    return tf.math.top_k(tf.reshape(votes, [count, classes]), min(5, classes)).indices
-
-
-def _top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """`tf.math.top_k` for long rows ``[Q, N]``, in three quarters of its time.
-
-    The k largest values are in the k blocks with the largest maxima, so only those are searched.
-    """
-    rows, columns = values.shape
-    block = math.isqrt(columns // k)
-    if block < 2:
-        return tf.math.top_k(values, k)
-    # Preferably a divisor of the row's length: padding copies everything.
-    block = next((n for n in range(block, 2 * block) if columns % n == 0), block)
-    blocks = -(-columns // block)
-    if blocks * block > columns:
-        gap = [[0, 0], [0, blocks * block - columns]]
-        values = tf.pad(values, gap, constant_values=-math.inf)
-    values = tf.reshape(values, [rows, blocks, block])
-    # In the order of the bank, so that the first of equal values is taken, as by top_k.
-    chosen = tf.sort(tf.math.top_k(tf.reduce_max(values, axis=2), k).indices, axis=1)
-    candidates = tf.reshape(tf.gather(values, chosen, batch_dims=1), [rows, k * block])
-    found, place = tf.math.top_k(candidates, k)
-    return found, tf.gather(chosen, place // block, batch_dims=1) * block + place % block
+    count = len(labels)
+    segment = np.arange(count)[:, None] * classes + labels
+    votes = tf.math.unsorted_segment_sum(tf.reshape(weight, [-1]), segment.ravel(), count * classes)
+    return tf.math.top_k(tf.reshape(votes, [count, classes]), min(5, classes)).indices.numpy()

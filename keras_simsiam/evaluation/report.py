@@ -5,15 +5,16 @@ from __future__ import annotations
 import pathlib
 
 import numpy as np
-import tensorflow as tf
 from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 
 from keras_simsiam import environment, plots
 from keras_simsiam.data import as_images
+from keras_simsiam.errors import printable
 from keras_simsiam.evaluation import projector
+from keras_simsiam.evaluation.nearest import nearest, unit
 from keras_simsiam.evaluation.probing import Evaluation
-from keras_simsiam.files import write_json
+from keras_simsiam.files import write_csv, write_json
 
 SHOWN_SIDE = 64
 """Side in pixels at which images are drawn."""
@@ -35,7 +36,7 @@ def table(evaluation: Evaluation) -> list[list[str]]:
 
 
 def write(evaluation: Evaluation, folder: str | pathlib.Path, seed: int, about: dict) -> None:
-    """Writes ``evaluation.json``, figures and the files of the projector.
+    """Writes ``evaluation.json``, ``confusion.csv``, figures and the files of the projector.
 
     Args:
         evaluation: What to report.
@@ -63,11 +64,14 @@ def write(evaluation: Evaluation, folder: str | pathlib.Path, seed: int, about: 
         "features": evaluation.test.features.shape[1],
         "seed": seed,
         "results": results,
-        "per_class": {"probe": best.probe, "classes": per_class, "confusion": counts.tolist()},
+        "per_class": {"probe": best.probe, "classes": per_class},
         "processor": environment.processor(),
         "versions": environment.versions(),
     }
     write_json(folder / "evaluation.json", written)
+    shown = [printable(name) for name in names]
+    rows = ([name, *row] for name, row in zip(shown, counts.tolist(), strict=True))
+    write_csv(folder / "confusion.csv", ["true class", *shown], rows)
     plots.confusion(counts, names, folder / "confusion.png", f"{best.probe}, top-1 {best.top1:.1%}")
     _draw_neighbors(evaluation, seed, folder / "neighbors.png")
     _draw_map(evaluation, seed, folder)
@@ -76,9 +80,8 @@ def write(evaluation: Evaluation, folder: str | pathlib.Path, seed: int, about: 
 def _draw_neighbors(evaluation: Evaluation, seed: int, path: pathlib.Path) -> None:
     train, test = evaluation.train, evaluation.test
     rows = _chosen(len(test.labels), _QUERIES, seed)
-    bank, queries = (tf.math.l2_normalize(v, axis=1) for v in (train.features, test.features[rows]))
-    similarity = tf.matmul(queries, bank, transpose_b=True)
-    found = tf.math.top_k(similarity, min(_NEIGHBORS, len(bank))).indices.numpy()
+    k = min(_NEIGHBORS, len(train.features))
+    _, found = nearest(train.features, test.features[rows], k)
     pictures = as_images(train.images).pick(found.ravel(), SHOWN_SIDE)
     plots.neighbors(
         as_images(test.images).pick(rows, SHOWN_SIDE),
@@ -97,8 +100,7 @@ def _draw_map(evaluation: Evaluation, seed: int, folder: pathlib.Path) -> None:
     if len(rows) < 5:
         return  # too few for t-SNE
     perplexity = min(30, (len(rows) - 1) / 3)
-    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    points = TSNE(perplexity=perplexity, random_state=seed).fit_transform(unit)
+    points = TSNE(perplexity=perplexity, random_state=seed).fit_transform(unit(features))
     title = f"t-SNE of the features of {len(rows):,} test images"
     plots.scatter(points, labels, test.class_names, folder / "map.png", title)
 

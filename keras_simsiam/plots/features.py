@@ -7,14 +7,28 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from keras_simsiam.arrays import as_features, as_labels
 from keras_simsiam.errors import InputError, shown
 from keras_simsiam.fields import checks_arguments
-from keras_simsiam.plots.style import check_numbers, finish, one_panel, save, series_styles, text
+from keras_simsiam.plots.style import (
+    BLUE,
+    check_numbers,
+    finish,
+    one_panel,
+    save,
+    series_styles,
+    text,
+)
 
 _NAMED = 40
-"""The most classes whose names are written beside a confusion matrix."""
+"""The most classes of a confusion matrix that is drawn whole, with their names."""
+
+_SHARE = "share of the true class (%)"
+
+_PAIRS = 30
+"""How many pairs of classes are drawn where there are more classes than that."""
 
 
 @checks_arguments
@@ -49,6 +63,9 @@ def confusion(
 ) -> None:
     """Draws a confusion matrix, each row divided by its number of images.
 
+    Of more than 40 classes, whose matrix could not be read, the pairs that are confused most often
+    are drawn as bars.
+
     Args:
         counts: int ``[C, C]``, numbers of images by true class (row) and predicted class (column).
         names: Names of the classes.
@@ -64,17 +81,31 @@ def confusion(
             f"counts must be integers [{sides[0]}, {sides[1]}], like the names; got {shown(counts)}"
         )
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    named = len(names) <= _NAMED
-    side = 2.4 + (0.24 * len(names) if named else 6)
-    figure, axis = one_panel(side + 1, side, title)
-    image = axis.imshow(100 * shares, cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
-    if named:
-        labels = [text(name) for name in names]
+    labels = [text(name) for name in names]
+    if len(names) > _NAMED:
+        figure = _most_confused(100 * shares, labels, title)
+    else:
+        side = 2.4 + 0.24 * len(names)
+        figure, axis = one_panel(side + 1, side, title)
+        image = axis.imshow(100 * shares, cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
         axis.set_xticks(range(len(names)), labels, rotation=90, fontsize=7)
         axis.set_yticks(range(len(names)), labels, fontsize=7)
-    axis.set(xlabel="predicted class", ylabel="true class")
-    figure.colorbar(image, ax=axis, label="share of the true class (%)", shrink=0.8)
+        axis.set(xlabel="predicted class", ylabel="true class")
+        figure.colorbar(image, ax=axis, label=_SHARE, shrink=0.8)
     save(figure, path)
+
+
+def _most_confused(shares: np.ndarray, labels: Sequence[str], title: str) -> Figure:
+    """Bars of the pairs of classes that are confused most often, the first at the top."""
+    wrong = np.where(np.eye(len(labels), dtype=bool), 0, shares)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]
+    pairs = [divmod(int(i), len(labels)) for i in order]
+    figure, axis = one_panel(8, 0.22 * len(pairs) + 1.2, title)
+    axis.barh(range(len(pairs)), [wrong[pair] for pair in pairs], color=BLUE)
+    named = [f"{labels[true]} as {labels[predicted]}" for true, predicted in pairs]
+    axis.set_yticks(range(len(pairs)), named, fontsize=7)
+    axis.set(xlabel=_SHARE, ylim=(len(pairs) - 0.5, -0.5))
+    return figure
 
 
 @checks_arguments

@@ -86,4 +86,4 @@ def _baselines(prepared: Prepared) -> str:
     measured = metrics.baselines(prepared.baselines, "knn_top1")
     chance = 1 / (1 + int(monitor.bank_labels.max()))
     cells = [f"{label} {value:.1%}" for label, value in {**measured, "chance": chance}.items()]
-    return f"{', '.join(cells)} (top-1, k = {monitor.k})"
+    return f"{', '.join(cells)} (top-1, k = {monitor.k}, {prepared.baseline_images})"

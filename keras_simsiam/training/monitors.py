@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from keras_simsiam.arrays import as_labels
+from keras_simsiam.arrays import as_labels, first_not_finite
 from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.errors import InputError, TrainingDiverged
 from keras_simsiam.evaluation import (
@@ -14,7 +14,9 @@ from keras_simsiam.evaluation import (
     extract,
     knn_accuracy,
     preprocessing_of,
+    room,
 )
+from keras_simsiam.evaluation.encoder import network_of
 from keras_simsiam.fields import Count, Index, Positive, checks_arguments
 from keras_simsiam.preprocessing import Preprocessing
 
@@ -50,7 +52,7 @@ class KNNMonitor(keras.callbacks.Callback):
 
     Raises:
         InputError: If images are not uint8, labels are missing or not class numbers, or a number is
-            out of range.
+            out of range; by `set_model`, if neither memory nor the disk has room for the features.
     """
 
     @checks_arguments
@@ -76,6 +78,27 @@ class KNNMonitor(keras.callbacks.Callback):
         self.latest: KNNAccuracy | None = None
         self.epochs: int | None = None
 
+    def set_model(self, model):
+        """Takes the model of `fit`, and checks that there is room for its features."""
+        super().set_model(model)
+        shape = getattr(network_of(model), "output_shape", None)  # a subclassed model has none
+        if isinstance(shape, tuple) and isinstance(shape[-1], int):
+            room.check(len(self.bank) + len(self.queries), shape[-1])
+
+    def sampled(self, bank: int, queries: int) -> KNNMonitor:
+        """A monitor of evenly spaced images, at most so many of the bank and of the queries."""
+        b, q = -(-len(self.bank) // bank), -(-len(self.queries) // queries)
+        return KNNMonitor(
+            self.bank.every(b),
+            self.bank_labels[::b],
+            self.queries.every(q),
+            self.query_labels[::q],
+            self.every,
+            self.k,
+            self.temperature,
+            self.preprocessing,
+        )
+
     @checks_arguments
     def evaluate(self, encoder: Encoder | None = None) -> KNNAccuracy:
         """The kNN accuracy of the model's features now, or of another encoder's.
@@ -94,7 +117,7 @@ class KNNMonitor(keras.callbacks.Callback):
             preprocessing = preprocessing_of(self.model, self.preprocessing, default_size=size)
             encoder = Encoder.of(self.model, preprocessing)
         bank, queries = (extract(encoder, images) for images in (self.bank, self.queries))
-        if not (np.isfinite(bank).all() and np.isfinite(queries).all()):
+        if any(first_not_finite(features) for features in (bank, queries)):
             raise TrainingDiverged("the features of whole images are no longer finite")
         return knn_accuracy(
             bank, self.bank_labels, queries, self.query_labels, self.k, self.temperature

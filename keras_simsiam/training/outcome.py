@@ -21,6 +21,8 @@ class Outcome:
         metrics: Metrics of the last epoch, final accuracies and baselines by key, see
             `keras_simsiam.metrics`; None for those that were not measured. Empty for a preempted
             run, and for workers other than the chief.
+        baseline_images: The images that the kNN baselines were measured on, such as "4,500 training
+            and 900 test images"; None if they were not measured.
         collapse: The warning of `CollapseMonitor`; None if there was none.
         collapsed: Whether the representations were collapsed after the last epoch.
         images_per_second: Training throughput; None if no step was timed.
@@ -37,6 +39,7 @@ class Outcome:
     status: Status
     dataset: str
     metrics: dict[str, float | None]
+    baseline_images: str | None
     collapse: str | None
     collapsed: bool
     images_per_second: float | None

@@ -25,6 +25,9 @@ from keras_simsiam.training.inputs import Inputs, load_inputs
 from keras_simsiam.training.monitors import KNNMonitor
 from keras_simsiam.training.output import Output
 
+BASELINE_IMAGES = 50_000, 10_000
+"""The most training and test images that the kNN baselines are measured on."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -53,6 +56,15 @@ class Prepared:
     baselines: dict[str, float | None]
     start: str
     resumed: dict = field(default_factory=dict)
+
+    @property
+    def baseline_images(self) -> str | None:
+        """The images that the baselines were measured on; None if there are no labels."""
+        monitor = self.inputs.monitor
+        if monitor is None:
+            return None
+        sample = monitor.sampled(*BASELINE_IMAGES)
+        return f"{len(sample.bank):,} training and {len(sample.queries):,} test images"
 
     @property
     def chief(self) -> bool:
@@ -194,10 +206,15 @@ def load_weights(run: Run, model: JointEmbedding) -> str | None:
 
 
 def measure_baselines(model: JointEmbedding, monitor: KNNMonitor | None) -> dict[str, float | None]:
-    """The kNN accuracies of raw pixels and of the model's random weights; None if unlabeled."""
+    """The kNN accuracies of raw pixels and of the model's random weights; None if unlabeled.
+
+    They are measured on a sample of at most `BASELINE_IMAGES`.
+    """
     encoders = {"raw_pixels": raw_pixels, "random_weights": None}
     keys = {name: baseline_key("knn_top1", name) for name in encoders}
     if monitor is None:
         return dict.fromkeys(keys.values())
-    monitor.set_model(model)
-    return {keys[name]: monitor.evaluate(encoder).top1 for name, encoder in encoders.items()}
+    monitor.set_model(model)  # says before all work if there is no room for its features
+    sample = monitor.sampled(*BASELINE_IMAGES)
+    sample.set_model(model)
+    return {keys[name]: sample.evaluate(encoder).top1 for name, encoder in encoders.items()}

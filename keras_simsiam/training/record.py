@@ -53,6 +53,7 @@ def _outcome(
         status=ending.status,
         dataset=prepared.run.data.dataset,
         metrics=metrics,
+        baseline_images=prepared.baseline_images,
         collapse=callbacks.collapse.collapse,
         collapsed=callbacks.collapse.collapsed,
         images_per_second=callbacks.throughput.images_per_second,

@@ -2,14 +2,15 @@
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from keras_simsiam import InputError, knn_accuracy
-from keras_simsiam.evaluation import knn, knn_predict
+from keras_simsiam.evaluation import knn_predict, nearest
 
 
 @pytest.fixture(scope="module")
@@ -62,19 +63,56 @@ def test_vote_is_scikit_learns_with_the_same_weights(k, temperature, arrays):
     assert (found == theirs.predict(queries)).mean() > 0.995
 
 
-def test_chunks_change_nothing(arrays, monkeypatch):
+def test_tiles_and_parts_change_nothing(arrays, monkeypatch):
     whole = knn_predict(*arguments(arrays))
-    monkeypatch.setattr(knn, "_SIMILARITIES", 7 * len(arrays["bank_labels"]))
-    np.testing.assert_array_equal(knn_predict(*arguments(arrays)), whole)
+    for name, size in {"_QUERIES": 7, "_TILE": 150, "_BLOCK": 300, "_CANDIDATES": 6000}.items():
+        monkeypatch.setattr(nearest, name, size)
+    found = knn_predict(*arguments(arrays))
+    clear = clear_cut(arrays)  # products of other shapes are rounded otherwise
+    np.testing.assert_array_equal(found[clear, 0], whole[clear, 0])
 
 
-@pytest.mark.parametrize(("columns", "k"), [(1000, 7), (997, 1), (4096, 200), (300, 200)])
-def test_neighbors_are_the_largest_in_order_also_among_equals(columns, k):
-    values = np.random.RandomState(0).randint(0, 300, (20, columns)).astype(np.float32)
-    expected = np.argsort(-values, axis=1, kind="stable")[:, :k]
-    found, where = knn._top_k(tf.constant(values), k)
-    np.testing.assert_array_equal(where, expected)
-    np.testing.assert_array_equal(found, np.take_along_axis(values, expected, 1))
+@pytest.mark.parametrize("on_gpu", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "k"), [(1000, 7), (997, 1), (4096, 200), (300, 200), (20_000, 300), (5000, 5000)]
+)
+def test_neighbors_are_the_most_similar_in_order_also_among_equals(rows, k, on_gpu, monkeypatch):
+    random = np.random.RandomState(0)
+    # Products with unit vectors are exact, and most rows are there many times.
+    axis, sign = random.randint(0, 50, rows), random.choice([-1, 1], rows)
+    bank = (sign[:, None] * np.eye(50)[axis]).astype(np.float32)
+    queries = random.randint(-3, 4, (20, 50)).astype(np.float32)
+    queries[0] = 0
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU:0"] * on_gpu)
+    similarity, found = nearest.nearest(bank, queries, k)
+    expected = sign * nearest.unit(queries)[:, axis]
+    order = np.argsort(-expected, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(found, order)
+    np.testing.assert_array_equal(similarity, np.take_along_axis(expected, order, 1))
+
+
+def test_neighbors_are_those_of_scikit_learn_where_banks_are_sorted_or_nearly_alike():
+    random = np.random.RandomState(0)
+    centers = random.randn(30, 16)
+    for spread in (1.0, 1e-3):
+        bank = (np.repeat(centers, 400, axis=0) + spread * random.randn(12_000, 16)) + 1
+        queries = centers + 1
+        similarity, found = nearest.nearest(bank.astype("f"), queries.astype("f"), 50)
+        search = NearestNeighbors(n_neighbors=50, metric="cosine", algorithm="brute").fit(bank)
+        distance, theirs = search.kneighbors(queries)
+        np.testing.assert_allclose(1 - similarity, distance, atol=5e-7)
+        if spread == 1:
+            assert (found == theirs).mean() > 0.99
+
+
+def test_the_bank_is_not_copied():
+    bank = np.zeros((120_000, 256), np.float32)
+    bank[:, 0] = 1
+    tracemalloc.start()
+    nearest.nearest(bank, bank[:64], 20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < bank.nbytes / 2
 
 
 def test_small_temperatures_do_not_overflow(arrays):

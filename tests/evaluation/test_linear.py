@@ -92,6 +92,16 @@ def test_a_part_has_as_many_of_each_class(part, spared, expected):
     assert rows.tolist() != other.tolist()
 
 
+def test_a_part_is_a_random_one_of_each_class_in_the_order_of_one_permutation():
+    labels = np.random.RandomState(0).randint(0, 40, 3000) * 3
+    order = np.random.default_rng(5).permutation(3000)
+    expected = []
+    for label in np.unique(labels):
+        of_class = order[labels[order] == label]
+        expected.extend(of_class[: max(1, round(0.07 * len(of_class)))])
+    np.testing.assert_array_equal(part_of_each_class(labels, 0.07, seed=5), sorted(expected))
+
+
 def test_one_image_of_each_class_is_enough_for_the_linear_probe(digits):
     bank, labels, queries, query_labels = digits
     rows = part_of_each_class(labels, 1e-6, seed=0)

@@ -52,6 +52,7 @@ def train(run, output, devices=None):
             metrics.baseline_key("knn_top1", "random_weights"): 0.05,
             metrics.baseline_key("knn_top1", "raw_pixels"): 0.04,
         },
+        baseline_images="540 training and 108 test images",
         collapse=None if trained else "z is collapsing",
         collapsed=not trained,
         images_per_second=1000.0,

@@ -5,7 +5,26 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_simsiam import InputError, KNNMonitor
+from keras_simsiam import InputError, KNNMonitor, Preprocessing, knn_accuracy
+from keras_simsiam.evaluation import extract, raw_pixels
+from keras_simsiam.training import prepare
+
+
+def test_baselines_are_measured_on_at_most_so_many_images(two_colors, monkeypatch):
+    images, labels = two_colors
+    monitor = KNNMonitor(images, labels, images[::2], labels[::2], k=4)
+    monkeypatch.setattr(prepare, "BASELINE_IMAGES", (15, 6))
+    seen = []
+    of_batch = raw_pixels.function
+    monkeypatch.setattr(raw_pixels, "function", lambda b: seen.append(len(b)) or of_batch(b))
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+    model.preprocessing = Preprocessing(8)
+    found = prepare.measure_baselines(model, monitor)
+    assert seen == [14, 5]
+    bank, queries = (extract(raw_pixels, v) for v in (images[::3], images[::2][::4]))
+    expected = knn_accuracy(bank, labels[::3], queries, labels[::2][::4], k=4)
+    assert found["knn_top1_raw_pixels"] == expected.top1
+    assert found["knn_top1_random_weights"] == 1.0
 
 
 class Means(keras.Model):

@@ -1,0 +1,171 @@
+"""Exact search for the nearest neighbors by cosine similarity, at the speed of a matrix product."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import tensorflow as tf
+from threadpoolctl import threadpool_limits
+
+from keras_simsiam.environment import cores
+
+_QUERIES = 1024
+"""The most queries of a matrix product. With `_TILE` columns, its 8 MB fit into a cache."""
+
+_TILE = 2048
+"""Rows of the bank in a matrix product."""
+
+_BLOCK = 8192
+"""Rows of the bank that are normalized at a time: 17 MB with 512 dimensions."""
+
+_CANDIDATES = 2**25
+"""The most candidates that are held at a time, over all queries: 268 MB."""
+
+_LOWER = 2**32 - 1
+"""The lower half of a candidate."""
+
+
+def nearest(bank: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k rows of the bank that are most similar to each query.
+
+    The bank is read in order, a block at a time, so it may be mapped from a file; no copy of it is
+    made. Each block is compared with all queries.
+
+    Args:
+        bank: float ``[N, D]``, finite.
+        queries: float ``[Q, D]``, finite.
+        k: At most N.
+
+    Returns:
+        Cosine similarities float32 ``[Q, k]``, largest first, and the positions of these rows in
+        the bank, int64 ``[Q, k]``. Of equally similar rows, the first is taken.
+    """
+    at_once = max(1, _CANDIDATES // (3 * k))
+    parts = [queries[i : i + at_once] for i in range(0, len(queries), at_once)]
+    similarity, rows = zip(*(_nearest(bank, part, k) for part in parts), strict=True)
+    return np.concatenate(similarity), np.concatenate(rows)
+
+
+def _nearest(bank: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """`nearest` for as many queries as fit into memory."""
+    on_gpu = bool(tf.config.list_logical_devices("GPU"))
+    threads = cores()
+    count = threads * math.ceil(len(queries) / _QUERIES / threads)
+    chunks = np.array_split(unit(queries), min(count, len(queries)))
+    searches = [_Search(chunk, k, on_gpu) for chunk in chunks]
+    # Each thread multiplies on one core, so that none waits for another, and picks neighbors
+    # while others multiply.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        block = unit(bank[:_BLOCK])
+        for start in range(0, len(bank), _BLOCK):
+            added = [pool.submit(search.add, block, start) for search in searches]
+            block = unit(bank[start + _BLOCK : start + 2 * _BLOCK])
+            for future in added:
+                future.result()
+        found = list(pool.map(_Search.result, searches))
+    similarity, rows = zip(*found, strict=True)
+    return np.concatenate(similarity), np.concatenate(rows)
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """Features divided by their norms, float32 ``[N, D]``; those of almost no length stay short."""
+    features = np.asarray(features, np.float32)
+    with np.errstate(over="ignore"):  # an infinite norm makes the features zeros
+        squares = np.einsum("nd,nd->n", features, features)
+    return features / np.sqrt(np.maximum(squares, np.float32(1e-12)))[:, None]
+
+
+class _Search:
+    """The search for the neighbors of some queries.
+
+    A candidate is one number: its similarity in the upper and its position in the lower half, so
+    that the largest numbers are the most similar candidates, and of these the first. Few rows
+    become candidates: those that are more similar than the k candidates before them.
+
+    Args:
+        queries: float32 ``[Q, D]`` of norm 1.
+        k: Number of neighbors.
+        on_gpu: Whether to multiply on the GPU.
+    """
+
+    def __init__(self, queries: np.ndarray, k: int, on_gpu: bool):
+        self._queries = tf.constant(queries) if on_gpu else queries
+        self._k, self._on_gpu = k, on_gpu
+        self._candidates = np.empty([len(queries), 3 * k], np.int64)
+        self._found = np.zeros(len(queries), np.int64)  # the first so many are set
+        self._least = np.full(len(queries), -np.inf, np.float32)  # candidates are above it
+
+    def add(self, block: np.ndarray, start: int) -> None:
+        """Compares the queries with rows of the bank, of norm 1, the first of them at `start`."""
+        for first in range(0, len(block), _TILE):
+            similarity = self._product(block[first : first + _TILE])
+            if start + first == 0:
+                self._least = _below_the_largest(similarity, self._k)
+            above = np.flatnonzero(similarity > self._least[:, None])
+            query = above // similarity.shape[1]
+            row = above - query * similarity.shape[1]
+            self._append(query, _packed(similarity.ravel()[above], start + first + row))
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """Similarities and positions ``[Q, k]`` of the nearest neighbors so far."""
+        self._keep_the_largest()
+        found = np.sort(self._candidates[:, : self._k], axis=1)[:, ::-1]
+        return _similarity(found), _LOWER - (found & _LOWER)
+
+    def _product(self, rows: np.ndarray) -> np.ndarray:
+        if self._on_gpu:
+            return tf.matmul(self._queries, rows, transpose_b=True).numpy()
+        return self._queries @ rows.T
+
+    def _append(self, query: np.ndarray, candidates: np.ndarray) -> None:
+        """Adds candidates, in the order of their queries."""
+        more = np.bincount(query, minlength=len(self._found))
+        if (self._found + more).max() > self._candidates.shape[1]:
+            if self._found.min() >= self._k:
+                self._keep_the_largest()
+            gap = (self._found + more).max() - self._candidates.shape[1]
+            if gap > 0:
+                self._candidates = np.pad(self._candidates, ((0, 0), (0, gap)))
+        first = np.cumsum(more) - more
+        place = np.arange(len(query)) + (self._found - first)[query]
+        self._candidates[query, place] = candidates
+        self._found += more
+
+    def _keep_the_largest(self) -> None:
+        """Keeps k candidates of each query, which must have as many."""
+        unset = np.arange(self._candidates.shape[1]) >= self._found[:, None]
+        self._candidates[unset] = np.iinfo(np.int64).min
+        self._candidates.partition(-self._k, axis=1)
+        self._candidates[:, : self._k] = self._candidates[:, -self._k :]
+        self._found[:] = self._k
+        self._least = _similarity(self._candidates[:, 0])
+
+
+def _below_the_largest(similarity: np.ndarray, k: int) -> np.ndarray:
+    """A number ``[Q]`` that at least the k largest of each row ``[Q, N]`` are above."""
+    queries, count = similarity.shape
+    if count < k:
+        return np.full(queries, -np.inf, np.float32)
+    # There are k rows above the k-th largest of the maxima of groups, which is found sooner.
+    size = max(1, count // (4 * k))
+    groups = count // size
+    maxima = similarity[:, : size * groups].reshape(queries, size, groups).max(axis=1)
+    return np.partition(maxima, groups - k, axis=1)[:, groups - k] - np.float32(1e-6)
+
+
+def _packed(similarity: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Candidates as int64, in the order of their similarities, then from the last to the first."""
+    bits = (similarity + np.float32(0)).view(np.int32).astype(np.int64)  # no negative zeros
+    return (_ordered(bits) << 32) | (_LOWER - position)
+
+
+def _similarity(candidates: np.ndarray) -> np.ndarray:
+    """The similarities of candidates, float32."""
+    return _ordered(candidates >> 32).astype(np.int32).view(np.float32)
+
+
+def _ordered(bits: np.ndarray) -> np.ndarray:
+    """The bits of a float32 as an integer of the same order, and back; int64."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
