@@ -55,7 +55,10 @@ def free_memory() -> int | None:
     with contextlib.suppress(OSError, ValueError):  # no group, or one without a limit
         group = pathlib.Path("/sys/fs/cgroup")
         limit, used = (int((group / f"memory.{n}").read_text()) for n in ("max", "current"))
-        free = min(free, limit - used)
+        read = re.findall(
+            r"^(?:in)?active_file (\d+)", (group / "memory.stat").read_text(), re.MULTILINE
+        )
+        free = min(free, limit - used + sum(map(int, read)))
     return free
 
 

@@ -23,6 +23,10 @@ HELD_OUT = 0.1
 """Share of the training features of each class on which the learning rate is chosen."""
 
 
+_LOGITS = 10_000_000
+"""The most logits computed at a time to rank classes: 40 MB."""
+
+
 class LinearAccuracy(NamedTuple):
     """Accuracy of a linear classifier.
 
@@ -124,6 +128,7 @@ def linear_predict(
     training = _Training(
         features,
         labels,
+        dim=bank.shape[1],
         classes=1 + int(labels.max()),
         epochs=epochs,
         batch_size=batch_size,
@@ -134,10 +139,10 @@ def linear_predict(
     best = rates[len(rates) // 2]
     if len(held_out) and len(rates) > 1:
         tried = training.run(np.setdiff1d(np.arange(len(bank)), held_out), rates)
-        hits = _ranked(tried, bank[held_out])[:, :, 0] == labels[held_out]
+        hits = _ranked(tried, bank, held_out)[:, :, 0] == labels[held_out]
         best = rates[hits.mean(axis=1).argmax()]
     chosen = training.run(np.arange(len(bank)), best[None])
-    return _ranked(chosen, queries)[0], float(best)
+    return _ranked(chosen, queries, np.arange(len(queries)))[0], float(best)
 
 
 def part_of_each_class(labels: np.ndarray, part: float, seed: int, spared: int = 0) -> np.ndarray:
@@ -166,6 +171,7 @@ class _Training(NamedTuple):
     Attributes:
         features: A function from the number of an epoch to features ``[N, D]``.
         labels: int64 ``[N]``.
+        dim: Dimension of the features, D.
         classes: Number of classes, C.
         epochs: Epochs of the training.
         batch_size: Features per step, if there are as many.
@@ -175,6 +181,7 @@ class _Training(NamedTuple):
 
     features: Callable[[int], np.ndarray]
     labels: np.ndarray
+    dim: int
     classes: int
     epochs: int
     batch_size: int
@@ -194,47 +201,68 @@ class _Training(NamedTuple):
         batch_size = min(self.batch_size, len(kept))
         steps = len(kept) // batch_size
         generator = np.random.default_rng([self.seed, 1])
-        dim = self.features(0).shape[1]
-        draw = generator.normal(0, 0.01, (dim, self.classes)).astype(np.float32)
-        weights = tf.Variable(np.repeat(draw[None], len(rates), 0))
-        biases = tf.Variable(tf.zeros([len(rates), self.classes]))
+        count, classes = len(rates), self.classes
+        draw = generator.normal(0, 0.01, (self.dim, classes)).astype(np.float32)
+        # Side by side, so that all classifiers together are one matrix product.
+        weights = tf.Variable(np.tile(draw, [1, count]))
+        biases = tf.Variable(tf.zeros([count * classes]))
         variables = (weights, biases)
         velocities = [tf.Variable(tf.zeros_like(v)) for v in variables]
 
         @tf.function
-        def step(x, y, rate):
+        def step(x, y, decay):
             with tf.GradientTape() as tape:
-                logits = tf.einsum("bd,rdc->rbc", x, weights) + biases[:, None]
-                targets = tf.tile(y[None], [len(rates), 1])
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-                # The classifiers share no weight, so the sum has the gradients of each.
-                loss = tf.reduce_sum(tf.reduce_mean(losses, axis=1))
+                logits = tf.reshape(tf.matmul(x, weights) + biases, [-1, classes])
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.repeat(y, count), logits)
+                of_each = tf.reduce_mean(tf.reshape(losses, [-1, count]), axis=0)
+                # The classifiers share no weight, so the sum has the gradients of each, times its
+                # learning rate.
+                loss = tf.reduce_sum(of_each if self.lars else rates * of_each)
             gradients = tape.gradient(loss, variables)
             for v, gradient, velocity in zip(variables, gradients, velocities, strict=True):
                 if self.lars:
-                    axes = list(range(1, v.shape.rank))  # a ratio per classifier
-                    gradient *= trust_ratio(v, gradient, axes=axes)
-                velocity.assign(0.9 * velocity + gradient)
-                v.assign_sub(tf.reshape(rate, [-1] + [1] * (v.shape.rank - 1)) * velocity)
+                    gradient = _adapted(v, gradient, rates)
+                tf.raw_ops.ResourceApplyMomentum(
+                    var=v.handle, accum=velocity.handle, lr=decay, grad=gradient, momentum=0.9
+                )
 
         for epoch in range(self.epochs):
-            features = np.asarray(self.features(epoch), np.float32)
+            features = self.features(epoch)
             order = kept[generator.permutation(len(kept))]
             for i in range(steps):
                 rows = order[i * batch_size : (i + 1) * batch_size]
                 decay = 0.5 * (1 + np.cos(np.pi * (epoch * steps + i) / (self.epochs * steps)))
-                rate = rates * np.float32(decay * batch_size / 256)
-                step(features[rows], self.labels[rows], rate)
-        return weights, biases
+                step(features[rows], self.labels[rows], np.float32(decay * batch_size / 256))
+        shape = [self.dim, count, classes]
+        return (
+            tf.transpose(tf.reshape(weights, shape), [1, 0, 2]),
+            tf.reshape(biases, [count, classes]),
+        )
 
 
-def _ranked(classifiers: tuple[tf.Tensor, tf.Tensor], features: np.ndarray) -> np.ndarray:
-    """The five best classes of each feature vector by each classifier, ``[R, N, min(5, C)]``.
+def _adapted(v: tf.Variable, gradient: tf.Tensor, rates: np.ndarray) -> tf.Tensor:
+    """The gradient of classifiers side by side, times the learning rate of LARS of each."""
+    each = [*v.shape[:-1], len(rates), v.shape[-1] // len(rates)]
+    values, gradients = tf.reshape(v, each), tf.reshape(gradient, each)
+    axes = [i for i in range(len(each)) if i != len(each) - 2]  # a ratio per classifier
+    ratio = trust_ratio(values, gradients, axes=axes)
+    return tf.reshape(gradients * ratio * rates[:, None], v.shape)
+
+
+def _ranked(
+    classifiers: tuple[tf.Tensor, tf.Tensor], features: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    """The five best classes by each classifier for rows of the features, ``[R, n, min(5, C)]``.
 
     They are -1, which is never a label, if the classifier's training diverged.
     """
     weights, biases = classifiers
-    logits = tf.einsum("bd,rdc->rbc", features, weights) + biases[:, None]
-    usable = tf.reduce_all(tf.math.is_finite(logits), axis=-1, keepdims=True)
-    best = tf.math.top_k(logits, min(5, weights.shape[-1])).indices
-    return tf.where(usable, best, -1).numpy()
+    best = []
+    at_once = max(1, _LOGITS // int(tf.size(biases)))
+    for i in range(0, len(rows), at_once):
+        logits = tf.einsum("bd,rdc->rbc", features[rows[i : i + at_once]], weights)
+        logits += biases[:, None]
+        usable = tf.reduce_all(tf.math.is_finite(logits), axis=-1, keepdims=True)
+        found = tf.math.top_k(logits, min(5, weights.shape[-1])).indices
+        best.append(tf.where(usable, found, -1).numpy())
+    return np.concatenate(best, axis=1)

@@ -56,7 +56,7 @@ def test_lars_with_a_large_batch_does_as_well(digits):
 def test_a_step_of_lars_is_that_of_its_paper(digits):
     """You et al. 2017: the gradient is scaled to the weights' norm, by LARC's coefficient 0.001."""
     bank, labels, _, _ = digits
-    training = linear._Training(lambda epoch: bank, labels, 10, 1, 1200, 0, True)
+    training = linear._Training(lambda epoch: bank, labels, 32, 10, 1, 1200, 0, True)
     weights, biases = training.run(np.arange(1200), np.array([1.0], np.float32))
     start = np.random.default_rng([0, 1]).normal(0, 0.01, (32, 10)).astype(np.float32)
     logits = bank @ start
@@ -66,6 +66,48 @@ def test_a_step_of_lars_is_that_of_its_paper(digits):
     np.testing.assert_allclose(weights[0], start - rate * ratio * gradient, atol=1e-6)
     # A bias of zeros has no norm to scale to.
     np.testing.assert_allclose(biases[0], -rate * share.mean(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("lars", [False, True])
+def test_classifiers_trained_together_are_those_trained_alone(lars, digits):
+    bank, labels, _, _ = digits
+    training = linear._Training(lambda epoch: bank, labels, 32, 10, 3, 100, 0, lars)
+    rates = np.array([0.1, 3.0, 30.0], np.float32)
+    together = training.run(np.arange(1200), rates)
+    for i in range(3):
+        alone = training.run(np.arange(1200), rates[i : i + 1])
+        for of_all, own in zip(together, alone, strict=True):
+            np.testing.assert_allclose(of_all[i], own[0], rtol=1e-4, atol=1e-4)
+
+
+def test_steps_are_those_of_sgd_with_momentum(digits):
+    """Worked out in float64: v = 0.9 v + g, w -= rate v."""
+    bank, labels, _, _ = digits
+    training = linear._Training(lambda epoch: bank, labels, 32, 10, 2, 600, 0, False)
+    weights, biases = training.run(np.arange(1200), np.array([2.0], np.float32))
+    generator = np.random.default_rng([0, 1])
+    w, b = generator.normal(0, 0.01, (32, 10)).astype("f").astype(float), np.zeros(10)
+    moved, total = [0, 0], 4
+    for i in range(total):
+        if i % 2 == 0:
+            order = generator.permutation(1200)
+        rows = order[i % 2 * 600 :][:600]
+        logits = bank[rows] @ w + b
+        share = (
+            np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) - np.eye(10)[labels[rows]]
+        )
+        gradients = bank[rows].T @ share / 600, share.mean(axis=0)
+        moved = [0.9 * m + g for m, g in zip(moved, gradients, strict=True)]
+        rate = 2.0 * 600 / 256 * 0.5 * (1 + np.cos(np.pi * i / total))
+        w, b = w - rate * moved[0], b - rate * moved[1]
+    np.testing.assert_allclose(weights[0], w, atol=1e-5)
+    np.testing.assert_allclose(biases[0], b, atol=1e-5)
+
+
+def test_ranking_in_blocks_changes_nothing(digits, monkeypatch):
+    whole = linear_accuracy(*digits, epochs=3)
+    monkeypatch.setattr(linear, "_LOGITS", 1000)
+    assert linear_accuracy(*digits, epochs=3) == whole
 
 
 def test_features_of_each_epoch_are_trained_on(digits):
