@@ -227,7 +227,7 @@ class _Training(NamedTuple):
                 )
 
         for epoch in range(self.epochs):
-            features = self.features(epoch)
+            features = np.asarray(self.features(epoch), np.float32)
             order = kept[generator.permutation(len(kept))]
             for i in range(steps):
                 rows = order[i * batch_size : (i + 1) * batch_size]
