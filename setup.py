@@ -79,6 +79,7 @@ setup(
     package_data={
         "keras_simsiam": ["__init__.pyi", "py.typed"],
         "keras_simsiam.data": ["checksums.tsv"],
+        "keras_simsiam.native": ["views.cc"],
     },
     install_requires=[
         # pip takes the newest, with Keras 3; the extra "addons" asks for the oldest.

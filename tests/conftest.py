@@ -7,6 +7,8 @@ import shutil
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Tests are the same on every machine, whatever was built there; `native` turns it on.
+os.environ["KERAS_SIMSIAM_NATIVE"] = "0"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in commands: the same bits
 # For `experiments`, which is not installed; last, so that the package is the installed one.
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
@@ -28,6 +30,35 @@ def nothing_old_is_looked_at_again():
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def native_cache(tmp_path_factory):
+    """A folder for caches with the native operations, built once."""
+    from keras_simsiam.errors import InputError
+    from keras_simsiam.native import build
+
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        try:
+            build.compiler()
+        except InputError as e:
+            pytest.skip(str(e))
+        build.build()
+    return cache
+
+
+@pytest.fixture
+def native(native_cache, monkeypatch):
+    """The native operations, which make the views in this test."""
+    from keras_simsiam.native import operations
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(native_cache))
+    monkeypatch.setenv("KERAS_SIMSIAM_NATIVE", "1")
+    operations.cache_clear()
+    yield operations()
+    operations.cache_clear()
 
 
 @pytest.fixture

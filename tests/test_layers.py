@@ -14,7 +14,7 @@ LAYERS = (
     | {"embed", "duplicates", "label", "neighbors", "select"},
     {"collection"},
     {"training", "tuning", "evaluation", "export", "plots"},
-    {"models", "data", "augment", "optimizers", "preprocessing", "arrays", "_compat"},
+    {"models", "data", "augment", "native", "optimizers", "preprocessing", "arrays", "_compat"},
     {"config", "presets", "probes", "options", "fields", "datasets", "documents", "metrics"}
     | {
         "augmentation",

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_simsiam.augment.operation import Operation
 from keras_simsiam.augment.planes import compiled
+from keras_simsiam.augmentation import Augmentation
 
 _TRIES = 10  # like torchvision, which takes the center if none of ten boxes fits
 
@@ -33,19 +34,38 @@ class Crop(Operation):
         return True
 
     def draw(self, augmentation, numbers, height, width):
-        """Draws flips and boxes: the first of ten that fits into the image, else the center."""
+        """Draws flips and boxes."""
         flip = {"flip": numbers["flip"][:, 0] < augmentation.flip_probability}
         if height is None:
             return flip
-        a = augmentation
+        drawn = proportions(augmentation, numbers)
+        return {"box": self.box(augmentation, drawn, height, width), **flip}
+
+    def box(
+        self,
+        augmentation: Augmentation,
+        drawn: tf.Tensor,
+        height: tf.Tensor | float,
+        width: tf.Tensor | float,
+    ) -> tf.Tensor:
+        """The box of each image: the first of ten that fits into it, else the center.
+
+        Args:
+            augmentation: The distributions.
+            drawn: float32 ``[B, 22]``, from `proportions`.
+            height: Height of the images in pixels, a number or float32 ``[B]``.
+            width: Their width.
+
+        Returns:
+            float32 ``[B, 4]``, top, left, height and width in pixels.
+        """
         height, width = (
-            tf.broadcast_to(tf.cast(v, tf.float32), tf.shape(numbers["area"])[:1])[:, None]
+            tf.broadcast_to(tf.cast(v, tf.float32), tf.shape(drawn)[:1])[:, None]
             for v in (height, width)
         )
-        (low, high), (narrow, broad) = a.crop_area, a.crop_ratio
-        area = height * width * (low + (high - low) * numbers["area"])
-        log_narrow, log_broad = math.log(narrow), math.log(broad)
-        ratio = tf.exp(log_narrow + (log_broad - log_narrow) * numbers["ratio"])
+        narrow, broad = augmentation.crop_ratio
+        share, ratio, place = tf.split(drawn, [_TRIES, _TRIES, 2], axis=1)
+        area = height * width * share
         w, h = tf.round(tf.sqrt(area * ratio)), tf.round(tf.sqrt(area / ratio))
         fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
         # If none fits: the largest centered box whose ratio is allowed.
@@ -58,15 +78,33 @@ class Crop(Operation):
         # An integer from 0 to room, each equally likely; the minimum guards against a number so
         # near 1 that float32 rounds the product up.
         room = tf.concat([height - h, width - w], axis=1)
-        corner = tf.minimum(tf.floor(numbers["corner"] * (room + 1.0)), room)
+        corner = tf.minimum(tf.floor(place * (room + 1.0)), room)
         corner = tf.where(found, corner, tf.floor(room / 2.0))
-        return {"box": tf.concat([corner, h, w], axis=1), **flip}
+        return tf.concat([corner, h, w], axis=1)
 
     def apply(self, augmentation, planes, parameters, size):
         """Crops and flips the images; those that are crops already are only flipped."""
         if "box" not in parameters:
             return mirror(planes, parameters["flip"])
         return resized_crop(planes, parameters["box"], size, parameters["flip"])
+
+
+def proportions(augmentation: Augmentation, numbers: dict[str, tf.Tensor]) -> tf.Tensor:
+    """What can be drawn of a crop before the size of the image is known.
+
+    Args:
+        augmentation: The distributions.
+        numbers: The uniform numbers of `Crop`, float32 ``[B, count]`` each.
+
+    Returns:
+        float32 ``[B, 22]``: ten shares of the image's area, ten ratios of width to height, and the
+        place of the box's top left corner as two shares of the room that the box leaves.
+    """
+    (low, high), (narrow, broad) = augmentation.crop_area, augmentation.crop_ratio
+    log_narrow, log_broad = math.log(narrow), math.log(broad)
+    share = low + (high - low) * numbers["area"]
+    ratio = tf.exp(log_narrow + (log_broad - log_narrow) * numbers["ratio"])
+    return tf.concat([share, ratio, numbers["corner"]], axis=1)
 
 
 def resized_crop(planes: tf.Tensor, box: tf.Tensor, size: int, flip: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from keras_simsiam.arrays import check_images
+from keras_simsiam.augment import crop, native
 from keras_simsiam.augment.blur import Blur
 from keras_simsiam.augment.color_jitter import ColorJitter
 from keras_simsiam.augment.crop import Crop, crop_image
@@ -32,7 +33,11 @@ many sizes are cropped before they are batched."""
 
 
 def uniforms(
-    seed: int, epochs: tf.Tensor, examples: tf.Tensor, augmentations: Sequence[Augmentation]
+    seed: int,
+    epochs: tf.Tensor,
+    examples: tf.Tensor,
+    augmentations: Sequence[Augmentation],
+    use_native: bool = False,
 ) -> tf.Tensor:
     """Draws random numbers for the views of each example; they depend on the arguments only.
 
@@ -41,15 +46,19 @@ def uniforms(
         epochs: int64 ``[B]``.
         examples: int64 ``[B]``, numbers of the examples in the dataset.
         augmentations: One per view; the numbers of a view do not depend on those of later views.
+        use_native: Whether `keras_simsiam.native` may draw them; they are the same.
 
     Returns:
         float32 ``[views, B, n]`` in [0, 1): view, example, number. n depends on the operations
         that can occur.
     """
 
+    def width(*operations: Operation) -> int:
+        return sum(sum(operation.numbers.values()) for operation in operations)
+
     def block(key: tf.Tensor, *operations: Operation) -> tf.Tensor:
-        width = sum(sum(operation.numbers.values()) for operation in operations)
-        return tf.random.stateless_uniform([len(augmentations), width], key, alg="philox")
+        shape = [len(augmentations), width(*operations)]
+        return tf.random.stateless_uniform(shape, key, alg="philox")
 
     def of_example(key: tf.Tensor) -> tf.Tensor:
         blocks = [block(key, *_FIRST_BLOCK)]
@@ -60,6 +69,8 @@ def uniforms(
         return tf.concat(blocks, axis=1)
 
     keys = tf.stack([epochs + (seed << 32), examples], axis=1)
+    if use_native and native.knows([]) and not _own_blocks(augmentations):
+        return native.uniforms(keys, len(augmentations), width(*_FIRST_BLOCK))
     numbers = tf.map_fn(of_example, keys, fn_output_signature=tf.float32)
     return tf.transpose(numbers, [1, 0, 2])
 
@@ -121,6 +132,7 @@ def make_views(
     size: int,
     at_once: int | None = None,
     small_views: SmallViews | None = None,
+    use_native: bool = False,
 ) -> tuple[tf.Tensor, ...]:
     """Makes all views of a batch, on whatever device this runs.
 
@@ -133,6 +145,7 @@ def make_views(
             as fit into its cache.
         small_views: The last views of the batch, if these are small; `augmentation` and `size` are
             those of the others.
+        use_native: Whether `keras_simsiam.native` may make them, on the CPU and not inside XLA.
 
     Returns:
         x1, x2 and so on, float32 ``[B, size, size, 3]``.
@@ -151,6 +164,9 @@ def make_views(
     sources = batch.get("crops") or (batch["images"],) * len(parameters)
     for images in sources:
         check_images(images)
+    if use_native and native_makes(augmentations):
+        each = zip(augmentations, sources, parameters, sizes, strict=True)
+        return tuple(native.apply(*of_view) for of_view in each)
     count = sources[0].shape[0]
     parts = next(
         n for n in range(1, count + 1) if count % n == 0 and count <= n * (at_once or count)
@@ -173,27 +189,49 @@ def make_views(
     )
 
 
+def native_makes(augmentations: Sequence[Augmentation]) -> bool:
+    """Whether `keras_simsiam.native` is there and knows all operations that can occur."""
+    return native.knows([o.name for o in OPERATIONS if any(map(o.occurs, augmentations))])
+
+
+def proportions(augmentations: Sequence[Augmentation], numbers: tf.Tensor) -> tf.Tensor:
+    """What can be drawn of each view's crop before the size of the image is known.
+
+    Args:
+        augmentations: One per view.
+        numbers: float32 ``[views, B, n]``, from `uniforms` with the same augmentations.
+
+    Returns:
+        float32 ``[B, views, 22]``, for `crops`.
+    """
+    each = zip(augmentations, _split(numbers, augmentations), strict=True)
+    return tf.stack([crop.proportions(a, split[Crop.name]) for a, split in each], axis=1)
+
+
 def crops(
     augmentations: Sequence[Augmentation],
     image: tf.Tensor,
-    numbers: tf.Tensor,
+    drawn: tf.Tensor,
     sizes: Sequence[int],
+    use_native: bool = False,
 ) -> tuple[tf.Tensor, ...]:
     """Crops one image of any size for each of its views, without flips.
 
     Args:
         augmentations: One per view.
         image: uint8 ``[H, W, 3]``.
-        numbers: float32 ``[views, n]``, the image's numbers from `uniforms`.
+        drawn: float32 ``[views, 22]``, those of the image from `proportions`.
         sizes: Side of each view in pixels.
+        use_native: Whether `keras_simsiam.native` may make them; they are the same.
 
     Returns:
         For each view, uint8 ``[size, size, 3]``.
     """
+    if use_native and native.knows([Crop.name]):
+        return native.crops(augmentations, image, drawn, sizes)
     height, width = (tf.cast(v, tf.float32) for v in tf.unstack(tf.shape(image)[:2]))
-    (split,) = _split(numbers[None], augmentations)
     boxes = {
-        a: tf.cast(Crop().draw(a, split[Crop.name], height, width)["box"], tf.int32)
+        a: tf.cast(Crop().box(a, drawn, height, width), tf.int32)
         for a in dict.fromkeys(augmentations)
     }
     each = enumerate(zip(augmentations, sizes, strict=True))

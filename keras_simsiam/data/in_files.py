@@ -100,12 +100,12 @@ class ImageFiles(Images):
 
         def examples(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
             epochs, examples = drawn(step)
-            random = tf.transpose(plan.numbers(epochs, examples), [1, 0, 2])
+            random = plan.by_example(plan.numbers(epochs, examples))
             first = (step - plan.start_step) // plan.together * plan.made
-            return first + places, examples, self.paths.at(examples), random
+            return first + places, examples, self.paths.at(examples), *random
 
-        def cropped(number: tf.Tensor, example: tf.Tensor, path: tf.Tensor, random: tf.Tensor):
-            return number, (example, *plan.crop(self.decode(path), random))
+        def cropped(number, example, path, random, drawn) -> tuple[tf.Tensor, tuple]:
+            return number, (example, plan.crop(self.decode(path), drawn), random)
 
         def joined(numbers: tf.Tensor, batch: tuple) -> tuple:
             group = numbers[0] // plan.made

@@ -60,8 +60,8 @@ class ImageStream(Images):
         first_epoch = plan.start_step * plan.batch_size // len(self)
 
         def cropped(epoch: tf.Tensor, example: tf.Tensor, record: tf.Tensor) -> tuple:
-            numbers = plan.numbers(epoch[None], example[None])[:, 0]
-            return plan.crop(self.decode(record), numbers)
+            numbers, drawn = plan.by_example(plan.numbers(epoch[None], example[None]))
+            return plan.crop(self.decode(record), drawn[0]), numbers[0]
 
         def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             numbered = self.shuffled(plan.seed, epoch).enumerate(epoch * len(self))

@@ -104,7 +104,9 @@ def views(
         examples = batch.pop("examples", None)
         made: Any = batch
         if augment_on == "host":
-            made = augment.make_views(augmentation, batch, size, at_once, small_views)
+            made = augment.make_views(
+                augmentation, batch, size, at_once, small_views, plan.use_native
+            )
         return step, (unread, {"views": made, "examples": examples} if numbered else made)
 
     def from_step(start_step: int) -> tf.data.Dataset:

@@ -47,6 +47,11 @@ class Plan:
         """Number of images that are processed together: this part of `together` batches."""
         return self.batch_size // self.parts * self.together
 
+    @property
+    def use_native(self) -> bool:
+        """Whether `keras_simsiam.native` may be used; other processes may not have it."""
+        return not self.sent
+
     def steps(self) -> tf.data.Dataset:
         """The first step of each group of batches that are made together.
 
@@ -69,7 +74,7 @@ class Plan:
 
     def numbers(self, epochs: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
         """The random numbers of all views, float32 ``[views, B, n]``; see `augment.uniforms`."""
-        return augment.uniforms(self.seed, epochs, examples, self.augmentations)
+        return augment.uniforms(self.seed, epochs, examples, self.augmentations, self.use_native)
 
     def image_batch(self, images: tf.Tensor, numbers: tf.Tensor) -> dict:
         """A batch of images of one size, ``[B, H, W, 3]``, with the parameters of their views."""
@@ -77,12 +82,22 @@ class Plan:
         parameters = augment.draw(self.augmentations, numbers, height, width)
         return {"images": images, "parameters": parameters}
 
-    def crop(self, image: tf.Tensor, numbers: tf.Tensor) -> tuple[tuple, tf.Tensor]:
-        """The crops of one image ``[H, W, 3]`` of any size, and its numbers ``[views, n]``."""
-        return augment.crops(self.augmentations, image, numbers, self.sizes), numbers
+    def by_example(self, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The numbers ``[B, views, n]``, and what they say of crops, see `augment.proportions`."""
+        drawn = augment.proportions(self.augmentations, numbers)
+        return tf.transpose(numbers, [1, 0, 2]), drawn
+
+    def crop(self, image: tf.Tensor, drawn: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """The crops of one image ``[H, W, 3]`` of any size, for each view."""
+        return augment.crops(self.augmentations, image, drawn, self.sizes, self.use_native)
 
     def crop_batch(self, crops: tuple, numbers: tf.Tensor) -> dict:
-        """A batch of what `crop` returned, with the parameters of the other operations."""
+        """A batch of crops, with the parameters of the other operations.
+
+        Args:
+            crops: From `crop`, batched.
+            numbers: float32 ``[B, views, n]``.
+        """
         parameters = augment.draw(self.augmentations, tf.transpose(numbers, [1, 0, 2]))
         return {"crops": crops, "parameters": parameters}
 

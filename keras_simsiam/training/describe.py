@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simsiam import config, metrics
+from keras_simsiam.training.inputs import made_natively
 from keras_simsiam.training.prepare import Prepared
 
 _SHOWN = ("method", "backbone", "width", "stem", "pytorch_weights")
@@ -17,10 +18,12 @@ _SHOWN = ("method", "backbone", "width", "stem", "pytorch_weights")
 def describe(prepared: Prepared) -> str:
     """The description of a run that is ready to train."""
     run, inputs, folder = prepared.run, prepared.inputs, prepared.folder
+    natively = made_natively(run, prepared.devices.data_service)
     lines = {
         "dataset": f"{inputs.description}{inputs.left_out}",
         "views": f"{_views(prepared)}, made on the {run.data.augment_on}, "
-        f"{'blurred' if run.augmentation.blur_probability else 'not blurred'}",
+        f"{'blurred' if run.augmentation.blur_probability else 'not blurred'}"
+        f"{', by compiled operations' if natively else ''}",
         "model": _model(prepared),
         "settings": _changed(run.model) or "the paper's",
         "weights": f"{prepared.start}, step {prepared.model.steps_done:,}",

@@ -24,7 +24,7 @@ from keras_simsiam.training.callbacks import (
 from keras_simsiam.training.checkpoints import Checkpoints
 from keras_simsiam.training.collapse import CollapseMonitor
 from keras_simsiam.training.devices import share_out
-from keras_simsiam.training.inputs import Inputs, views_of
+from keras_simsiam.training.inputs import Inputs, made_natively, views_of
 from keras_simsiam.training.interrupts import Preemption
 from keras_simsiam.training.monitors import KNNMonitor
 from keras_simsiam.training.prepare import Prepared
@@ -46,7 +46,8 @@ class Callbacks:
     def of(cls, prepared: Prepared) -> Callbacks:
         """The callbacks of a run; in a resumed run, with the state in its checkpoint."""
         run, inputs, folder = prepared.run, prepared.inputs, prepared.folder
-        state = _resumed_state(prepared)
+        natively = made_natively(run, prepared.devices.data_service)
+        state = _resumed_state(prepared, natively)
         collapse = CollapseMonitor(
             inputs.images,
             stop=run.training.stop_on_collapse,
@@ -61,6 +62,7 @@ class Callbacks:
                 "dataset": inputs.description,
                 "fingerprints": inputs.fingerprints,
                 "processor": processor(),
+                "native": natively,
                 "history": [r for r in history.rows if r["epoch"] <= checkpoints.epochs],
                 **collapse.get_state(),
             },
@@ -91,7 +93,10 @@ class Callbacks:
         return [c for c in (*logging, *writing, self.preemption) if c is not None]
 
 
-def _resumed_state(prepared: Prepared) -> dict:
+_MADE = {True: "made by keras_simsiam.native", False: "made by TensorFlow"}
+
+
+def _resumed_state(prepared: Prepared, natively: bool) -> dict:
     """The state in the checkpoint, completed by what those of earlier versions lack."""
     per_epoch, steps = prepared.inputs.steps_per_epoch, prepared.model.steps_done
     state = {"epochs": steps // per_epoch, **prepared.resumed}
@@ -101,6 +106,15 @@ def _resumed_state(prepared: Prepared) -> dict:
             f"the run started on {before} and continues on {processor()}: its weights will not be "
             "bit for bit those of an uninterrupted run, which requires a processor of the same "
             "kind with as many cores",
+            stacklevel=2,
+        )
+    # Earlier versions had TensorFlow only.
+    natively_before = prepared.resumed.get("native", False) if prepared.resumed else natively
+    if natively_before != natively and prepared.run.training.deterministic and prepared.chief:
+        warnings.warn(
+            f"the run started with views {_MADE[natively_before]} and continues with views "
+            f"{_MADE[natively]}: they differ in the last digits, and so will its weights from "
+            "those of an uninterrupted run",
             stacklevel=2,
         )
     if "history" not in state:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import tensorflow as tf
 
-from keras_simsiam import data, datasets
+from keras_simsiam import augment, data, datasets
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError, NoSuchSplit
 from keras_simsiam.preprocessing import Preprocessing
@@ -110,6 +110,12 @@ def _test_images(run: Run) -> data.Dataset | None:
     except NoSuchSplit:
         return None
     return None if found.labels is None else found
+
+
+def made_natively(run: Run, data_service: str | None) -> bool:
+    """Whether `keras_simsiam.native` makes the views of a run, and not TensorFlow."""
+    on_host = run.data.augment_on == "host" and data_service is None
+    return on_host and augment.native_makes([run.augmentation])
 
 
 def views_of(

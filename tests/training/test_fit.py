@@ -10,7 +10,7 @@ from keras_simsiam.training import fit, prepare
 from keras_simsiam.training.callbacks import HistoryFile, read_history
 
 
-def state(folder, step, deterministic=True, **resumed):
+def state(folder, step, deterministic=True, natively=False, **resumed):
     """The state of a run with three steps an epoch that resumes at a step."""
     return fit._resumed_state(
         SimpleNamespace(
@@ -20,7 +20,8 @@ def state(folder, step, deterministic=True, **resumed):
             folder=SimpleNamespace(path=folder),
             resumed=resumed,
             chief=True,
-        )
+        ),
+        natively,
     )
 
 
@@ -47,6 +48,19 @@ def test_a_deterministic_run_says_that_another_processor_rounds_differently(tmp_
         warnings.simplefilter("error")
         state(tmp_path, 6, processor=processor())
         state(tmp_path, 6, deterministic=False, processor="abacus, 1 core")
+
+
+def test_a_deterministic_run_says_that_views_are_made_in_another_way(tmp_path):
+    with pytest.warns(UserWarning, match="by TensorFlow and continues .* by keras_simsiam.native"):
+        state(tmp_path, 6, natively=True, processor=processor())
+    with pytest.warns(UserWarning, match="by keras_simsiam.native and continues .* TensorFlow"):
+        state(tmp_path, 6, native=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        state(tmp_path, 6, natively=True, native=True)
+        state(tmp_path, 6, natively=False, native=False)
+        state(tmp_path, 6, deterministic=False, natively=True, native=False)
+        state(tmp_path, 0, natively=True)  # a new run
 
 
 def test_a_run_of_few_steps_says_so():
