@@ -2,7 +2,8 @@
 
 All rivals apply the paper's whole recipe (resized crop, flip, color jitter, grayscale, blur,
 normalization) with parameters of its own for each image, from decoded images in memory to a batch
-of float32 views. Needs ``pip install -e '.[bench]'``.
+of float32 views. Needs ``pip install -e '.[bench]'``, albumentations, and for our compiled views
+``python -m keras_simsiam.native``.
 """
 
 from __future__ import annotations
@@ -19,42 +20,65 @@ from keras_simsiam import options
 from keras_simsiam.augmentation import IMAGENET_MEAN, IMAGENET_STD
 
 BATCH = 64
-SOURCES = {32: 32, 64: 64, 96: 96, 224: 256}
-"""Side of the views to side of the images, in pixels."""
+IMAGES = 1024
+"""In memory, unless they would take more than `MEMORY`. With a few dozen, drawing the order of an
+epoch costs more than a view."""
+MEMORY = 2**27  # bytes
+SETTINGS = {
+    "32": (32, 32, 32),
+    "64": (64, 64, 64),
+    "96": (96, 96, 96),
+    "224": (224, 256, 256),
+    "photographs": (224, 375, 500),
+}
+"""By name, the side of the views, and height and width of the images, in pixels."""
+KEEPS_PAGES = {
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "2147483648",
+    "MALLOC_TOP_PAD_": "67108864",
+}
+"""Environment in which glibc's malloc returns no memory to the system."""
 
 
 def main(argv: list[str] | None = None) -> None:
     """Measures the rivals at each size."""
+    rivals = {
+        "torchvision and Pillow": (pillow, {}),
+        "keras-simsiam, compiled": (ours, {"KERAS_SIMSIAM_NATIVE": "1"}),
+        "keras-simsiam, TensorFlow": (ours, {"KERAS_SIMSIAM_NATIVE": "0"}),
+        "albumentations": (albumentations, {}),
+        "albumentations, malloc keeps pages": (albumentations, KEEPS_PAGES),
+        "torchvision v2, tensors": (torchvision_v2, {}),
+        "Keras layers": (keras_layers, {}),
+    }
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SOURCES), choices=SOURCES)
+    parser.add_argument("--sizes", nargs="+", default=list(SETTINGS), choices=SETTINGS)
+    parser.add_argument("--rivals", nargs="+", default=list(rivals), choices=rivals)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args(argv)
-    makers = {
-        "torchvision and Pillow": pillow,
-        "keras-simsiam": ours,
-        "torchvision v2, tensors": torchvision_v2,
-        "Keras layers": keras_layers,
-    }
-    for size in args.sizes:
-        sized = {name: functools.partial(make, size) for name, make in makers.items()}
-        with common.processes(sized) as rivals:
-            found = common.paired(rivals, args.rounds)
-        title = f"augmentation to {size}×{size}, one core"
-        common.report(f"augment_{size}", title, "views/s", found)
+    for name in args.sizes:
+        makers = {r: functools.partial(rivals[r][0], name) for r in args.rivals}
+        environments = {r: rivals[r][1] for r in args.rivals}
+        with common.processes(makers, environments=environments) as running:
+            found = common.paired(running, args.rounds)
+        size, height, width = SETTINGS[name]
+        title = f"augmentation of {width}×{height} to {size}×{size}, one core"
+        common.report(f"augment_{name}", title, "views/s", found)
 
 
-def images(size: int, count: int = BATCH) -> np.ndarray:
-    """Photographs to make views from, uint8 ``[count, side, side, 3]``."""
+def images(name: str, count: int = BATCH) -> np.ndarray:
+    """Photographs to make views from, uint8 ``[count, height, width, 3]``."""
     from PIL import Image
 
     from keras_simsiam.data import load
 
     patches = load("photo_patches", "train").images[:: 5400 // count][:count]
-    side = (SOURCES[size], SOURCES[size])
+    _, height, width = SETTINGS[name]
+    side = (width, height)
     return np.stack([Image.fromarray(p).resize(side, Image.Resampling.BICUBIC) for p in patches])
 
 
-def ours(size: int) -> Callable[[], int]:
+def ours(name: str) -> Callable[[], int]:
     """The pipeline that training uses; drawing the parameters included."""
     import tensorflow as tf
 
@@ -62,19 +86,42 @@ def ours(size: int) -> Callable[[], int]:
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    batches = iter(views(images(size), Augmentation(), BATCH, image_size=size))
+    size, height, width = SETTINGS[name]
+    photos = images(name, min(IMAGES, MEMORY // (3 * height * width)))
+    batches = iter(views(photos, Augmentation(), BATCH, image_size=size))
     return lambda: sum(map(len, next(batches)))
 
 
-def pillow(size: int) -> Callable[[], int]:
+def albumentations(name: str) -> Callable[[], int]:
+    """The same by albumentations and OpenCV, one image at a time."""
+    import albumentations as a
+    import cv2
+
+    cv2.setNumThreads(0)
+    size = SETTINGS[name][0]
+    view = a.Compose(
+        [
+            a.RandomResizedCrop((size, size), scale=(0.2, 1.0)),
+            a.HorizontalFlip(p=0.5),
+            a.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
+            a.ToGray(p=0.2),
+            a.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 2.0), p=0.5),
+            a.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    photos = images(name)
+    return lambda: len(np.stack([view(image=photo)["image"] for photo in photos]))
+
+
+def pillow(name: str) -> Callable[[], int]:
     """The authors' transforms, on Pillow images."""
     common.import_torchvision()
     import torch
     from PIL import Image
 
     torch.set_num_threads(1)
-    view = pillow_transform(size)
-    photos = [Image.fromarray(image) for image in images(size)]
+    view = pillow_transform(SETTINGS[name][0])
+    photos = [Image.fromarray(image) for image in images(name)]
     return lambda: len(torch.stack([view(photo) for photo in photos]))
 
 
@@ -101,7 +148,7 @@ def _blur(image):
     return image.filter(ImageFilter.GaussianBlur(radius=random.uniform(0.1, 2.0)))
 
 
-def torchvision_v2(size: int) -> Callable[[], int]:
+def torchvision_v2(name: str) -> Callable[[], int]:
     """The same on uint8 tensors, one at a time because a batch would share its parameters."""
     common.import_torchvision()
     import torch
@@ -110,7 +157,7 @@ def torchvision_v2(size: int) -> Callable[[], int]:
     torch.set_num_threads(1)
     view = t.Compose(
         [
-            t.RandomResizedCrop(size, scale=(0.2, 1.0), antialias=True),
+            t.RandomResizedCrop(SETTINGS[name][0], scale=(0.2, 1.0), antialias=True),
             t.RandomApply([t.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
             t.RandomGrayscale(p=0.2),
             t.RandomApply([t.GaussianBlur(13, (0.1, 2.0))], p=0.5),
@@ -119,11 +166,11 @@ def torchvision_v2(size: int) -> Callable[[], int]:
             t.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         ]
     )
-    photos = list(torch.from_numpy(images(size)).permute(0, 3, 1, 2).contiguous())
+    photos = list(torch.from_numpy(images(name)).permute(0, 3, 1, 2).contiguous())
     return lambda: len(torch.stack([view(photo) for photo in photos]))
 
 
-def keras_layers(size: int) -> Callable[[], int]:
+def keras_layers(name: str) -> Callable[[], int]:
     """The closest recipe of Keras's own layers, on whole batches in tf.data.
 
     Keras has no crop of random area and aspect ratio; a random zoom takes its place.
@@ -136,7 +183,7 @@ def keras_layers(size: int) -> Callable[[], int]:
     pixels = {"value_range": (0, 255)}
     layers = [
         keras.layers.RandomZoom((-0.55, 0.0)),
-        keras.layers.Resizing(size, size),
+        keras.layers.Resizing(*2 * SETTINGS[name][:1]),
         keras.layers.RandomFlip("horizontal"),
         keras.layers.RandomColorJitter(
             brightness_factor=0.4,
@@ -157,7 +204,7 @@ def keras_layers(size: int) -> Callable[[], int]:
             batch = layer(batch)
         return batch
 
-    photos = tf.data.Dataset.from_tensors(images(size).astype(np.float32)).repeat()
+    photos = tf.data.Dataset.from_tensors(images(name).astype(np.float32)).repeat()
     batches = iter(photos.map(view))
     return lambda: len(next(batches))
 

@@ -14,7 +14,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from keras_simsiam import plots
 from keras_simsiam.environment import processor, versions
@@ -22,7 +22,15 @@ from keras_simsiam.files import write_json
 from keras_simsiam.tables import markdown
 
 HERE = pathlib.Path(__file__).parents[1]
-PACKAGES = ("torch", "torchvision", "lightly", "pillow", "faiss-cpu", "scikit-learn")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "lightly",
+    "albumentations",
+    "pillow",
+    "faiss-cpu",
+    "scikit-learn",
+)
 """Named with their versions in results, beside this package's own stack."""
 
 
@@ -82,7 +90,10 @@ class Rival:
 
 @contextlib.contextmanager
 def processes(
-    makers: dict[str, Callable[[], Callable[[], int]]], cores: int = 1, seconds: float = 2.0
+    makers: dict[str, Callable[[], Callable[[], int]]],
+    cores: int = 1,
+    seconds: float = 2.0,
+    environments: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[dict[str, Rival]]:
     """Runs rivals in processes of their own that take turns on the same cores.
 
@@ -91,6 +102,7 @@ def processes(
             function to measure, which does some work and returns how many units it did.
         cores: Cores each may use.
         seconds: Duration of a measurement, at least; 0 to call the function once.
+        environments: Variables to set in the processes of some rivals, by name.
 
     Yields:
         The rivals by name.
@@ -100,9 +112,23 @@ def processes(
         for name, make in makers.items():
             pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
             stack.enter_context(pool)
-            rivals[name] = Rival(pool, make, cores, seconds)
+            with _environment((environments or {}).get(name, {})):
+                rivals[name] = Rival(pool, make, cores, seconds)
             stack.callback(os.killpg, rivals[name].group, signal.SIGCONT)
         yield rivals
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables for the processes that this one starts."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _lead() -> int:

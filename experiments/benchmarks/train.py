@@ -54,7 +54,7 @@ def model_and_pairs(width: int, size: int, batch_size: int) -> tuple:
     from keras_simsiam.training import threads
 
     threads.one_for_each_view()
-    photos = augment.images(size, 4096)
+    photos = augment.images(str(size), 4096)
     pairs = ks.views(photos, ks.Augmentation(), batch_size, image_size=size)
     model = ks.SimSiam(ks.resnet18(width=width), ks.projector(8 * width, DIM), ks.predictor(DIM))
     model.compile(**ks.paper_optimizers(batch_size, steps=10_000, base_learning_rate=RATE))
@@ -166,7 +166,7 @@ def _steps(width, size, batch_size, transform, heads, loss) -> Callable[[], int]
     projector, predictor = heads
     parts = torch.nn.ModuleList([backbone, projector, predictor])
     optimizer = torch.optim.SGD(parts.parameters(), RATE, momentum=0.9, weight_decay=1e-4)
-    photos = [Image.fromarray(image) for image in augment.images(size, 4096)]
+    photos = [Image.fromarray(image) for image in augment.images(str(size), 4096)]
     batches = endless(photos, transform, batch_size)
 
     def one() -> int:
