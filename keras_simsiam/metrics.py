@@ -94,6 +94,8 @@ METRICS = {
         Metric("projector_std", "std of z", "{:.2f}", "always", summary=False, table=False),
         Metric("backbone_rank", "rank of features", "{:.1f}", "always"),
         Metric("projector_rank", "rank of z", "{:.1f}", "always"),
+        # Of images without labels, in place of kNN accuracy.
+        Metric("view_retrieval", "view retrieval", "{:.1%}", summary=False, table=False),
         Metric("knn_top5", "kNN top-5", "{:.1%}", table=False),
         Metric("linear_top1", "linear top-1", "{:.1%}", summary=False, panel=_ACCURACY),
         Metric("images_per_second", "images/s", "{:,.0f}", "never", table=False),

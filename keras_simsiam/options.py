@@ -93,7 +93,11 @@ class Parser(_InputErrors, simple_parsing.ArgumentParser):
         return options
 
 
-def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, argparse.Namespace]:
+def parse_run(
+    parser: Parser,
+    argv: Sequence[str] | None,
+    fit: Callable[[str, str | None], config.Run | None] = lambda dataset, method: None,
+) -> tuple[config.Run, argparse.Namespace]:
     """Parses the options of a run, and those that the parser already has.
 
     Options take precedence over ``--config``, and that over ``--preset``, whose default depends on
@@ -102,6 +106,8 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
     Args:
         parser: The command's parser, with the command's own options.
         argv: The arguments; if None, those of the process.
+        fit: Settings that fit the images of a dataset, given its name and that of the method, to
+            start from where there is neither ``--config`` nor ``--preset``; None for the preset.
 
     Returns:
         The run, and all parsed options.
@@ -115,18 +121,24 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> tuple[config.Run, a
         target.add_argument(
             "--preset",
             choices=list(presets.PRESETS),
-            help="start from these settings; by default from those for the dataset",
+            help="start from these settings; by default from those for the dataset, and for a "
+            "folder from what fits its images",
         )
         target.add_argument(
             "--config", metavar="FILE", help="read settings from YAML, such as a run's config.yaml"
         )
     chooser.add_argument("--dataset")
     chooser.add_argument("--method")
+    chooser.add_argument("-h", "--help", action="store_true")
     chosen, _ = chooser.parse_known_args(argv)
     file = documents.read_yaml(chosen.config) if chosen.config else {}
     dataset = chosen.dataset or _in(file, "data", "dataset") or config.Data.dataset
     method = chosen.method or _in(file, "model", "method")
-    start = presets.preset(chosen.preset or presets.default_preset(str(dataset)), method)
+    start = None
+    if not (chosen.preset or chosen.config or chosen.help):
+        start = fit(str(dataset), method)
+    if start is None:
+        start = presets.preset(chosen.preset or presets.default_preset(str(dataset)), method)
     with documents.named(chosen.config):
         default = start.replace(**file)
     if chosen.method is not None:  # --help shows the defaults of this method's options

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from keras_simsiam import datasets
 from keras_simsiam.augmentation import AUGMENTATIONS
 from keras_simsiam.config import Run
@@ -129,6 +131,62 @@ CHANGES: dict[str, dict[str, dict]] = {
     },
 }
 """What another method changes in a preset, by preset and method: ``--method`` does so, too."""
+
+
+class Fitted(NamedTuple):
+    """Settings that fit a user's own images."""
+
+    run: Run
+    """The settings."""
+    reason: str
+    """Why they are what they are, in a line."""
+
+
+_AS_IMAGENET = 1_000_000  # images
+_STEPS = {"CPU": 4000, "GPU": 20_000}
+_EPOCHS = (10, 200)  # at least, and at most
+_LARGEST = {"CPU": (64, 64), "GPU": (256, 224)}  # batch, and side of views in pixels
+
+
+def fitted(images: int, side: int, gpu: bool, method: str | None = None) -> Fitted:
+    """Settings that fit a user's own images, and what trains on them.
+
+    ImageNet's are only for as many images and a GPU. Otherwise an epoch has at least eight steps,
+    and there are as many epochs as make thousands of steps. A CPU trains a narrow network on small
+    views; 5,000 images take it ten minutes of processor time.
+
+    Args:
+        images: How many there are.
+        side: The shorter side of a typical one in pixels.
+        gpu: Whether there is a GPU.
+        method: The method to train; if None, SimSiam.
+    """
+    device = "GPU" if gpu else "CPU"
+    of = f"{images:,} images of about {side} pixels and a {device}"
+    if gpu and images >= _AS_IMAGENET:
+        run = preset("imagenet", method).replace(data={"image_size": min(side, 224)})
+        return Fitted(run, f"{of}: ImageNet's recipe, as there are a million images and a GPU")
+    most, largest = _LARGEST[device]
+    # A power of two, which devices share evenly.
+    batch = max(2, min(most, 1 << max(images // 8, 1).bit_length() - 1))
+    least, longest = _EPOCHS
+    epochs = min(max(-(-_STEPS[device] // max(images // batch, 1)), least), longest)
+    size = max(8, min(side, largest))
+    run = preset("photo_patches", method).replace(
+        data={"image_size": size},
+        training={"batch_size": batch, "epochs": epochs},
+        **({"model": {"width": 64}} if gpu else {}),
+        **({"augmentation": {"blur_probability": 0.5}} if size > 64 else {}),
+    )
+    queue = run.model.queue
+    if queue is not None:  # most of the images once, at most
+        run = run.replace(model={"queue": max(2 * batch, min(queue, images // 2))})
+    network = "a network" if gpu else "a narrow network and small views"
+    return Fitted(
+        run,
+        f"{of}: {network}, batches of at most an eighth of the images, and epochs for about "
+        f"{_STEPS[device]:,} steps, from {least} to {longest}",
+    )
 
 
 def default_preset(dataset: str) -> str:

@@ -15,6 +15,7 @@ from keras_simsiam.data.fingerprint import of_parts
 from keras_simsiam.data.folder import split_folders
 from keras_simsiam.data.images import square
 from keras_simsiam.data.in_files import as_tensor
+from keras_simsiam.data.paths import Paths
 from keras_simsiam.data.reading import cause
 from keras_simsiam.errors import InputError, shown
 
@@ -184,12 +185,12 @@ def _of_files(files: list[str]) -> Source:
     missing = [file for file in files if not os.path.isfile(file)]
     if missing or not files:
         raise InputError(f"files must be images; got {shown(missing[0] if missing else files)}")
-    return Source(ImageFiles(files), files)
+    return Source(ImageFiles(Paths.of(files)), files)
 
 
 def _chosen(images: Images, rows: list[int]) -> Images:
     if isinstance(images, ImageFiles):
-        return ImageFiles([images.paths[i] for i in rows])
+        return ImageFiles(Paths.of([images.paths[i] for i in rows]))
     if isinstance(images, ImageArray):
         return ImageArray(images.array[rows])
     if rows != list(range(len(images))):

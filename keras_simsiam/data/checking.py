@@ -60,6 +60,11 @@ def check(
     return kept, known[kept, :3]
 
 
+def header_sizes(files: Paths) -> list[tuple[int, int]]:
+    """Heights and widths in the headers of those of some files that can be read."""
+    return [size for size in map(_size, files) if not isinstance(size, str)]
+
+
 def _read(
     files: Paths, places: np.ndarray, known: np.ndarray, depth: int, unreadable: Unreadable
 ) -> None:

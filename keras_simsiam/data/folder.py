@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_simsiam.config import CheckFiles
 from keras_simsiam.data import scan
-from keras_simsiam.data.checking import check
+from keras_simsiam.data.checking import check, header_sizes
 from keras_simsiam.data.dataset import Dataset
 from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_files import ImageFiles
@@ -53,23 +53,16 @@ def read(
         InputError: If there is no such folder or split, it has no images, or more than 1% of them
             cannot be read.
     """
-    root = os.path.expanduser(path)
-    if not os.path.isdir(root):
-        raise InputError(f"folder '{path}' does not exist")
+    root = _existing(path)
     check_choice("split", split, _SPLIT_FOLDERS)
-    folders = split_folders(os.fspath(pathlib.Path(root)))
+    folders = split_folders(root)
     if split not in folders and (folders or split == "validation"):
         raise NoSuchSplit(
             f"folder '{path}' must contain a folder named {' or '.join(_SPLIT_FOLDERS[split])} "
             f"to have a {split} split"
         )
     folder, left_out = folders.get(split, root), scan.LeftOut()
-    files = scan.images(folder, left_out)
-    if not files:
-        raise InputError(
-            f"folder '{folder}' must contain images, files ending in {' '.join(scan.EXTENSIONS)}"
-            + (f"; it has {left_out}" if left_out else "")
-        )
+    files = _found(folder, left_out)
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     if folders:
@@ -87,6 +80,22 @@ def read(
     labels = None if labels is None else labels[kept]
     paths = images.paths if isinstance(images, ImageFiles) else files.take(kept)
     return Dataset(images, labels, classes, paths, str(left_out))
+
+
+def look(path: str, count: int) -> tuple[int, int]:
+    """How many training images a folder has, and the median of the shorter sides of some.
+
+    Args:
+        path: The folder, see `read`.
+        count: How many images to look at, evenly spaced.
+
+    Raises:
+        InputError: If there is no such folder, or it has no images.
+    """
+    folder = split_folders(_existing(path)).get("train", os.path.expanduser(path))
+    files = _found(folder, scan.LeftOut())
+    sizes = header_sizes(files[:: max(1, len(files) // count)])
+    return len(files), int(np.median([min(size) for size in sizes])) if sizes else 224
 
 
 def split_folders(root: str) -> dict[str, str]:
@@ -109,6 +118,23 @@ def split_folders(root: str) -> dict[str, str]:
         if paths:
             found[split] = paths[0]
     return found
+
+
+def _existing(path: str) -> str:
+    root = os.path.expanduser(path)
+    if not os.path.isdir(root):
+        raise InputError(f"folder '{path}' does not exist")
+    return os.fspath(pathlib.Path(root))
+
+
+def _found(folder: str, left_out: scan.LeftOut) -> Paths:
+    files = scan.images(folder, left_out)
+    if not files:
+        raise InputError(
+            f"folder '{folder}' must contain images, files ending in {' '.join(scan.EXTENSIONS)}"
+            + (f"; it has {left_out}" if left_out else "")
+        )
+    return files
 
 
 def _labeled(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import warnings
 from collections.abc import Iterator
 
@@ -14,6 +13,7 @@ import tensorflow as tf
 from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.errors import InputError, TrainingDiverged, shown
 from keras_simsiam.evaluation import preprocessing_of
+from keras_simsiam.evaluation.averages import settled
 from keras_simsiam.evaluation.collapse import effective_rank, singular_values
 from keras_simsiam.fields import Count, Share, checks_arguments
 from keras_simsiam.models.base import JointEmbedding
@@ -33,9 +33,9 @@ class CollapseMonitor(keras.callbacks.Callback):
         backbone_rank  projector_rank   RankMe, the number of dimensions that features vary in
 
     It warns once if all z are nearly the same (complete collapse) or vary in few dimensions
-    (dimensional collapse, which is what happens if the projector ends in BatchNorm). It does not
-    warn of these in the first steps, when BatchNorm's moving statistics are still near their
-    initial values. From the first epoch on, it warns if the images themselves hardly differ.
+    (dimensional collapse, which is what happens if the projector ends in BatchNorm), or if the
+    images themselves hardly differ. In the first steps, or with a slow momentum, BatchNorm's
+    running averages are those of some of the images, see `keras_simsiam.evaluation.averages`.
 
     Args:
         images: uint8 ``[N, H, W, 3]``, or the ``images`` of a dataset from `keras_simsiam.load`.
@@ -97,10 +97,11 @@ class CollapseMonitor(keras.callbacks.Callback):
         preprocessing = preprocessing_of(
             self.model, self.preprocessing, default_size=self.images.side()
         )
-        batches = [
-            self.model.representations(preprocessing(batch))
-            for batch in self._batches(preprocessing.image_size)
-        ]
+        with settled(self.model, self.images, preprocessing):
+            batches = [
+                self.model.representations(preprocessing(batch))
+                for batch in self._batches(preprocessing.image_size)
+            ]
         features = {part: tf.concat([b[part] for b in batches], 0) for part in batches[0]}
         if not all(np.isfinite(f).all() for f in features.values()):
             raise TrainingDiverged("the features of whole images are no longer finite")
@@ -132,7 +133,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         if self.log_dir is not None:
             self._log_spectra(epoch)
         warning = self._images_warning
-        if warning is None and _has_settled(self.model):
+        if warning is None:
             warning = self._warning(measured["projector_std"], measured["projector_rank"])
         self.collapsed = warning is not None
         if warning is not None and self.collapse is None:
@@ -185,21 +186,3 @@ class CollapseMonitor(keras.callbacks.Callback):
             f"the representations are collapsing: {found}; check the stop-gradient, the predictor, "
             "BatchNorm and the learning rate"
         )
-
-
-def _has_settled(model: JointEmbedding) -> bool:
-    """Whether BatchNorm's moving statistics contain at most 1% of their initial values."""
-    layers = _layers(model.backbone), _layers(model.projector)
-    momenta = [
-        layer.momentum
-        for layer in itertools.chain(*layers)
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    return all(momentum**model.steps_done <= 0.01 for momentum in momenta)
-
-
-def _layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-    """A layer and those within it."""
-    yield layer
-    for inner in getattr(layer, "layers", ()):
-        yield from _layers(inner)

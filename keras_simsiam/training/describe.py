@@ -85,7 +85,9 @@ def _devices() -> str:
 def _baselines(prepared: Prepared) -> str:
     monitor = prepared.inputs.monitor
     if monitor is None:
-        return "none, because there are no labeled training and test images"
+        found = metrics.baselines(prepared.baselines, "view_retrieval")
+        views = ", ".join(f"{label} {value:.1%}" for label, value in found.items())
+        return f"none, because there are no labeled training and test images; of views: {views}"
     measured = metrics.baselines(prepared.baselines, "knn_top1")
     chance = 1 / (1 + int(monitor.bank_labels.max()))
     cells = [f"{label} {value:.1%}" for label, value in {**measured, "chance": chance}.items()]

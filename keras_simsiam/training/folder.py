@@ -125,6 +125,14 @@ class RunFolder:
                 f"cannot resume: '{self.path}' has no checkpoint, and there is no run of that name"
             )
 
+    def settings(self) -> Run | None:
+        """The settings of the run in the folder; None if there are none.
+
+        Raises:
+            InputError: If they cannot be read.
+        """
+        return Run.load(self._config) if self._config.exists() else None
+
     def check_resumable(self, run: Run) -> None:
         """Raises InputError unless the folder has an unfinished run with the settings of `run`.
 

@@ -16,6 +16,7 @@ from keras_simsiam.evaluation import (
     preprocessing_of,
     room,
 )
+from keras_simsiam.evaluation.averages import settled
 from keras_simsiam.evaluation.encoder import network_of
 from keras_simsiam.fields import Count, Index, Positive, checks_arguments
 from keras_simsiam.preprocessing import Preprocessing
@@ -115,7 +116,8 @@ class KNNMonitor(keras.callbacks.Callback):
                 raise InputError("encoder is required before the monitor is given to fit; got None")
             size = self.bank.side()
             preprocessing = preprocessing_of(self.model, self.preprocessing, default_size=size)
-            encoder = Encoder.of(self.model, preprocessing)
+            with settled(self.model, self.bank, preprocessing):
+                return self.evaluate(Encoder.of(self.model, preprocessing))
         bank, queries = (extract(encoder, images) for images in (self.bank, self.queries))
         if any(first_not_finite(features) for features in (bank, queries)):
             raise TrainingDiverged("the features of whole images are no longer finite")

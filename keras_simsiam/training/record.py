@@ -7,6 +7,8 @@ import itertools
 
 from keras_simsiam import plots
 from keras_simsiam.environment import processor, versions
+from keras_simsiam.evaluation import Encoder
+from keras_simsiam.evaluation.averages import settled
 from keras_simsiam.export import exporting
 from keras_simsiam.files import write_csv, write_json
 from keras_simsiam.metrics import SUMMARY
@@ -15,7 +17,7 @@ from keras_simsiam.training import checkpoints
 from keras_simsiam.training.fit import Callbacks
 from keras_simsiam.training.interrupts import Ending
 from keras_simsiam.training.outcome import Outcome
-from keras_simsiam.training.prepare import Prepared
+from keras_simsiam.training.prepare import Prepared, retrieval
 
 
 def record(prepared: Prepared, callbacks: Callbacks, ending: Ending) -> Outcome:
@@ -26,15 +28,21 @@ def record(prepared: Prepared, callbacks: Callbacks, ending: Ending) -> Outcome:
     if ending.status == "preempted" or not prepared.chief:
         return _outcome(prepared, callbacks, ending, prepared.model, {}, None)
     model = _usable_model(prepared, ending)
+    found: dict[str, float | None] = {}
     if model is not None:
-        with exporting(model, prepared.folder.saved_model) as partial:
-            prepared.folder.mark_exported(partial)
+        with settled(model, prepared.inputs.images, prepared.inputs.preprocessing):
+            with exporting(model, prepared.folder.saved_model) as partial:
+                prepared.folder.mark_exported(partial)
+            if prepared.inputs.monitor is None:
+                found["view_retrieval"] = retrieval(
+                    Encoder.of(model), prepared.run, prepared.inputs
+                )
     _draw(prepared, callbacks)
     last_epoch = callbacks.history.rows[-1] if callbacks.history.rows else {}
     measured = {**last_epoch, **_final_accuracy(callbacks, ending, model)}
     own = {field.name for field in dataclasses.fields(Outcome)}
     metrics = {key: measured.get(key) for key in SUMMARY if key not in own}
-    metrics |= prepared.baselines
+    metrics |= found | prepared.baselines
     saved_model = str(prepared.folder.saved_model) if model is not None else None
     outcome = _outcome(prepared, callbacks, ending, model or prepared.model, metrics, saved_model)
     write_json(prepared.folder.path / "summary.json", outcome.to_dict())
