@@ -23,6 +23,7 @@ from keras_simsiam.training import checkpoints
 from keras_simsiam.training.devices import Devices, agreed, is_chief
 from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.inputs import Inputs, load_inputs
+from keras_simsiam.training.monitors import KNNMonitor
 from keras_simsiam.training.output import Output
 
 BASELINE_IMAGES = 50_000, 10_000
@@ -104,7 +105,7 @@ def prepare(
     common = (run, output, devices, folder, strategy, inputs)
     if output.resume and folder.has_checkpoint():
         # Measured before the random weights are replaced.
-        baselines = folder.baselines() or measure_baselines(model, run, inputs, chief)
+        baselines = folder.baselines() or _baselines(model, run, inputs, chief)
         with strategy.scope():
             path, model, resumed = checkpoints.restore(
                 folder.checkpoints, model, inputs.description, inputs.fingerprints
@@ -113,7 +114,7 @@ def prepare(
             folder.reopen(baselines)
         return Prepared(*common, model, baselines, f"going on from {path}", resumed)
     with agreed(strategy):
-        baselines = measure_baselines(model, run, inputs, chief)
+        baselines = _baselines(model, run, inputs, chief)
         start = load_weights(run, model) or "random"
         if chief:
             folder.create(run, baselines)
@@ -205,26 +206,30 @@ def load_weights(run: Run, model: JointEmbedding) -> str | None:
     return f"{'all parts' if whole else 'backbone'} from {path}"
 
 
-def measure_baselines(
-    model: JointEmbedding, run: Run, inputs: Inputs, chief: bool = True
-) -> dict[str, float | None]:
-    """The kNN accuracies of raw pixels and of the model's random weights.
+def measure_baselines(model: JointEmbedding, monitor: KNNMonitor | None) -> dict[str, float | None]:
+    """The kNN accuracies of raw pixels and of the model's random weights; None if unlabeled.
 
-    They are measured on a sample of at most `BASELINE_IMAGES`, and None if there are no labels;
-    then there is their view retrieval as well.
+    They are measured on a sample of at most `BASELINE_IMAGES`.
     """
-    monitor, encoders = inputs.monitor, {"raw_pixels": raw_pixels, "random_weights": None}
+    encoders = {"raw_pixels": raw_pixels, "random_weights": None}
     keys = {name: baseline_key("knn_top1", name) for name in encoders}
-    if monitor is not None:
-        monitor.set_model(model)  # says before all work if there is no room for its features
-        sample = monitor.sampled(*BASELINE_IMAGES)
-        sample.set_model(model)
-        return {keys[name]: sample.evaluate(encoder).top1 for name, encoder in encoders.items()}
-    found: dict[str, float | None] = dict.fromkeys(keys.values())
-    if chief:
+    if monitor is None:
+        return dict.fromkeys(keys.values())
+    monitor.set_model(model)  # says before all work if there is no room for its features
+    sample = monitor.sampled(*BASELINE_IMAGES)
+    sample.set_model(model)
+    return {keys[name]: sample.evaluate(encoder).top1 for name, encoder in encoders.items()}
+
+
+def _baselines(
+    model: JointEmbedding, run: Run, inputs: Inputs, chief: bool
+) -> dict[str, float | None]:
+    """The baselines of a run: without labels, view retrieval in place of kNN accuracy."""
+    found = measure_baselines(model, inputs.monitor)
+    if chief and inputs.monitor is None:
+        encoders = {"raw_pixels": raw_pixels, "random_weights": Encoder.of(model)}
         for name, encoder in encoders.items():
-            key = baseline_key("view_retrieval", name)
-            found[key] = retrieval(encoder or Encoder.of(model), run, inputs)
+            found[baseline_key("view_retrieval", name)] = retrieval(encoder, run, inputs)
     return found
 
 
