@@ -20,8 +20,8 @@ _TILE = 2048
 _BLOCK = 8192
 """Rows of the bank that are normalized at a time: 17 MB with 512 dimensions."""
 
-_CANDIDATES = 2**25
-"""The most candidates that are held at a time, over all queries: 268 MB."""
+_CANDIDATES = 2**23
+"""The most candidates that are held at a time, over all queries: 67 MB."""
 
 _LOWER = 2**32 - 1
 """The lower half of a candidate."""
