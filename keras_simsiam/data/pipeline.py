@@ -109,6 +109,8 @@ def views(
             )
         return step, (unread, {"views": made, "examples": examples} if numbered else made)
 
+    # AutoGraph, which nothing here needs, would take more than a second.
+    @tf.autograph.experimental.do_not_convert
     def from_step(start_step: int) -> tf.data.Dataset:
         """``(step, (unread, batch))`` from a step on."""
         batches = images.batches(dataclasses.replace(plan, start_step=start_step))

@@ -128,9 +128,12 @@ def _input_size(network: keras.Model) -> int | None:
 
 
 def _traced(network: keras.Model, preprocessing: Preprocessing) -> Callable[[tf.Tensor], tf.Tensor]:
+    # A network may need AutoGraph, which takes half a second for the preprocessing.
+    prepared = tf.autograph.experimental.do_not_convert(preprocessing.__call__)
+
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
     def encode(images: tf.Tensor) -> tf.Tensor:
-        return tf.cast(network(preprocessing(images), training=False), tf.float32)
+        return tf.cast(network(prepared(images), training=False), tf.float32)
 
     return only_images(encode)
 

@@ -6,7 +6,7 @@ import csv
 import math
 import pathlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import keras
 import numpy as np
@@ -45,6 +45,11 @@ class Throughput(keras.callbacks.Callback):
         """Excludes the time between epochs."""
         self._since = time.perf_counter()
 
+    def on_train_batch_begin(self, batch, logs=None):
+        """Excludes what is done between the first step and the second; see `AfterFirstStep`."""
+        if not self.steps_timed:
+            self._since = time.perf_counter()
+
     def on_train_batch_end(self, batch, logs=None):
         """Counts a step."""
         now = time.perf_counter()
@@ -63,6 +68,36 @@ class Throughput(keras.callbacks.Callback):
             left = self.steps - self.model.steps_done
             logs["images_per_second"] = self.images_per_second
             logs["minutes_left"] = left * self.seconds / self.steps_timed / 60
+
+
+class AfterFirstStep(keras.callbacks.Callback):
+    """Does something once, after the first step and its progress, which it would delay otherwise.
+
+    It must come before `Throughput`, which does not count its time.
+
+    Args:
+        action: What to do.
+    """
+
+    def __init__(self, action: Callable[[], None]):
+        super().__init__()
+        self._action = action
+        self._stepped = self._done = False
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Acts before the second step."""
+        if self._stepped:
+            self._act()
+        self._stepped = True
+
+    def on_train_end(self, logs=None):
+        """Acts if there was one step only."""
+        self._act()
+
+    def _act(self) -> None:
+        if not self._done:
+            self._done = True
+            self._action()
 
 
 class StopOnBadLoss(keras.callbacks.Callback):

@@ -15,6 +15,7 @@ from keras_simsiam.environment import processor
 from keras_simsiam.metrics import baseline_key
 from keras_simsiam.models.batches import unpacked
 from keras_simsiam.training.callbacks import (
+    AfterFirstStep,
     EpochLines,
     HistoryFile,
     StopOnBadLoss,
@@ -81,8 +82,9 @@ class Callbacks:
     def in_order(self, prepared: Prepared) -> list[keras.callbacks.Callback]:
         """All callbacks for `fit`, those that log metrics before those that write them."""
         logging = [self.throughput, StopOnBadLoss(), self.collapse, self.knn]
-        writing = []
+        first, writing = [], []
         if prepared.chief:
+            first = [AfterFirstStep(functools.partial(_draw_views, prepared))]
             writing = [
                 self.history,
                 EpochCurves(prepared.folder.path / "tensorboard/train"),
@@ -90,7 +92,7 @@ class Callbacks:
                 # After whatever else is written about an epoch, because it marks the epoch as done.
                 self.checkpoints,
             ]
-        return [c for c in (*logging, *writing, self.preemption) if c is not None]
+        return [c for c in (*first, *logging, *writing, self.preemption) if c is not None]
 
 
 _MADE = {True: "made by keras_simsiam.native", False: "made by TensorFlow"}
@@ -131,7 +133,7 @@ def fit(prepared: Prepared, callbacks: Callbacks) -> None:
     run, inputs, model = prepared.run, prepared.inputs, prepared.model
     epochs = callbacks.checkpoints.epochs
     if prepared.chief:
-        _show_start(prepared, callbacks.history)
+        _record_start(prepared, callbacks.history)
         keep_epochs(prepared.folder.path / "tensorboard", epochs)
         callbacks.checkpoints.restore_best()
     in_order = callbacks.in_order(prepared)
@@ -184,9 +186,9 @@ def _stretches(inputs: Inputs, step: int) -> Iterator[tuple[int, int, int, int]]
         yield epoch * per_epoch, epoch, inputs.epochs, per_epoch
 
 
-def _show_start(prepared: Prepared, history: HistoryFile) -> None:
-    """Records the accuracy before training, and draws the first batch."""
-    run, inputs, path = prepared.run, prepared.inputs, prepared.folder.path / "views.png"
+def _record_start(prepared: Prepared, history: HistoryFile) -> None:
+    """Records the accuracy before training."""
+    run, inputs = prepared.run, prepared.inputs
     if inputs.monitor is not None and not history.rows:
         accuracy = prepared.baselines[baseline_key("knn_top1", "random_weights")]
         if run.model.pytorch_weights is not None or accuracy is None:
@@ -195,11 +197,15 @@ def _show_start(prepared: Prepared, history: HistoryFile) -> None:
         history.add({"epoch": 0, "knn_top1": accuracy})
     elif history.rows:
         history.write()  # the file may have been ahead of the checkpoint
-    if prepared.model.steps_done == 0 or not path.exists():
-        batch, _ = unpacked(next(iter(views_of(run, inputs))))
-        if run.data.augment_on == "device":
-            small = run.model.small_views_of(inputs.image_size)
-            batch = augment.make_views(
-                run.augmentation, batch, inputs.image_size, small_views=small
-            )
-        plots.views(batch, path, inputs.preprocessing)
+
+
+def _draw_views(prepared: Prepared) -> None:
+    """Draws the first batch of the run, unless that has been done."""
+    run, inputs, path = prepared.run, prepared.inputs, prepared.folder.path / "views.png"
+    if path.exists():
+        return
+    batch, _ = unpacked(next(iter(views_of(run, inputs))))
+    if run.data.augment_on == "device":
+        small = run.model.small_views_of(inputs.image_size)
+        batch = augment.make_views(run.augmentation, batch, inputs.image_size, small_views=small)
+    plots.views(batch, path, inputs.preprocessing)

@@ -1,6 +1,7 @@
 """Throughput, checks for divergence, the history file and lines of progress."""
 
 import csv
+import time
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from keras_simsiam import InputError, TrainingDiverged
 from keras_simsiam.training.callbacks import (
+    AfterFirstStep,
     EpochLines,
     HistoryFile,
     StopOnBadLoss,
@@ -119,3 +121,20 @@ def test_throughput_counts_images_after_the_first_step():
     assert throughput.images_per_second == pytest.approx(20 / throughput.seconds)
     assert history["images_per_second"][-1] > 0
     assert history["minutes_left"][0] > history["minutes_left"][-1] == 0
+
+
+def test_what_waits_for_the_first_step_is_done_once_and_not_counted_as_training():
+    model = Regression()
+    model.compile("sgd", "mse")
+    steps = []
+
+    def act():
+        steps.append(model.steps_done)
+        time.sleep(2)
+
+    throughput = Throughput(batch_size=4, steps=3)
+    fit(model, [AfterFirstStep(act), throughput])
+    assert steps == [1]
+    assert throughput.seconds < 2
+    fit(model, [AfterFirstStep(act)], steps=1)
+    assert steps == [1, 4]
