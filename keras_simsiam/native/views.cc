@@ -143,10 +143,14 @@ void taps_of_tensorflow(int length, int size, Taps* taps) {
 
 // sum = weights · rows, or sum += weights · rows, in the order of the rows.
 template <int N, bool kAdd>
-void add_rows(const uint8_t* rows, int64_t stride, const float* w, int n, float* sum) {
+void add_rows(const uint8_t* __restrict__ rows, int64_t stride, const float* weights, int n,
+              float* __restrict__ sum) {
+  float w[N];
+  for (int k = 0; k < N; ++k) w[k] = weights[k];
   for (int i = 0; i < n; ++i) {
-    float s = kAdd ? sum[i] + w[0] * rows[i] : w[0] * rows[i];
-    for (int k = 1; k < N; ++k) s += w[k] * rows[k * stride + i];
+    float s = w[0] * float(rows[i]);
+    if (kAdd) s += sum[i];
+    for (int k = 1; k < N; ++k) s += w[k] * float(rows[k * stride + i]);
     sum[i] = s;
   }
 }
