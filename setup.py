@@ -78,6 +78,7 @@ setup(
     packages=find_packages(include=["keras_simsiam", "keras_simsiam.*"]),
     package_data={
         "keras_simsiam": ["__init__.pyi", "py.typed"],
+        "keras_simsiam.collection": ["page.html"],
         "keras_simsiam.data": ["checksums.tsv"],
         "keras_simsiam.native": ["views.cc"],
     },
@@ -93,10 +94,12 @@ setup(
         "tensorboard>=2.15",
         "matplotlib>=3.8",
         "scikit-image>=0.22",
-        # t-SNE and the confusion matrix of an evaluation.
+        # t-SNE and the confusion matrix of an evaluation, and the maps of collections.
         "scikit-learn>=1.4",
         # Threads of NumPy's matrix products; scikit-learn requires it, too.
         "threadpoolctl>=3",
+        # Comes with scikit-learn: the perceptual hash, and groups of duplicates.
+        "scipy>=1.11",
         "PyYAML>=6",
         # Locks of trials, which end with the process that holds them.
         "filelock>=3.12",
@@ -112,5 +115,6 @@ setup(
         "torch": TORCH,
         "addons": ADDONS,
         "bench": BENCH,
+        "umap": ["umap-learn>=0.5"],
     },
 )

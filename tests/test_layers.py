@@ -11,7 +11,7 @@ PACKAGE = pathlib.Path(keras_simsiam.__file__).parent
 
 LAYERS = (
     {"train", "evaluate", "tune", "import_weights"}
-    | {"embed", "duplicates", "label", "neighbors", "select"},
+    | {"embed", "duplicates", "label", "map", "neighbors", "select"},
     {"collection"},
     {"training", "tuning", "evaluation", "export", "plots"},
     {"models", "data", "augment", "native", "optimizers", "preprocessing", "arrays", "_compat"},

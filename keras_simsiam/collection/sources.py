@@ -14,7 +14,6 @@ from keras_simsiam.data import ImageArray, ImageFiles, Images, ImagesLike, as_im
 from keras_simsiam.data.fingerprint import of_parts
 from keras_simsiam.data.folder import split_folders
 from keras_simsiam.data.images import square
-from keras_simsiam.data.in_files import as_tensor
 from keras_simsiam.data.paths import Paths
 from keras_simsiam.data.reading import cause
 from keras_simsiam.errors import InputError, shown
@@ -59,9 +58,9 @@ class Source:
             Positions int64 ``[B]``, and images uint8 ``[B, size, size, 3]``.
         """
         if isinstance(self.images, ImageFiles):
-            paths = as_tensor(self.images.paths[start:end])
-            each = tf.data.Dataset.from_tensor_slices(paths).enumerate(start)
-            each = each.map(lambda i, path: (i, square(ImageFiles.decode(path), size)), _AUTO)
+            at = self.images.paths.at
+            each = tf.data.Dataset.range(start, end)
+            each = each.map(lambda i: (i, square(ImageFiles.decode(at(i)), size)), _AUTO)
             each = each.ignore_errors()
         else:
             each = self.images.dataset().skip(start).take(end - start).enumerate(start)

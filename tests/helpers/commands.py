@@ -12,5 +12,5 @@ def command(name, *argv):
         patch.setattr(sys, "argv", [name, *map(str, argv)])
         # Not imported: the module `embed` would take the place of the function `embed`.
         with pytest.raises(SystemExit) as caught:
-            runpy.run_module(f"keras_simsiam.{name}", run_name="__main__")
+            runpy.run_module(f"keras_simsiam.{name}", run_name="__main__", alter_sys=True)
     return caught.value.code
