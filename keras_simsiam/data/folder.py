@@ -18,7 +18,11 @@ from keras_simsiam.data.in_files import ImageFiles
 from keras_simsiam.data.in_memory import MAX_IN_MEMORY
 from keras_simsiam.data.paths import Paths
 from keras_simsiam.data.reading import Unreadable, read_images
+from keras_simsiam.environment import free_memory
 from keras_simsiam.errors import InputError, NoSuchSplit, check_choice
+
+_LOOKED_AT = 64
+"""Images whose size is looked at before all are checked."""
 
 _DARK = 64
 """Images of 16 bits that use at most this many of 256 levels cause a warning; 14 bits use 64."""
@@ -178,6 +182,8 @@ def _images(folder: str, files: Paths, check_files: CheckFiles) -> tuple[ImagesL
     unreadable = Unreadable(len(files))
     if check_files == "none":
         return ImageFiles(files, unreadable), np.arange(len(files))
+    if check_files == "full":
+        _check_room(files)
     kept, found = check(folder, files, check_files, unreadable)
     _warn_if_dark(int(found[:, 2].max()))
     files, sizes = files.take(kept), found[:, :2]
@@ -192,6 +198,26 @@ def _images(folder: str, files: Paths, check_files: CheckFiles) -> tuple[ImagesL
         )
         return images, kept[still]
     return ImageFiles(files, unreadable), kept
+
+
+def _check_room(files: Paths) -> None:
+    """Raises InputError if the images seem to be held in memory, and there is no room for them.
+
+    A pipeline takes a copy of them.
+    """
+    sizes = {*header_sizes(files[:: max(1, len(files) // _LOOKED_AT)])}
+    free = free_memory()
+    if len(sizes) != 1 or free is None:
+        return
+    ((height, width),) = sizes
+    each = 2 * height * width * 3
+    needed = each * len(files)
+    if _fits(len(files), height, width) and needed > free:
+        raise InputError(
+            f"{len(files):,} images of {width}×{height} pixels need {needed / 2**30:.1f} GiB of "
+            f"memory; {free / 2**30:.1f} GiB are free: {free // each:,} images would fit, and with "
+            "--check-files header all are read from their files instead"
+        )
 
 
 def _fits(count: int, height: int, width: int) -> bool:

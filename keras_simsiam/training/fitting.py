@@ -21,9 +21,9 @@ _MULTIPLICATIONS = {"resnet18": 1.82e9, "resnet34": 3.67e9, "resnet50": 4.11e9}
 _CIFAR_STEM = 15
 """How many times as many there are with the stem that does not reduce the image."""
 
-_CONVOLVED, _VIEWED = 0.35, 1.2e-8
-"""A training's share of the speed of a matrix product, and seconds of a core to make a pixel of a
-view; measured on two cores of an AMD EPYC, with views of 32 and 64 pixels."""
+_CONVOLVED, _STEP, _VIEWED = 0.7, 0.02, 1.2e-8
+"""A step's share of the speed of a matrix product, its seconds besides, and those for a pixel of a
+view: rounded from processor time on two cores of an AMD EPYC, at 32 and 64 pixels."""
 
 
 class Fitting:
@@ -86,8 +86,8 @@ class Fitting:
         # Forward, and backward for weights and inputs; a multiplication and an addition.
         computed = 3 * 2 * products * views / (_CONVOLVED * _speed())
         viewed = views * size**2 * _VIEWED
-        images = t.epochs * (self._images // t.batch_size) * t.batch_size
-        minutes = images * (computed + viewed) / 60
+        steps = t.epochs * (self._images // t.batch_size)
+        minutes = steps * (_STEP + t.batch_size * (computed + viewed)) / 60
         return f"about {math.ceil(minutes):,} min on this processor"
 
     def _begun(self, dataset: str) -> Run | None:

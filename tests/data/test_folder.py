@@ -310,3 +310,14 @@ def test_more_than_one_percent_of_damaged_files_are_refused(tmp_path):
     (tmp_path / "07.png").write_bytes(b"broken")
     with pytest.raises(InputError, match=r"1 of 20 images cannot be read: .*07\.png.* At most 1%"):
         load(f"folder:{tmp_path}", "train")
+
+
+def test_memory_that_will_not_suffice_is_said_before_the_files_are_checked(tmp_path, monkeypatch):
+    for i in range(8):
+        write_image(tmp_path / f"{i}.png", i, (20, 16))
+    monkeypatch.setattr(folder, "free_memory", lambda: 8 * 2 * 20 * 16 * 3)
+    assert load(f"folder:{tmp_path}").images.shape == (8, 16, 20, 3)
+    monkeypatch.setattr(folder, "free_memory", lambda: 7 * 2 * 20 * 16 * 3)
+    monkeypatch.setattr(folder, "check", None)
+    with pytest.raises(InputError, match=r"8 images of 20×16 pixels need .*: 7 images would fit"):
+        load(f"folder:{tmp_path}")
