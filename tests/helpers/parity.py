@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from backbones import BACKBONES, TINY
 
-from keras_simsiam import Augmentation, _compat, data, paper_optimizers, presets
+from keras_simsiam import Augmentation, data, paper_optimizers, presets
 from keras_simsiam.models.base import Length
 from keras_simsiam.models.batch_norm import batch_norm
 from keras_simsiam.models.methods import method as class_of
@@ -84,8 +84,6 @@ def train(method):
     assert model.steps_done == int(steps)
     networks = [*model.parts.values(), *([model.targets] if model.targets else [])]
     kept = [w for network in networks for w in network.weights]
-    # Keras 2 keeps the unbiased variance of images on one device, the biased one on several.
-    kept = [w for w in kept if _compat.KERAS_3 or "moving_variance" not in w.name]
     kept += [model.keys] if method == "moco" else []
     weights = np.concatenate([w.numpy().ravel() for w in kept])
     return {f"{method}/logs": np.array(logs), f"{method}/weights": weights}
