@@ -24,6 +24,14 @@ _FORMULAS = tuple("=+-@\t\r\n'")
 _LONGEST_NAME = 255  # bytes, on all usual file systems
 
 
+def cache_folder() -> pathlib.Path:
+    """What can be made again: ``$KERAS_SIMSIAM_CACHE``, or a folder in the user's for caches."""
+    if folder := os.environ.get("KERAS_SIMSIAM_CACHE"):
+        return pathlib.Path(folder).expanduser()
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(caches).expanduser() / "keras_simsiam"
+
+
 @contextlib.contextmanager
 def written_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yields a temporary path in the same folder and renames it to `path` at the end.

@@ -40,7 +40,7 @@ def native_cache(tmp_path_factory):
 
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setenv("KERAS_SIMSIAM_CACHE", str(cache))
         try:
             build.compiler()
         except InputError as e:
@@ -54,7 +54,7 @@ def native(native_cache, monkeypatch):
     """The native operations, which make the views in this test."""
     from keras_simsiam.native import operations
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(native_cache))
+    monkeypatch.setenv("KERAS_SIMSIAM_CACHE", str(native_cache))
     monkeypatch.setenv("KERAS_SIMSIAM_NATIVE", "1")
     operations.cache_clear()
     yield operations()

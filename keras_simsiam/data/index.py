@@ -1,7 +1,7 @@
 """What was found in a folder's files, kept in a cache so that only changed files are read again.
 
-It is kept in ``$KERAS_SIMSIAM_CACHE``, or else in ``keras_simsiam`` in the user's cache folder, a
-file for each folder of images. Nothing is lost with it but time.
+It is kept in `keras_simsiam.files.cache_folder`, a file for each folder of images. Nothing is lost
+with it but time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from keras_simsiam.data.paths import Paths
 from keras_simsiam.errors import CannotWrite, InputError
-from keras_simsiam.files import claimed, written_atomically
+from keras_simsiam.files import cache_folder, claimed, written_atomically
 
 LEAST_FILES = 2000
 """Of fewer files nothing is kept: they are read in a second."""
@@ -147,12 +147,8 @@ def _about(root: str) -> bytes:
 
 
 def _place(root: str) -> pathlib.Path:
-    cache = os.environ.get("KERAS_SIMSIAM_CACHE")
-    if cache is None:
-        home = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
-        cache = os.path.join(home, "keras_simsiam")
     name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:32]
-    return pathlib.Path(os.path.expanduser(cache)) / f"{name}.npz"
+    return cache_folder() / f"{name}.npz"
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_arguments(Native, dest="native")
     parsed = parser.parse_args(argv)
 
+    from keras_simsiam.files import cache_folder
     from keras_simsiam.native import build, library
 
     if parsed.native.remove:
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path in found:
             path.unlink()
             build.record(path).unlink(missing_ok=True)
-        print(f"removed {len(found)} from {build.folder()}")
+        print(f"removed {len(found)} from {cache_folder()}")
         return 0
     started = time.perf_counter()
     path = build.build()

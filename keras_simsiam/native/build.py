@@ -15,7 +15,7 @@ import subprocess
 import tensorflow as tf
 
 from keras_simsiam.errors import InputError
-from keras_simsiam.files import written_atomically
+from keras_simsiam.files import cache_folder, written_atomically
 
 _SOURCE = pathlib.Path(__file__).with_name("views.cc")
 _COMPILERS = ("g++", "clang++")
@@ -32,23 +32,17 @@ _FLAGS = (
 )
 
 
-def folder() -> pathlib.Path:
-    """Where the libraries are: ``keras-simsiam`` in the user's folder for caches."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return pathlib.Path(cache) / "keras-simsiam"
-
-
 def library() -> pathlib.Path:
     """The library for this source, TensorFlow and processor, whether it exists or not."""
     key = hashlib.sha256(_SOURCE.read_bytes())
     for part in (*_FLAGS, tf.__version__, tf.version.GIT_VERSION, _processor()):
         key.update(part.encode() + b"\0")
-    return folder() / f"views-tensorflow-{tf.__version__}-{key.hexdigest()[:16]}.so"
+    return cache_folder() / f"views-tensorflow-{tf.__version__}-{key.hexdigest()[:16]}.so"
 
 
 def libraries() -> list[pathlib.Path]:
     """All libraries that were built, for whatever TensorFlow and processor."""
-    return sorted(folder().glob("views-*.so"))
+    return sorted(cache_folder().glob("views-*.so"))
 
 
 def record(path: pathlib.Path) -> pathlib.Path:

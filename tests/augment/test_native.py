@@ -136,13 +136,14 @@ _DIGEST = """
 import hashlib, sys
 import numpy as np
 from keras_simsiam import Augmentation, views
+
+pytestmark = pytest.mark.slow  # the operations are compiled first
 images = np.random.RandomState(0).randint(0, 256, (64, 40, 40, 3), np.uint8)
 x1, x2 = next(iter(views(images, Augmentation(), 64, seed=1, image_size=48)))
 print(hashlib.sha256(x1.numpy().tobytes() + x2.numpy().tobytes()).hexdigest())
 """
 
 
-@pytest.mark.slow
 def test_views_are_the_same_bit_for_bit_with_any_number_of_threads():
     def digest(threads):
         environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads)}

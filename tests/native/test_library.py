@@ -9,16 +9,17 @@ from keras_simsiam.errors import InputError
 from keras_simsiam.native import __main__ as command
 from keras_simsiam.native import build, operations
 
+pytestmark = pytest.mark.slow  # the operations are compiled first
+
 
 @pytest.fixture
 def copy(native_cache, tmp_path, monkeypatch):
     """A copy of the library to damage, not yet loaded."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(native_cache))
+    monkeypatch.setenv("KERAS_SIMSIAM_CACHE", str(native_cache))
     original = build.library()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_SIMSIAM_CACHE", str(tmp_path))
     monkeypatch.setenv("KERAS_SIMSIAM_NATIVE", "1")
     path = build.library()
-    path.parent.mkdir()
     for file, target in ((original, path), (build.record(original), build.record(path))):
         target.write_bytes(file.read_bytes())
     operations.cache_clear()
@@ -59,7 +60,7 @@ def test_nothing_is_said_where_nothing_was_built_or_it_is_turned_off(copy, monke
         assert operations() is None
         operations.cache_clear()
         monkeypatch.setenv("KERAS_SIMSIAM_NATIVE", "1")
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+        monkeypatch.setenv("KERAS_SIMSIAM_CACHE", str(tmp_path / "empty"))
         assert operations() is None
 
 
@@ -76,11 +77,11 @@ def test_remove_removes_all_that_was_built(copy, capsys):
 def test_a_compiler_that_fails_is_named_and_leaves_nothing(
     compiler, message, tmp_path, monkeypatch
 ):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_SIMSIAM_CACHE", str(tmp_path))
     monkeypatch.setenv("CXX", compiler)
     with pytest.raises(InputError, match=message):
         build.build()
-    assert list(build.folder().iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_compiler_the_error_says_what_to_install(monkeypatch, tmp_path):
