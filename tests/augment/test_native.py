@@ -18,7 +18,7 @@ from keras_simsiam.augment.planes import to_images, to_planes
 from keras_simsiam.data import ImageFiles
 from keras_simsiam.data.plan import Plan
 
-pytestmark = pytest.mark.usefixtures("native")
+pytestmark = [pytest.mark.usefixtures("native"), pytest.mark.slow]  # they are compiled first
 
 FULL = Augmentation()
 OFTEN = Augmentation(
@@ -136,8 +136,6 @@ _DIGEST = """
 import hashlib, sys
 import numpy as np
 from keras_simsiam import Augmentation, views
-
-pytestmark = pytest.mark.slow  # the operations are compiled first
 images = np.random.RandomState(0).randint(0, 256, (64, 40, 40, 3), np.uint8)
 x1, x2 = next(iter(views(images, Augmentation(), 64, seed=1, image_size=48)))
 print(hashlib.sha256(x1.numpy().tobytes() + x2.numpy().tobytes()).hexdigest())
