@@ -6,6 +6,8 @@ import math
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from keras_simsiam import options, presets
 from keras_simsiam.config import Run
 from keras_simsiam.training.folder import RunFolder
@@ -99,13 +101,14 @@ class Fitting:
 
 
 def _speed() -> float:
-    """Operations a second of a matrix product, which takes a tenth of a second to measure."""
-    import tensorflow as tf
+    """Operations a second of a matrix product, which takes a tenth of a second to measure.
 
-    side, matrix = 1024, tf.ones([1024, 1024])
-    tf.matmul(matrix, matrix)
+    It is NumPy's: TensorFlow's devices and threads cannot be chosen once it has computed something.
+    """
+    side, matrix = 1024, np.ones([1024, 1024], np.float32)
+    matrix @ matrix
     started, done = time.perf_counter(), 0
     while time.perf_counter() - started < 0.1:
-        tf.matmul(matrix, matrix).numpy()
+        matrix @ matrix
         done += 1
     return 2 * side**3 * done / (time.perf_counter() - started)
