@@ -206,7 +206,7 @@ def _pyarrow(path: Any) -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as e:
-        raise InputError(f"'{path}' needs pyarrow: pip install pyarrow, or use .npz") from e
+        raise InputError(f"'{path}' needs pyarrow, or use .npz: {first_line(e)}") from e
     return pyarrow, pyarrow.parquet
 
 

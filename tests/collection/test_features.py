@@ -19,7 +19,7 @@ FEATURES = Features(NAMES, VALUES, LABELS, ORIGIN)
 @pytest.mark.parametrize("labels", [LABELS, None])
 def test_what_is_written_is_read(suffix, labels, tmp_path):
     if suffix == "parquet":
-        pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+        pytest.importorskip("pyarrow", exc_type=ImportError)
     names = NAMES if suffix != "parquet" else [*NAMES[:-1], "valid.png"]
     Features(names, VALUES, labels, ORIGIN).save(tmp_path / f"x.{suffix}")
     read = Features.read(tmp_path / f"x.{suffix}")
@@ -37,7 +37,7 @@ def test_numpy_and_pyarrow_read_it_without_us(tmp_path):
         assert list(file)[:2] == ["names", "labels"]
         assert file["names"].tolist() == NAMES
         np.testing.assert_array_equal(file["features"], VALUES)
-    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
     Features(NAMES[:2], VALUES[:2]).save(tmp_path / "x.parquet")
     table = parquet.read_table(tmp_path / "x.parquet")
     assert table["name"].to_pylist() == NAMES[:2]
@@ -77,7 +77,7 @@ def test_what_holds_no_features_is_refused_in_one_line(tmp_path):
     files = [*tmp_path.iterdir(), tmp_path / "missing.npz", tmp_path / "x.txt"]
     for file in files:
         if file.suffix == ".parquet":
-            pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+            pytest.importorskip("pyarrow", exc_type=ImportError)
         with pytest.raises(InputError, match=file.name) as caught:
             Features.read(file)
         assert "\n" not in str(caught.value)
