@@ -143,7 +143,7 @@ class Fitted(NamedTuple):
 
 
 _AS_IMAGENET = 1_000_000  # images
-_STEPS = {"CPU": 4000, "GPU": 20_000}
+_STEPS = {"CPU": 2700, "GPU": 20_000}
 _EPOCHS = (10, 200)  # at least, and at most
 _LARGEST = {"CPU": (64, 64), "GPU": (256, 224)}  # batch, and side of views in pixels
 
@@ -153,7 +153,7 @@ def fitted(images: int, side: int, gpu: bool, method: str | None = None) -> Fitt
 
     ImageNet's are only for as many images and a GPU. Otherwise an epoch has at least eight steps,
     and there are as many epochs as make thousands of steps. A CPU trains a narrow network on small
-    views; 5,000 images take it ten minutes of processor time.
+    views.
 
     Args:
         images: How many there are.

@@ -25,17 +25,20 @@ def test_evaluations_do_not_use_up_memory():
     whole.set_model(pooled)
     small = KNNMonitor(images[:256], labels[:256], images[:256], labels[:256])
     small.set_model(resnet18(width=2))
-    for monitor in (*3 * (whole, small), *20 * (small,)):  # until allocators have settled
+    for monitor in 3 * (whole, small):
         monitor.evaluate()
 
     def grown(monitor, times):
-        before = psutil.Process().memory_info().rss
-        for _ in range(times):
-            monitor.evaluate()
-        return psutil.Process().memory_info().rss - before
+        """Bytes in the best of three rounds: what leaks does so in each, unlike allocators."""
+        sizes = [psutil.Process().memory_info().rss]
+        for _ in range(3):
+            for _ in range(times):
+                monitor.evaluate()
+            sizes.append(psutil.Process().memory_info().rss)
+        return min(np.diff(sizes))
 
     assert grown(whole, 4) < images.nbytes  # no copies of the images
-    assert grown(small, 20) < 20 * 2**17  # a function that is traced takes four times as much
+    assert grown(small, 15) < 15 * 2**17  # a function that is traced takes four times as much
 
 
 def test_augmented_features_are_of_random_crops_and_flips_of_each_epoch():
