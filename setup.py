@@ -38,6 +38,7 @@ BENCH = [
     *TORCH,
     "torchvision>=0.19",
     "lightly>=1.5",
+    "albumentations>=2.0",
     "faiss-cpu>=1.8",
 ]
 

@@ -337,7 +337,7 @@ def test_benchmarks_take_turns_and_give_ratios_first(monkeypatch, tmp_path, caps
     found = benchmarks.paired({"a": rival("a", [10, 30, 20]), "b": rival("b", [60, 30, 40])}, 3)
     assert order == ["a", "b"] * 3
     benchmarks.report("speed", "how fast", "images/s", found)
-    assert "| b | 2.00 | 40 | 30 to 60 |" in capsys.readouterr().out
+    assert "| b | 2.00 | 1.00 to 6.00 | 40 | 30 to 60 |" in capsys.readouterr().out
     written = json.loads((tmp_path / "results/benchmarks/speed.json").read_text())
     assert written["results"]["b"]["ratio"] == 2
     assert written["processor"] == processor()

@@ -32,12 +32,6 @@ SETTINGS = {
     "photographs": (224, 375, 500),
 }
 """By name, the side of the views, and height and width of the images, in pixels."""
-KEEPS_PAGES = {
-    "MALLOC_MMAP_THRESHOLD_": "1073741824",
-    "MALLOC_TRIM_THRESHOLD_": "2147483648",
-    "MALLOC_TOP_PAD_": "67108864",
-}
-"""Environment in which glibc's malloc returns no memory to the system."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -47,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         "keras-simsiam, compiled": (ours, {"KERAS_SIMSIAM_NATIVE": "1"}),
         "keras-simsiam, TensorFlow": (ours, {"KERAS_SIMSIAM_NATIVE": "0"}),
         "albumentations": (albumentations, {}),
-        "albumentations, malloc keeps pages": (albumentations, KEEPS_PAGES),
+        "albumentations, malloc keeps pages": (albumentations, common.KEEPS_PAGES),
         "torchvision v2, tensors": (torchvision_v2, {}),
         "Keras layers": (keras_layers, {}),
     }
@@ -94,23 +88,35 @@ def ours(name: str) -> Callable[[], int]:
 
 def albumentations(name: str) -> Callable[[], int]:
     """The same by albumentations and OpenCV, one image at a time."""
+    view = albumentations_transform(SETTINGS[name][0])
+    photos = images(name)
+    return lambda: len(np.stack([view(photo) for photo in photos]))
+
+
+def albumentations_transform(size: int, interpolation: str = "linear") -> Callable:
+    """The recipe in albumentations, from uint8 ``[H, W, 3]`` to float32 ``[size, size, 3]``.
+
+    Args:
+        size: Side of the view in pixels.
+        interpolation: How crops are resized: "linear", without antialiasing, or "area", which
+            averages where a crop is made smaller.
+    """
     import albumentations as a
     import cv2
 
     cv2.setNumThreads(0)
-    size = SETTINGS[name][0]
+    area = {"area_for_downscale": "image"} if interpolation == "area" else {}
     view = a.Compose(
         [
-            a.RandomResizedCrop((size, size), scale=(0.2, 1.0)),
+            a.RandomResizedCrop((size, size), scale=(0.2, 1.0), **area),
             a.HorizontalFlip(p=0.5),
-            a.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
+            a.ColorJitter((0.6, 1.4), (0.6, 1.4), (0.6, 1.4), (-0.1, 0.1), p=0.8),
             a.ToGray(p=0.2),
             a.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 2.0), p=0.5),
             a.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         ]
     )
-    photos = images(name)
-    return lambda: len(np.stack([view(image=photo)["image"] for photo in photos]))
+    return lambda image: view(image=image)["image"]
 
 
 def pillow(name: str) -> Callable[[], int]:

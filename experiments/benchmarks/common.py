@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import importlib.util
 import math
 import multiprocessing
@@ -14,7 +15,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from keras_simsiam import plots
 from keras_simsiam.environment import processor, versions
@@ -23,15 +24,19 @@ from keras_simsiam.tables import markdown
 
 HERE = pathlib.Path(__file__).parents[1]
 PACKAGES = (
-    "torch",
-    "torchvision",
-    "lightly",
-    "albumentations",
-    "pillow",
-    "faiss-cpu",
-    "scikit-learn",
+    *("torch", "torchvision", "lightly", "albumentations", "opencv-python-headless", "kornia"),
+    *("pillow", "faiss-cpu", "scikit-learn"),
 )
 """Named with their versions in results, beside this package's own stack."""
+KEEPS_PAGES = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**31),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+"""Environment variables that let glibc's malloc keep freed memory, where it would otherwise return
+that of each image to the system; OpenCV is up to twice as fast with them."""
+OURS = "keras-simsiam"
+"""What this package is called among its rivals."""
 
 
 def paired(rivals: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -63,6 +68,7 @@ class Rival:
         make: As for `processes`.
         cores: Cores it may use.
         seconds: Duration of a measurement, at least.
+        environment: Environment variables to start it with.
 
     Attributes:
         start: Seconds until the first unit of work is done, imports included.
@@ -70,10 +76,17 @@ class Rival:
             that they share count once.
     """
 
-    def __init__(self, pool, make: Callable, cores: int, seconds: float):
+    def __init__(
+        self,
+        pool,
+        make: Callable,
+        cores: int,
+        seconds: float,
+        environment: Mapping[str, str],
+    ):
         self._pool, self._make, self._seconds = pool, make, seconds
         self.start = self.memory = math.nan
-        with _cores(cores):
+        with _started(cores, environment):
             self.group = pool.submit(_lead).result()  # the process starts here, on these cores
         os.killpg(self.group, signal.SIGSTOP)
 
@@ -102,7 +115,7 @@ def processes(
             function to measure, which does some work and returns how many units it did.
         cores: Cores each may use.
         seconds: Duration of a measurement, at least; 0 to call the function once.
-        environments: Variables to set in the processes of some rivals, by name.
+        environments: Environment variables by name of those rivals that need any.
 
     Yields:
         The rivals by name.
@@ -112,23 +125,10 @@ def processes(
         for name, make in makers.items():
             pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
             stack.enter_context(pool)
-            with _environment((environments or {}).get(name, {})):
-                rivals[name] = Rival(pool, make, cores, seconds)
+            environment = (environments or {}).get(name, {})
+            rivals[name] = Rival(pool, make, cores, seconds, environment)
             stack.callback(os.killpg, rivals[name].group, signal.SIGCONT)
         yield rivals
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables for the processes that this one starts."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
 
 
 def _lead() -> int:
@@ -149,15 +149,17 @@ def _resident(group: int) -> float:
 
 
 @contextlib.contextmanager
-def _cores(count: int) -> Iterator[None]:
-    """Limits this process, and those that it starts, to some cores; silences TensorFlow."""
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    all_cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(all_cores)[:count])
+def _started(cores: int, environment: Mapping[str, str]) -> Iterator[None]:
+    """Starts processes on some cores, with these environment variables, TensorFlow silent."""
+    before, all_cores = os.environ.copy(), os.sched_getaffinity(0)
+    os.environ.update(environment, TF_CPP_MIN_LOG_LEVEL="3")
+    os.sched_setaffinity(0, sorted(all_cores)[:cores])
     try:
         yield
     finally:
         os.sched_setaffinity(0, all_cores)
+        os.environ.clear()
+        os.environ.update(before)
 
 
 _work: Callable[[], int] | None = None
@@ -180,6 +182,7 @@ def _measure(make: Callable, seconds: float) -> tuple[float, float]:
     return work / (time.perf_counter() - started), _start
 
 
+@functools.cache  # operators can be declared once only
 def import_torchvision() -> None:
     """Makes torchvision importable next to a torch that its C++ operators were not built for.
 
@@ -215,38 +218,54 @@ def report(
         name: Of the files.
         title: What was measured.
         unit: Of the measurements.
-        found: Measurements by rival.
+        found: Measurements by rival, one a round.
         rivals: If given, their start and memory are reported as well.
     """
     first = next(iter(found))
-    reference = statistics.median(found[first])
     results = {
         rival: {
-            "ratio": statistics.median(values) / reference,
+            "ratio": ratio(values, found[first])[0],
             "median": statistics.median(values),
             "range": [min(values), max(values)],
+            "rounds": values,
         }
         for rival, values in found.items()
     }
-    columns = [title, f"ratio to {first}", f"median, {unit}", "range"]
-    rows = []
-    for rival, r in results.items():
-        low, high = r["range"]
-        row = [rival, f"{r['ratio']:.2f}", number(r["median"]), f"{number(low)} to {number(high)}"]
-        rows.append(row)
-    if rivals is not None:
-        columns += ["first, s", "memory, MiB"]
-        for row, (rival, r) in zip(rows, results.items(), strict=True):
-            r |= {"start": rivals[rival].start, "memory": rivals[rival].memory}
-            row += [number(r["start"]), number(r["memory"])]
-    print("\n" + markdown([columns, *rows]))
-    packages = {"python": platform.python_version(), **versions(*PACKAGES)}
-    print(f"{processor()}; {', '.join(f'{name} {version}' for name, version in packages.items())}")
-    path = HERE / "results/benchmarks" / f"{name}.json"
-    written = {"title": title, "unit": unit, "results": results}
-    written |= {"processor": processor(), "versions": packages}
-    write_json(path, written)
+    for rival, measured in (rivals or {}).items():
+        results[rival] |= {"start": measured.start, "memory": measured.memory}
+    written = {"title": title, "unit": unit, "results": results, "processor": processor()}
+    written["versions"] = {"python": platform.python_version(), **versions(*PACKAGES)}
+    print(f"\n{markdown(table(written))}")
+    packages = ", ".join(f"{package} {version}" for package, version in written["versions"].items())
+    print(f"{processor()}; {packages}")
+    write_json(HERE / "results/benchmarks" / f"{name}.json", written)
     plots.measured(found, HERE / "figures" / f"benchmark_{name}.png", title, unit)
+
+
+def ratio(values: Sequence[float], reference: Sequence[float]) -> tuple[float, float, float]:
+    """The ratio of two medians, and the lowest and highest ratio of the same round."""
+    each = [value / other for value, other in zip(values, reference, strict=True)]
+    return statistics.median(values) / statistics.median(reference), min(each), max(each)
+
+
+def table(written: dict) -> list[list[str]]:
+    """The table of a benchmark, given what `report` writes."""
+    results, unit = written["results"], written["unit"]
+    first = next(iter(results))
+    with_start = "start" in results[first]
+    rows = [[written["title"], f"ratio to {first}", "its range", f"median, {unit}", "range"]]
+    rows[0] += ["first, s", "memory, MiB"] if with_start else []
+    for rival, r in results.items():
+        # Results of earlier versions have no rounds.
+        ratios = ratio(r["rounds"], results[first]["rounds"])[1:] if "rounds" in r else ()
+        row = [rival, f"{r['ratio']:.2f}", _range(ratios, lambda value: f"{value:.2f}")]
+        row += [number(r["median"]), _range(r["range"], number)]
+        rows.append(row + ([number(r["start"]), number(r["memory"])] if with_start else []))
+    return rows
+
+
+def _range(values: Sequence[float], form: Callable[[float], str]) -> str:
+    return " to ".join(map(form, values))
 
 
 def number(value: float) -> str:

@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args(argv)
-    makers = {"faiss IndexFlatIP": faiss_flat, "keras-simsiam": ours, "scikit-learn": sklearn_brute}
+    makers = {common.OURS: ours, "faiss IndexFlatIP": faiss_flat, "scikit-learn": sklearn_brute}
     sizes = (args.bank, args.queries, args.dim, args.k)
     sized = {name: functools.partial(make, *sizes) for name, make in makers.items()}
     with common.processes(sized, cores=args.cores, seconds=0) as rivals:

@@ -1,9 +1,14 @@
-"""Images per second of the input: ``python -m experiments.benchmarks.pipeline --data-dir …``.
+"""Images per second of the input: ``python -m experiments.benchmarks.pipeline``.
 
-Shuffled batches with two views of each image, from Tiny ImageNet's JPEG files and from decoded
-images in memory, on one core and on all. The rival is PyTorch's DataLoader with the authors'
-transforms and one worker per core. Also measures the share of the training time that is spent
-waiting for batches. Needs ``pip install -e '.[bench]'``.
+Shuffled batches with two views of each image, on one core and on all:
+
+- ``small``: JPEG files of 64×64, Tiny ImageNet's with ``--data-dir``, to 64 pixels;
+- ``photographs``: JPEG files of 500×375 to 224 pixels.
+
+The rivals are PyTorch's DataLoader with one worker per core and the authors' transforms, or
+albumentations with OpenCV, whose crops are linear (as by default) or averaged (area). Also measures
+the share of the training time that is spent waiting for batches (``waiting``). Needs
+``pip install -e '.[bench]'``.
 """
 
 from __future__ import annotations
@@ -11,12 +16,11 @@ from __future__ import annotations
 import argparse
 import functools
 import os
-import pathlib
 import tempfile
 import time
 from collections.abc import Callable
 
-from experiments.benchmarks import augment, common, train
+from experiments.benchmarks import augment, common, jpeg, pytorch, train
 from keras_simsiam import options
 
 BATCH = 64
@@ -24,26 +28,56 @@ WARM_UP = 10
 """Steps before timing: for tracing, and until tf.data has tuned itself."""
 
 
+PARTS = ("small", "photographs", "waiting")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Measures the input alone, then while training."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data-dir", required=True, help="Tiny ImageNet's zip or folder")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--data-dir", help="Tiny ImageNet's zip or folder")
+    parser.add_argument("--cores", type=int, nargs="+", default=[1, os.cpu_count()])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        files = _extract(args.data_dir, pathlib.Path(folder))
-        makers = {
-            "PyTorch, JPEG files": functools.partial(dataloader, files),
-            "keras-simsiam, JPEG files": functools.partial(ours_from_files, files),
-            "keras-simsiam, decoded": functools.partial(ours_decoded, args.data_dir),
-        }
-        for cores in (1, os.cpu_count()):
-            with common.processes(makers, cores, args.seconds) as rivals:
-                found = common.paired(rivals, args.rounds)
-                title = f"input, 64×64, batch {BATCH}, {_count(cores)}"
-                common.report(f"pipeline_{cores}", title, "images/s", found, rivals)
-    settings = {f"width {w}, {size}×{size}": (w, size) for w, size in train.SETTINGS.values()}
+        if "small" in args.parts:
+            _files("pipeline", jpeg.small(folder, args.data_dir), 64, args)
+        if "photographs" in args.parts:
+            _files("pipeline_photographs", jpeg.photographs(folder), 224, args)
+    if "waiting" in args.parts:
+        _waiting(args)
+
+
+def _files(name: str, files: list[str], size: int, args: argparse.Namespace) -> None:
+    """Measures the input from files on each number of cores."""
+    width, height = jpeg.SMALL if size == 64 else jpeg.LARGE
+    makers = {
+        common.OURS: functools.partial(ours_from_files, files, size),
+        "PyTorch, torchvision and Pillow": functools.partial(dataloader, files, size),
+    }
+    kept = {}
+    for interpolation in ("linear", "area"):
+        maker = functools.partial(albumentations, files, size, interpolation)
+        makers[f"PyTorch, albumentations, {interpolation}"] = maker
+        makers[f"PyTorch, albumentations, {interpolation}, malloc keeping pages"] = maker
+        kept[list(makers)[-1]] = common.KEEPS_PAGES
+    if size == 64:  # all of one size: `load` would decode them
+        makers[f"{common.OURS}, decoded"] = functools.partial(ours_decoded, files, size)
+    for cores in args.cores:
+        with common.processes(makers, cores, args.seconds, kept) as rivals:
+            found = common.paired(rivals, args.rounds)
+            title = f"input, JPEG of {width}×{height} to {size}×{size}, batch {BATCH}"
+            title += f", {_count(cores)}"
+            common.report(f"{name}_{cores}", title, "images/s", found, rivals)
+
+
+def _waiting(args: argparse.Namespace) -> None:
+    """Measures training with its input, and with batches that are ready."""
+    settings = {
+        f"width {width}, {size}×{size}": (depth, width, size)
+        for depth, width, size in (train.SETTINGS["narrow"], train.SETTINGS["standard"])
+    }
     makers = {
         f"{name}, {'its input' if real else 'one batch'}": functools.partial(training, *at, real)
         for name, at in settings.items()
@@ -62,63 +96,52 @@ def _count(cores: int) -> str:
     return "one core" if cores == 1 else f"{cores} cores"
 
 
-def _extract(data_dir: str, folder: pathlib.Path) -> list[str]:
-    """Writes the training images as files; returns their paths."""
-    from keras_simsiam.data.tiny_imagenet import Archive
-
-    files = []
-    for name, _, file in Archive(data_dir).examples("train"):
-        files.append(str(folder / name))
-        pathlib.Path(files[-1]).write_bytes(file.read_bytes())
-    return files
-
-
-def ours_from_files(files: list[str]) -> Callable[[], int]:
+def ours_from_files(files: list[str], size: int) -> Callable[[], int]:
     """Images read and decoded when needed."""
     from keras_simsiam.data import ImageFiles
 
-    return _ours(ImageFiles(files))
+    return _ours(ImageFiles(files), size)
 
 
-def ours_decoded(data_dir: str) -> Callable[[], int]:
+def ours_decoded(files: list[str], size: int) -> Callable[[], int]:
     """Images decoded in advance, as `load` does if all have the same size."""
-    from keras_simsiam.data import load
+    import numpy as np
 
-    return _ours(load("tiny_imagenet", "train", data_dir).images)
+    return _ours(np.stack([pytorch.open_with_pillow(file) for file in files]), size)
 
 
-def _ours(images) -> Callable[[], int]:
+def _ours(images, size: int) -> Callable[[], int]:
     """The batches that training gets."""
     import keras_simsiam as ks
 
-    batches = iter(ks.views(images, ks.Augmentation(), BATCH, image_size=64))
+    batches = iter(ks.views(images, ks.Augmentation(), BATCH, image_size=size))
     return lambda: len(next(batches)[0])
 
 
-def dataloader(files: list[str]) -> Callable[[], int]:
+def dataloader(files: list[str], size: int) -> Callable[[], int]:
     """The authors' input: Pillow opens each file, which is transformed twice."""
-    common.import_torchvision()
-    from torchvision.datasets.folder import default_loader
-
-    batches = train.endless(files, augment.pillow_transform(64), BATCH, default_loader)
+    batches = pytorch.with_pillow(files, size, BATCH)
     return lambda: len(next(batches)[0])
 
 
-def training(width: int, size: int, real: bool) -> Callable[[], int]:
+def albumentations(files: list[str], size: int, interpolation: str) -> Callable[[], int]:
+    """OpenCV opens each file, and albumentations transforms it twice."""
+    batches = pytorch.with_albumentations(files, size, BATCH, interpolation)
+    return lambda: len(next(batches)[0])
+
+
+def training(depth: int, width: int, size: int, real: bool) -> Callable[[], int]:
     """Training steps on real batches, or all on the same batch."""
-    return train.steps_of(*_model_and_batches(width, size, real), BATCH)
+    return train.steps_of(*_model_and_batches(depth, width, size, real), BATCH)
 
 
-def _model_and_batches(width: int, size: int, real: bool) -> tuple:
-    import tensorflow as tf
-
-    model, pairs = train.model_and_pairs(width, size, BATCH)
-    if not real:
-        pairs = tf.data.Dataset.from_tensors(next(iter(pairs))).repeat().prefetch(2)
-    return model, pairs
+def _model_and_batches(depth: int, width: int, size: int, real: bool) -> tuple:
+    images = functools.partial(augment.images, str(size), 4096)
+    model, pairs = train.model_and_pairs(images, depth, width, size, BATCH)
+    return model, pairs if real else train.first_of(pairs)
 
 
-def waiting(width: int, size: int, real: bool, steps: int = 200) -> float:
+def waiting(depth: int, width: int, size: int, real: bool, steps: int = 200) -> float:
     """The share of the training time spent waiting for batches.
 
     Part of it is the overhead of fetching a batch from Python, which `fit` does not do; it is what
@@ -126,7 +149,7 @@ def waiting(width: int, size: int, real: bool, steps: int = 200) -> float:
     """
     import tensorflow as tf
 
-    model, pairs = _model_and_batches(width, size, real)
+    model, pairs = _model_and_batches(depth, width, size, real)
     step = tf.function(model.train_step, reduce_retracing=True)
     batches = iter(pairs)
     for _ in range(WARM_UP):

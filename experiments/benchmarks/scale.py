@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.benchmarks import common, train
+from experiments.benchmarks import augment, common, train
 from keras_simsiam import options
 
 TIMES = (1, 2, 4, 8, 16)
@@ -29,8 +29,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     by_dataset = {f"{5400 * n:,} images": functools.partial(input_of, n, BATCH) for n in TIMES}
     by_batch = {f"batch {b:,}": functools.partial(input_of, 1, b) for b in BATCHES}
-    narrow = {f"batch {b:,}": functools.partial(train.ours, 16, 32, b) for b in BATCHES}
-    standard = {f"batch {b:,}": functools.partial(train.ours, 64, 64, b) for b in BATCHES[:3]}
+    narrow = {f"batch {b:,}": functools.partial(training_of, "narrow", b) for b in BATCHES}
+    standard = {f"batch {b:,}": functools.partial(training_of, "standard", b) for b in BATCHES[:3]}
     for name, title, makers in (
         ("dataset", f"input, 32×32, batch {BATCH}", by_dataset),
         ("batch", "input, 32×32, 5,400 images", by_batch),
@@ -50,6 +50,13 @@ def input_of(times: int, batch_size: int) -> Callable[[], int]:
     photos = np.tile(load("photo_patches", "train").images, (times, 1, 1, 1))
     batches = iter(ks.views(photos, ks.Augmentation(), batch_size))
     return lambda: len(next(batches)[0])
+
+
+def training_of(setting: str, batch_size: int) -> Callable[[], int]:
+    """Training steps from images in memory."""
+    depth, width, size = train.SETTINGS[setting]
+    images = functools.partial(augment.images, str(size), 4096)
+    return train.ours(False, images, depth, width, size, batch_size)
 
 
 if __name__ == "__main__":
