@@ -42,7 +42,7 @@ def settled(model: keras.Model, images: ImagesLike, preprocessing: Preprocessing
         f"the running averages of BatchNorm, with a momentum of {momentum:g}, lag behind in the "
         f"first {math.ceil(math.log(_LEFT, momentum)):,} steps; evaluation and export use averages "
         "over some training images instead",
-        stacklevel=3,
+        stacklevel=1,  # of this line, so that it is shown once
     )
     state = [v for part in model.parts.values() for v in part.non_trainable_variables]
     before = [v.numpy() for v in state]
