@@ -9,7 +9,8 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tests are the same on every machine, whatever was built there; `native` turns it on.
 os.environ["KERAS_SIMSIAM_NATIVE"] = "0"
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in commands: the same bits
+if (os.cpu_count() or 1) > 1:
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in commands: the same bits
 # For `experiments`, which is not installed; last, so that the package is the installed one.
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
 
