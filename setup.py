@@ -95,6 +95,8 @@ setup(
         "tensorboard>=2.15",
         "matplotlib>=3.8",
         "scikit-image>=0.22",
+        # Comes with both: headers of image files, and variants of images.
+        "pillow>=10",
         # t-SNE and the confusion matrix of an evaluation, and the maps of collections.
         "scikit-learn>=1.4",
         # Threads of NumPy's matrix products; scikit-learn requires it, too.
