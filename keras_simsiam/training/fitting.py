@@ -6,8 +6,6 @@ import math
 import time
 from collections.abc import Sequence
 
-import numpy as np
-
 from keras_simsiam import options, presets
 from keras_simsiam.config import Run
 from keras_simsiam.training.folder import RunFolder
@@ -105,6 +103,8 @@ def _speed() -> float:
 
     It is NumPy's: TensorFlow's devices and threads cannot be chosen once it has computed something.
     """
+    import numpy as np  # which --help need not import
+
     side, matrix = 1024, np.ones([1024, 1024], np.float32)
     matrix @ matrix
     started, done = time.perf_counter(), 0
