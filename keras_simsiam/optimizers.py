@@ -70,7 +70,7 @@ class SGD(_compat.SGD):
             accum=_compat.tensorflow_variable(velocity).handle,
             lr=rate,
             grad=gradient,
-            momentum=tf.cast(self.momentum, variable.dtype),
+            momentum=tf.constant(self.momentum, variable.dtype),
         )
 
     def _decayed(self, gradient, variable):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from keras_simsiam import options, presets
 from keras_simsiam.config import Run
+from keras_simsiam.errors import InputError
 from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.output import Output
 
@@ -42,11 +43,7 @@ class Fitting:
         self.reason: str | None = None
 
     def fit(self, dataset: str, method: str | None) -> Run | None:
-        """Settings for the images of a folder; None for another dataset.
-
-        Raises:
-            InputError: If the folder has no images.
-        """
+        """Settings for the images of a folder; None for another dataset, or if there are none."""
         if not dataset.startswith(_FOLDER):
             return None
         begun = self._begun(dataset)
@@ -57,7 +54,10 @@ class Fitting:
 
         from keras_simsiam.data.folder import look
 
-        self._images, side = look(dataset.removeprefix(_FOLDER), _LOOKED_AT)
+        try:
+            self._images, side = look(dataset.removeprefix(_FOLDER), _LOOKED_AT)
+        except InputError:  # which is for all processes, and raised when the images are loaded
+            return None
         gpu = bool(tf.config.list_physical_devices("GPU"))
         run, self.reason = presets.fitted(self._images, side, gpu, method)
         return run

@@ -7,6 +7,7 @@ from keras_simsiam import InputError, options, preset
 from keras_simsiam.presets import fitted
 from keras_simsiam.training.fitting import Fitting
 from keras_simsiam.training.folder import RunFolder
+from keras_simsiam.training.inputs import load_inputs
 from keras_simsiam.training.output import Output
 
 
@@ -75,8 +76,9 @@ def test_a_run_that_is_resumed_keeps_its_settings(folder, tmp_path):
     assert parse("--dataset", folder, "--resume", *there)[0] == begun
 
 
-def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"missing' does not exist"):
-        parse("--dataset", f"folder:{tmp_path}/missing")
-    with pytest.raises(InputError, match="must contain images"):
-        parse("--dataset", f"folder:{tmp_path}")
+def test_a_folder_without_images_is_left_to_be_refused_for_all_processes(tmp_path):
+    for folder in (f"{tmp_path}/missing", tmp_path):
+        run, fitting = parse("--dataset", f"folder:{folder}")
+        assert fitting.reason is None
+        with pytest.raises(InputError, match=r"does not exist|must contain images"):
+            load_inputs(run)
