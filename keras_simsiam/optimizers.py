@@ -65,7 +65,7 @@ class SGD(_compat.SGD):
             variable.assign_sub(rate * gradient)
             return
         velocity = self.momentums[self._get_variable_index(variable)]
-        tf.raw_ops.ResourceApplyMomentum(  # one kernel for both lines
+        tf.raw_ops.ResourceApplyMomentum(  # v and w in one operation
             var=variable.handle,
             accum=_compat.tensorflow_variable(velocity).handle,
             lr=rate,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,8 +155,3 @@ class ImageFiles(Images):
     def fingerprint(self) -> str:
         """Of the files' names and sizes."""
         return fingerprint.of_files(self.paths)
-
-
-def as_tensor(paths: Sequence[str]) -> tf.Tensor:
-    """Paths as a string tensor ``[N]``, also those that are not UTF-8."""
-    return tf.constant([os.fsencode(path) for path in paths])
