@@ -21,6 +21,11 @@ class Augmentation(Settings):
     """Smallest and largest aspect ratio of a crop, width / height; log-uniform."""
     flip_probability: float = setting(0.5, at_least=0, at_most=1)
     """Probability of a horizontal flip."""
+    vertical_flip_probability: float = setting(0.0, at_least=0, at_most=1)
+    """Probability of a vertical flip, for images without a top."""
+    turn_probability: float = setting(0.0, at_least=0, at_most=1)
+    """Probability of a turn by 90, 180 or 270 degrees, for images without a top; 0.75 makes all
+    four directions equally likely."""
     jitter_probability: float = setting(0.8, at_least=0, at_most=1)
     """Probability of color jitter."""
     brightness: float = setting(0.4, at_least=0)
@@ -37,10 +42,39 @@ class Augmentation(Settings):
     """Probability of Gaussian blur; the paper does not blur CIFAR images."""
     blur_sigma: tuple[float, float] = setting((0.1, 2.0), at_least=0, ascending=True)
     """Smallest and largest standard deviation of the blur, in pixels of the view."""
+    solarize_probability: float = setting(0.0, at_least=0, at_most=1)
+    """Probability that bright pixels are inverted (BYOL, Appendix B)."""
+    solarize_threshold: float = setting(0.5, at_least=0, at_most=1)
+    """Pixels of at least this value, in [0, 1], are inverted."""
+    erase_probability: float = setting(0.0, at_least=0, at_most=1)
+    """Probability that a rectangle is erased, which then has the mean of each channel."""
+    erase_area: tuple[float, float] = setting((0.02, 0.33), above=0, at_most=1, ascending=True)
+    """Smallest and largest area of that rectangle, as a share of the view's."""
+    erase_ratio: tuple[float, float] = setting((0.3, 3.3), above=0, ascending=True)
+    """Smallest and largest aspect ratio of that rectangle, height / width; log-uniform."""
+    second_blur_probability: float | None = setting(None, at_least=0, at_most=1)
+    """Probability of blur in every second view (BYOL, Table 6); by default that in all views."""
+    second_solarize_probability: float | None = setting(None, at_least=0, at_most=1)
+    """Probability that every second view is solarized (BYOL, Table 6); by default that in all
+    views."""
     mean: tuple[float, float, float] = setting(IMAGENET_MEAN, at_least=0, at_most=1)
     """Mean of each channel, in [0, 1], subtracted in normalization."""
     std: tuple[float, float, float] = setting(IMAGENET_STD, above=0, at_most=1)
     """Standard deviation of each channel, in (0, 1], divided by in normalization."""
+
+    def of_view(self, number: int) -> Augmentation:
+        """The augmentation of one view, without settings that only apply to some views.
+
+        Args:
+            number: Number of the view, from 0.
+        """
+        settings = ("blur_probability", "solarize_probability")
+        changes: dict[str, float | None] = {f"second_{name}": None for name in settings}
+        for name in settings:
+            second = getattr(self, f"second_{name}")
+            if number % 2 and second is not None:
+                changes[name] = second
+        return self.replace(**changes)
 
     @classmethod
     def preset(cls, name: str) -> Augmentation:

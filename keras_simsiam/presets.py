@@ -16,7 +16,13 @@ _SIMCLR_VIEWS = {
     "saturation": 0.8,
     "hue": 0.2,
 }
-_BYOL_VIEWS = {"crop_area": (0.08, 1.0), "saturation": 0.2}
+_BYOL_VIEWS = {  # Table 6 of the paper
+    "crop_area": (0.08, 1.0),
+    "saturation": 0.2,
+    "blur_probability": 1.0,
+    "second_blur_probability": 0.1,
+    "second_solarize_probability": 0.2,
+}
 _SMALL_Z = {"projector_layers": 2, "projector_dim": 128}
 _LARGE_Z = {"projector_hidden": 8192, "projector_dim": 8192, "batch_norm": "hidden"}
 _LARS = {"optimizer": "lars", "batch_size": 4096, "warmup_epochs": 10}
@@ -43,9 +49,9 @@ PRESETS: dict[str, dict] = {
     },
     # The paper's Section 4.
     "imagenet": {"model": {"backbone": "resnet50"}, "training": {"batch_size": 512}},
-    # The other methods as their authors trained them on ImageNet, with these differences: no view
-    # is solarized, all views have the same augmentation, SwAV has no small views without
-    # --small-views 6, and LARS adapts and decays the weights of BatchNorm and biases, too.
+    # The other methods as their authors trained them on ImageNet, with these differences: SwAV has
+    # no small views without --small-views 6, and LARS adapts and decays the weights of BatchNorm
+    # and biases, too.
     "simclr": {
         "augmentation": _SIMCLR_VIEWS,
         "model": {"method": "simclr", "backbone": "resnet50", **_SMALL_Z},

@@ -5,23 +5,22 @@ There are two separate stages. `draw` turns uniform random numbers, which depend
 views deterministically. So a view does not depend on its batch, and the same parameters give the
 same pixels on the host and on an accelerator.
 
-To add an operation, say the solarization of BYOL's second view, add
+To add an operation, say one that inverts images, add
 
-1. its settings to `keras_simsiam.augmentation.Augmentation`, here ``solarize_probability``,
+1. its settings to `keras_simsiam.augmentation.Augmentation`, here ``invert_probability``,
 2. its place in `OPERATIONS` in ``augment/views.py``,
-3. a module ``augment/solarize.py``::
+3. a module ``augment/invert.py``::
 
-    class Solarize(Operation):
-        name = "solarize"
-        probability = "solarize_probability"
-        numbers: ClassVar = {"solarize": 1}
+    class Invert(Operation):
+        name = "invert"
+        probability = "invert_probability"
+        numbers: ClassVar = {"invert": 1}
 
         def draw(self, augmentation, numbers, height, width):
-            return {"where": numbers["solarize"][:, 0] < augmentation.solarize_probability}
+            return {"where": numbers["invert"][:, 0] < augmentation.invert_probability}
 
         def apply(self, augmentation, planes, parameters, size):
-            inverted = tf.where(planes >= 0.5, 1.0 - planes, planes)
-            return tf.where(parameters["where"][:, None, None, None], inverted, planes)
+            return tf.where(parameters["where"][:, None, None, None], 1.0 - planes, planes)
 
 Its random numbers are drawn under its own name, so the parameters of the other operations stay
 as they were.

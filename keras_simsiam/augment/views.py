@@ -16,18 +16,24 @@ from keras_simsiam.augment import crop, native
 from keras_simsiam.augment.blur import Blur
 from keras_simsiam.augment.color_jitter import ColorJitter
 from keras_simsiam.augment.crop import Crop, crop_image
+from keras_simsiam.augment.erase import Erase
 from keras_simsiam.augment.grayscale import Grayscale
 from keras_simsiam.augment.operation import Operation, Parameters
 from keras_simsiam.augment.planes import normalize, to_images, to_planes
+from keras_simsiam.augment.solarize import Solarize
+from keras_simsiam.augment.turn import Turn
+from keras_simsiam.augment.vertical_flip import VerticalFlip
 from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.errors import InputError, shown
 from keras_simsiam.view_rules import SmallViews
 
-_FIRST_BLOCK: tuple[Operation, ...] = (Crop(), ColorJitter(), Grayscale(), Blur())
+_CROP = Crop()
+_COLORS: tuple[Operation, ...] = (ColorJitter(), Grayscale(), Blur())
+_FIRST_BLOCK = (_CROP, *_COLORS)
 """The operations that share one block of random numbers, in this order. Changing it would change
 the views of every seed. Any other operation draws its own block, under its name."""
 
-OPERATIONS = (*_FIRST_BLOCK,)
+OPERATIONS = (_CROP, VerticalFlip(), Turn(), *_COLORS, Solarize(), Erase())
 """The operations in the order in which they are applied. The crop must be first, because images of
 many sizes are cropped before they are batched."""
 
@@ -241,7 +247,7 @@ def crops(
 def per_view(
     augmentation: Augmentation | Sequence[Augmentation], views: int
 ) -> tuple[Augmentation, ...]:
-    """The augmentation of each view.
+    """The augmentation of each view, without settings that only apply to some views.
 
     Args:
         augmentation: One for all views, or one per view.
@@ -251,7 +257,7 @@ def per_view(
         InputError: If it is neither a single augmentation nor one per view.
     """
     if isinstance(augmentation, Augmentation):
-        return (augmentation,) * views
+        return tuple(map(augmentation.of_view, range(views)))
     if not isinstance(augmentation, Sequence):
         raise InputError(f"augmentation must be an Augmentation; got {shown(augmentation)}")
     if len(augmentation) != views:
@@ -259,7 +265,7 @@ def per_view(
             f"augmentation must be one Augmentation, or one for each of {views} views; "
             f"got {len(augmentation)}"
         )
-    return tuple(augmentation)
+    return tuple(a.of_view(i) for i, a in enumerate(augmentation))
 
 
 def each_view(

@@ -115,7 +115,7 @@ def _test_images(run: Run) -> data.Dataset | None:
 def made_natively(run: Run, data_service: str | None) -> bool:
     """Whether `keras_simsiam.native` makes the views of a run, and not TensorFlow."""
     on_host = run.data.augment_on == "host" and data_service is None
-    return on_host and augment.native_makes([run.augmentation])
+    return on_host and augment.native_makes([run.augmentation.of_view(i) for i in range(2)])
 
 
 def views_of(

@@ -53,7 +53,7 @@ def uniforms(examples=(3,), epochs=(0,), seed=5, augmentations=(FULL, FULL)):
 
 def make(augmentation, images):
     """The numbers and both views of some images."""
-    both = (augmentation, augmentation)
+    both, _ = augment.each_view(augmentation, 2, 8)
     numbers = uniforms(range(len(images)), augmentations=both)
     parameters = augment.draw(both, tf.constant(numbers), *images.shape[1:3])
     batch = {"images": tf.constant(images), "parameters": parameters}
@@ -122,6 +122,24 @@ def test_what_a_seed_draws_never_changes():
     for operation, parameters in recorded.items():
         for name, expected in parameters.items():
             np.testing.assert_allclose(found[operation][name], expected, rtol=1e-5)
+
+
+def test_every_second_view_can_be_blurred_and_solarized_with_its_own_probability(images):
+    """BYOL's views (Table 6), on the host as on the device."""
+    byol = FULL.replace(
+        blur_probability=1.0,
+        second_blur_probability=0.0,
+        second_solarize_probability=1.0,
+    )
+    x1, x2 = next(iter(views(images, byol, 16, image_size=8)))
+    first = FULL.replace(blur_probability=1.0)
+    second = FULL.replace(blur_probability=0.0, solarize_probability=1.0)
+    expected = next(iter(views(images, (first, second), 16, image_size=8)))
+    np.testing.assert_array_equal(x1, expected[0])
+    np.testing.assert_array_equal(x2, expected[1])
+    batch = next(iter(views(images, byol, 16, image_size=8, augment_on="device")))
+    for host, device in zip((x1, x2), augment.make_views(byol, batch, 8), strict=True):
+        np.testing.assert_allclose(host, device, atol=2e-4)
 
 
 @pytest.mark.parametrize("place", range(len(augment.OPERATIONS) + 1))
