@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 
 from keras_simsiam import datasets, documents, method_options
 from keras_simsiam.augmentation import Augmentation
+from keras_simsiam.backbone_rules import BackboneRule
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, by_method, checks_arguments, setting, switch
 from keras_simsiam.probes import KNN
@@ -62,14 +63,19 @@ class Model(Settings):
 
     method: Method = "simsiam"
     """The self-supervised method. Options that only other methods have are refused."""
-    backbone: Literal["resnet18", "resnet34", "resnet50"] = "resnet18"
-    """The backbone."""
+    backbone: str = "resnet18"
+    """The backbone: resnet18, resnet34, resnet50; keras:NAME for a model of keras.applications,
+    such as keras:EfficientNetV2B0, with its own mean and std; FILE.keras; or MODULE:FUNCTION for a
+    function of yours that returns a keras.Model, which may be in the current folder."""
+    backbone_weights: str | None = None
+    """Weights that the backbone starts from: imagenet for those of keras.applications, or a file
+    that Keras's save_weights wrote; by default random ones, or those in FILE.keras."""
     width: int = setting(64, at_least=1)
-    """Channels of the first stage: 64 for the standard network, 16 for a narrow one that trains
-    quickly on a CPU."""
+    """Channels of a ResNet's first stage: 64 for the standard network, 16 for a narrow one that
+    trains quickly on a CPU."""
     stem: Stem = "imagenet"
-    """First layers: a 7x7 convolution of stride 2 and max-pooling (imagenet), or a 3x3 convolution
-    of stride 1 (cifar)."""
+    """First layers of a ResNet: a 7x7 convolution of stride 2 and max-pooling (imagenet), or a 3x3
+    convolution of stride 1 (cifar)."""
     projector_layers: int = setting(3, at_least=1)
     """Layers of the projection MLP; the paper uses 2 for CIFAR."""
     projector_hidden: int | None = setting(None, at_least=1)
@@ -139,6 +145,10 @@ class Model(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        weights = self.backbone_weights
+        BackboneRule.parse(self.backbone).check_weights(weights)
+        if weights is not None and self.pytorch_weights is not None:
+            raise InputError("backbone_weights and pytorch_weights exclude each other")
         given = {name: getattr(self, name) for name in method_options.names()}
         for name, value in method_options.resolved(self.method, given).items():
             object.__setattr__(self, name, value)
@@ -148,6 +158,14 @@ class Model(Settings):
         for name in ("small_size", "small_area"):
             if getattr(self, name) is not None and not self.small_views:
                 raise InputError(f"{name} needs small_views of at least 1; got 0")
+
+    @property
+    def architecture(self) -> str:
+        """The backbone in words, such as "resnet18 of width 64"."""
+        if BackboneRule.parse(self.backbone).kind != "resnet":
+            return self.backbone
+        stem = "" if self.stem == "imagenet" else f" with the {self.stem} stem"
+        return f"{self.backbone} of width {self.width}{stem}"
 
     @property
     def view_count(self) -> int:

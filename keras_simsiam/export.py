@@ -13,9 +13,10 @@ import tensorflow as tf
 
 from keras_simsiam import _compat, documents
 from keras_simsiam.errors import InputError, first_line
-from keras_simsiam.evaluation.encoder import Encoder, network_of, only_images
+from keras_simsiam.evaluation.encoder import Encoder, only_images
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.files import written_atomically
+from keras_simsiam.models.base import network_of
 from keras_simsiam.preprocessing import Preprocessing
 
 

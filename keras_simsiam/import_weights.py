@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pathlib
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_simsiam import config, options
+from keras_simsiam import options
 from keras_simsiam.augmentation import IMAGENET_MEAN, IMAGENET_STD
+from keras_simsiam.backbone_rules import ResNet
 from keras_simsiam.errors import InputError
-from keras_simsiam.fields import Settings, choices, setting, switch
+from keras_simsiam.fields import Settings, setting, switch
 from keras_simsiam.files import claimed
 
 
@@ -17,7 +19,7 @@ from keras_simsiam.files import claimed
 class Import(Settings):
     """How to convert the checkpoint."""
 
-    backbone: str = setting("resnet50", choices=choices(config.Model, "backbone"))
+    backbone: str = setting("resnet50", choices=typing.get_args(ResNet))
     """The backbone; its stem and width, and the heads, are read from the checkpoint."""
     output: str | None = setting(None, alias="-o")
     """Folder of the SavedModel; by default saved_models/ and the checkpoint's name."""

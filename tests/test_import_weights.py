@@ -7,7 +7,7 @@ import pytest
 import keras_simsiam as ks
 from keras_simsiam import InputError, evaluate, export_pytorch, import_weights, load_encoder
 from keras_simsiam.config import Run
-from keras_simsiam.training import inputs, prepare
+from keras_simsiam.training import inputs, prepare, start
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.run import train
 
@@ -67,7 +67,7 @@ def test_a_run_begins_with_a_backbone_where_there_is_no_more(checkpoint):
     built = prepare.build_model(
         run, inputs.Inputs(np.zeros(4), None, ks.Preprocessing(32), 2, 1, "")
     )
-    assert prepare.load_weights(run, built) == f"backbone from {path}"
+    assert start.load_weights(run, built, 32) == f"backbone from {path}"
     assert same_weights(built, model) == ["backbone"]
 
 

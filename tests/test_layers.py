@@ -18,6 +18,7 @@ LAYERS = (
     {"config", "presets", "probes", "options", "fields", "datasets", "documents", "metrics"}
     | {
         "augmentation",
+        "backbone_rules",
         "collection_options",
         "conversion",
         "environment",
@@ -27,6 +28,7 @@ LAYERS = (
         "method_options",
         "tables",
         "target_rules",
+        "user_code",
         "view_rules",
         "_stack",
     },

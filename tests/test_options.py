@@ -54,11 +54,9 @@ def test_every_field_of_a_run_is_an_option():
 def test_help_names_the_choices_of_an_option():
     parser = options.Parser("train", "Trains.")
     options.parse_run(parser, [])
-    assert "--backbone {resnet18,resnet34,resnet50}" in parser.format_help()
-    with pytest.raises(
-        InputError, match="--backbone must be one of resnet18, resnet34, resnet50; got 'vgg'"
-    ):
-        parse("--backbone", "vgg")
+    assert "--stem {imagenet,cifar}" in parser.format_help()
+    with pytest.raises(InputError, match="--stem must be one of imagenet, cifar; got 'vgg'"):
+        parse("--stem", "vgg")
 
 
 def test_pairs_and_switches_are_read():

@@ -55,6 +55,22 @@ def apply_gradients(optimizer: keras.optimizers.Optimizer, gradients: list, vari
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
 
+def synchronize(layer: keras.layers.BatchNormalization) -> None:
+    """Makes a layer see the batch of all devices.
+
+    Raises:
+        InputError: If there are several machines and it is Keras's own layer, whose statistics no
+            worker can read alone.
+    """
+    several = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
+    if several and not isinstance(layer, BatchNormalization):
+        raise InputError(
+            "strategy multi_worker needs Keras 3 for a backbone with Keras's own "
+            f"BatchNormalization; got that of the layer {layer.name}"
+        )
+    layer.synchronized, layer.fused = True, False
+
+
 class Mean(keras.metrics.Mean):
     """A mean of values that are equal on all devices. See Keras 3's."""
 

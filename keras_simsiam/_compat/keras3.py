@@ -49,6 +49,11 @@ def apply_gradients(optimizer: keras.optimizers.Optimizer, gradients: list, vari
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
 
+def synchronize(layer: keras.layers.BatchNormalization) -> None:
+    """Makes a layer see the batch of all devices."""
+    layer.synchronized = True
+
+
 class Mean(keras.metrics.Mean):
     """A mean of values that are equal on all devices.
 
@@ -68,6 +73,23 @@ class Model(keras.Model):
     """
 
     train_function: Callable | None
+
+    def save_own_variables(self, store):
+        """Writes what Keras leaves out: how far the draws are of layers such as Dropout."""
+        super().save_own_variables(store)
+        for name, state in self._draws().items():
+            store[name] = state.numpy()
+
+    def load_own_variables(self, store):
+        """Reads what `save_own_variables` wrote, as far as a file has it."""
+        draws, there = self._draws(), set(store.keys())
+        super().load_own_variables({k: store[k] for k in there - draws.keys()})
+        for name in there & draws.keys():
+            draws[name].assign(store[name])
+
+    def _draws(self) -> dict[str, keras.Variable]:
+        generators = (g for layer in self._flatten_layers() for g in layer._seed_generators)
+        return {f"draws_{i}": g.state for i, g in enumerate(generators)}
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Does nothing: Keras would average a batch over all workers to look at its shapes."""

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import pathlib
-import sys
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_simsiam import documents
-from keras_simsiam.config import Model
-from keras_simsiam.errors import InputError, first_line, shown
+from keras_simsiam.backbone_rules import IMAGENET
+from keras_simsiam.errors import InputError, shown
 from keras_simsiam.evaluation import Encoder, raw_pixels
-from keras_simsiam.evaluation.encoder import network_of
 from keras_simsiam.export import load_encoder
-from keras_simsiam.fields import Count, checks_arguments, choices
+from keras_simsiam.fields import Count, checks_arguments
+from keras_simsiam.models import backbones
+from keras_simsiam.models.base import network_of
 from keras_simsiam.models.resnet import resnet18
-from keras_simsiam.preprocessing import Preprocessing, resize_square
+from keras_simsiam.preprocessing import Preprocessing
 
 _APPLICATION, _SIDE = "keras:", 224
 
@@ -85,25 +83,9 @@ def _baseline(name: str, image_size: int | None) -> Encoder:
 def _application(name: str, image_size: int) -> Encoder:
     """A model of keras.applications with its own preprocessing, without its classifier."""
     model_name, _, weights = name.removeprefix(_APPLICATION).partition(":")
-    make = getattr(keras.applications, model_name, None)
-    if not model_name[:1].isupper() or not callable(make):
-        known = [n for n in dir(keras.applications) if n[:1].isupper()]
-        raise InputError(
-            f"'{name}' must name a model of keras.applications, such as {known[0]} or {known[-1]}"
-        )
-    options = {"include_top": False, "pooling": "avg", "input_shape": (image_size, image_size, 3)}
-    try:
-        network = make(weights=weights or "imagenet", **options)
-    except Exception as e:  # of the download, the file or the image size
-        raise InputError(f"cannot make '{name}': {first_line(e)}") from e
-    preprocess = sys.modules[make.__module__].preprocess_input
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
-    def encode(images: tf.Tensor) -> tf.Tensor:
-        pixels = preprocess(resize_square(images, image_size))
-        return tf.cast(network(pixels, training=False), tf.float32)
-
-    return Encoder(encode, Preprocessing(image_size))
+    mean, std = backbones.normalization_of(model_name)
+    network = backbones.application(model_name, image_size, weights or IMAGENET)
+    return Encoder.of(network, Preprocessing(image_size, mean, std))
 
 
 def _of_run(folder: pathlib.Path) -> pathlib.Path:
@@ -120,13 +102,7 @@ def _of_run(folder: pathlib.Path) -> pathlib.Path:
 
 
 def _of_file(path: pathlib.Path, image_size: int | None) -> Encoder:
-    for module in choices(Model, "method"):  # a file may be of any, which Keras must know
-        importlib.import_module(f"keras_simsiam.models.{module}")
-    importlib.import_module("keras_simsiam.optimizers")
-    try:
-        model = keras.models.load_model(path, safe_mode=True, compile=False)
-    except Exception as e:  # any part of Keras may raise its own error
-        raise InputError(f"cannot read '{path}': {first_line(e)}") from e
+    model = backbones.load_model(path)
     network = network_of(model)
     takes, gives = (getattr(network, f"{side}_shape", None) for side in ("input", "output"))
     if isinstance(takes, tuple) and (len(takes) != 4 or takes[3] not in (3, None)):

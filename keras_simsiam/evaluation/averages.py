@@ -11,6 +11,7 @@ import keras
 
 from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.models.base import JointEmbedding
+from keras_simsiam.models.parts import layers_of
 from keras_simsiam.preprocessing import Preprocessing
 
 _LEFT = 0.01
@@ -65,7 +66,7 @@ def lagging(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """
     if not isinstance(model, JointEmbedding) or not model.steps_done:
         return []
-    found = [*_layers(model.backbone), *_layers(model.projector)]
+    found = [*layers_of(model.backbone), *layers_of(model.projector)]
     return [
         layer
         for layer in found
@@ -95,10 +96,3 @@ def _measure(
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-
-
-def _layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-    """A layer and those within it."""
-    yield layer
-    for inner in getattr(layer, "layers", ()):
-        yield from _layers(inner)

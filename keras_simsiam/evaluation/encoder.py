@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_simsiam.arrays import check_images
 from keras_simsiam.errors import InputError, shown
 from keras_simsiam.fields import Count, checks_arguments
-from keras_simsiam.models.base import JointEmbedding
+from keras_simsiam.models.base import JointEmbedding, network_of
 from keras_simsiam.preprocessing import Preprocessing
 
 
@@ -79,11 +79,6 @@ class Encoder:
         if key not in traced:
             traced[key] = cls(_traced(network, preprocessing), preprocessing)
         return traced[key]
-
-
-def network_of(model: keras.Model) -> keras.Model:
-    """The network that makes the features: a method's backbone, or the model itself."""
-    return model.backbone if isinstance(model, JointEmbedding) else model
 
 
 @checks_arguments

@@ -217,3 +217,8 @@ class JointEmbedding(TrainedOnViews):
         if size is not None:
             small.check_below(size)
         check_takes(backbone, small.size, output_dim(backbone, image_size=size))
+
+
+def network_of(model: keras.Model) -> keras.Model:
+    """The network that makes the features: a method's backbone, or the model itself."""
+    return model.backbone if isinstance(model, JointEmbedding) else model

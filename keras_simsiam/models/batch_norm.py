@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+
 import keras
 import tensorflow as tf
 
 from keras_simsiam import _compat
+from keras_simsiam.models.parts import layers_of
 
 
 def batch_norm(name: str, **kwargs) -> keras.layers.BatchNormalization:
@@ -21,6 +25,27 @@ def batch_norm(name: str, **kwargs) -> keras.layers.BatchNormalization:
         name=name,
         **kwargs,
     )
+
+
+def synchronize(model: keras.Model) -> None:
+    """Makes all BatchNorm in a model see the batch of all devices, if there are several.
+
+    A warning names the layers that only look as if they were BatchNorm, which are left as they are.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync < 2:
+        return
+    unknown = {}
+    for layer in layers_of(model):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            _compat.synchronize(layer)
+        elif re.search("batch_?norm", type(layer).__name__, re.IGNORECASE):
+            unknown[type(layer).__name__] = layer.name
+    for kind, name in unknown.items():
+        warnings.warn(
+            f"{kind} of the layer {name} is no keras.layers.BatchNormalization: it sees the images "
+            "of one device, and not the whole batch",
+            stacklevel=2,
+        )
 
 
 @keras.saving.register_keras_serializable("keras_simsiam")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import keras
 import tensorflow as tf
 
@@ -96,6 +98,19 @@ def check_takes(backbone: keras.Model, size: int, dim: int) -> None:
             f"the backbone must take small views of {size}×{size} pixels, too; "
             f"got {backbone.name}: {why}"
         )
+
+
+def renewed(network: keras.Model) -> keras.Model:
+    """A network of the same layers with initial weights of its own."""
+    copy = type(network).from_config(network.get_config())
+    if not copy.built:
+        copy.build_from_config(network.get_build_config())
+    return copy
+
+
+def layers_of(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    """A layer and all those within it, each once."""
+    return iter(layer._flatten_layers())
 
 
 def _input_shape(network: keras.Model) -> tuple | None:

@@ -5,16 +5,19 @@ its stride in the 3×3 convolution, BatchNorm has PyTorch's momentum and epsilon
 initialized He-normal by fan-out, and the last BatchNorm of each block starts at zero, as in the
 authors' training. Layers have torchvision's names, so that PyTorch's weights can be loaded.
 
-To add a ResNet, write its function here and add its name to `config.Model.backbone`.
+To add a ResNet, write its function here and add its name to `backbone_rules.ResNet`.
 """
 
 from __future__ import annotations
 
+import typing
+
 import keras
 
-from keras_simsiam.config import Model, Stem
+from keras_simsiam.backbone_rules import ResNet
+from keras_simsiam.config import Stem
 from keras_simsiam.errors import check_choice
-from keras_simsiam.fields import Count, checks_arguments, choices
+from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models.batch_norm import batch_norm
 
 
@@ -48,7 +51,7 @@ def resnet50(width: Count = 64, stem: Stem = "imagenet", name: str = "resnet50")
     return resnet((3, 4, 6, 3), True, width, stem, name)
 
 
-BACKBONES = {name: globals()[name] for name in choices(Model, "backbone")}
+BACKBONES = {name: globals()[name] for name in typing.get_args(ResNet)}
 """The backbones by name."""
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_simsiam import _compat
 from keras_simsiam.errors import InputError
 from keras_simsiam.models.objectives import at_least_float32, of_whole_batch
-from keras_simsiam.models.parts import output_dim
+from keras_simsiam.models.parts import output_dim, renewed
 from keras_simsiam.target_rules import TargetRule
 
 
@@ -108,6 +108,9 @@ class ImageTargets(keras.layers.Layer):
         update = tf.IndexedSlices(tf.gather(averages, last), examples)
         _compat.tensorflow_variable(self.memory).scatter_update(update)
 
+    def renew(self, backbone: keras.Model, projector: keras.Model) -> None:
+        """Does nothing: there are no averages before the first step."""
+
     def follow(self, backbone: keras.Model, projector: keras.Model, step: tf.Tensor) -> None:
         """Does nothing: the averages were kept when the targets were made."""
 
@@ -150,6 +153,11 @@ class TargetNetwork(keras.layers.Layer):
     def of(self, views, z, training: bool, examples: tf.Tensor | None = None) -> list:
         """Targets ``[B, d]`` of each view ``[B, H, W, 3]``; z and examples are not used."""
         return [self(x, training=training) for x in views]
+
+    def renew(self, backbone: keras.Model, projector: keras.Model) -> None:
+        """Copies all weights of the originals, which have been given others before training."""
+        self.backbone.set_weights(backbone.get_weights())
+        self.projector.set_weights(projector.get_weights())
 
     def follow(self, backbone: keras.Model, projector: keras.Model, step: tf.Tensor) -> None:
         """Updates the weights once the originals were trained.
@@ -195,8 +203,6 @@ def assign(variables: Sequence, values: Sequence[tf.Tensor]) -> None:
 
 
 def _copy(network: keras.Model) -> keras.Model:
-    copy = type(network).from_config(network.get_config())
-    if not copy.built:
-        copy.build_from_config(network.get_build_config())
+    copy = renewed(network)
     copy.set_weights(network.get_weights())
     return copy

@@ -11,7 +11,7 @@ from keras_simsiam import config, metrics
 from keras_simsiam.training.inputs import made_natively
 from keras_simsiam.training.prepare import Prepared
 
-_SHOWN = ("method", "backbone", "width", "stem", "pytorch_weights")
+_SHOWN = ("method", "backbone", "width", "stem", "backbone_weights", "pytorch_weights")
 """Settings of the model that always appear; others are listed if they are not the default."""
 
 
@@ -50,10 +50,7 @@ def _model(prepared: Prepared) -> str:
         f"{name} {sum(int(np.prod(v.shape)) for v in part.trainable_variables):,}"
         for name, part in prepared.model.parts.items()
     ]
-    return (
-        f"{m.method}, {m.backbone}, width {m.width}, {m.stem} stem; "
-        f"trainable parameters: {', '.join(counts)}"
-    )
+    return f"{m.method}, {m.architecture}; trainable parameters: {', '.join(counts)}"
 
 
 def _changed(model: config.Model) -> str:

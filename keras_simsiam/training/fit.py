@@ -188,10 +188,10 @@ def _stretches(inputs: Inputs, step: int) -> Iterator[tuple[int, int, int, int]]
 
 def _record_start(prepared: Prepared, history: HistoryFile) -> None:
     """Records the accuracy before training."""
-    run, inputs = prepared.run, prepared.inputs
+    inputs = prepared.inputs
     if inputs.monitor is not None and not history.rows:
         accuracy = prepared.baselines[baseline_key("knn_top1", "random_weights")]
-        if run.model.pytorch_weights is not None or accuracy is None:
+        if prepared.start != "random" or accuracy is None:
             inputs.monitor.set_model(prepared.model)
             accuracy = inputs.monitor.evaluate().top1
         history.add({"epoch": 0, "knn_top1": accuracy})

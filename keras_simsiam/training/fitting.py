@@ -68,7 +68,7 @@ class Fitting:
         of = f"{t.epochs} epochs of {self._images // t.batch_size:,} steps of {t.batch_size} images"
         return (
             f"chosen for    {self.reason}\n"
-            f"settings      {m.backbone} of width {m.width}, views of {size}×{size} pixels, {of}; "
+            f"settings      {m.architecture}, views of {size}×{size} pixels, {of}; "
             "options override each\n"
             f"will take     {self._minutes(run)}\n"
         )
@@ -76,9 +76,9 @@ class Fitting:
     def _minutes(self, run: Run) -> str:
         import tensorflow as tf
 
-        if tf.config.list_physical_devices("GPU"):
-            return "what the first epoch shows as minutes left"
         t, m, size = run.training, run.model, run.data.image_size or 224
+        if tf.config.list_physical_devices("GPU") or m.backbone not in _MULTIPLICATIONS:
+            return "what the first epoch shows as minutes left"
         share = (size / 224) ** 2 * (m.width / 64) ** 2
         share *= _CIFAR_STEM if m.stem == "cifar" else 1
         products = _MULTIPLICATIONS[m.backbone] * share

@@ -17,8 +17,8 @@ from keras_simsiam.evaluation import (
     room,
 )
 from keras_simsiam.evaluation.averages import settled
-from keras_simsiam.evaluation.encoder import network_of
 from keras_simsiam.fields import Count, Index, Positive, checks_arguments
+from keras_simsiam.models.base import network_of
 from keras_simsiam.preprocessing import Preprocessing
 
 

@@ -14,10 +14,10 @@ from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation import Encoder, raw_pixels
 from keras_simsiam.evaluation.retrieval import view_retrieval
 from keras_simsiam.metrics import baseline_key
-from keras_simsiam.models import pytorch
+from keras_simsiam.models import backbones
 from keras_simsiam.models.base import JointEmbedding, Length
+from keras_simsiam.models.batch_norm import synchronize
 from keras_simsiam.models.methods import method
-from keras_simsiam.models.resnet import BACKBONES
 from keras_simsiam.optimizers import paper_optimizers
 from keras_simsiam.training import checkpoints
 from keras_simsiam.training.devices import Devices, agreed, is_chief
@@ -25,6 +25,7 @@ from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.inputs import Inputs, load_inputs
 from keras_simsiam.training.monitors import KNNMonitor
 from keras_simsiam.training.output import Output
+from keras_simsiam.training.start import load_weights
 
 BASELINE_IMAGES = 50_000, 10_000
 """The most training and test images that the kNN baselines are measured on."""
@@ -100,7 +101,7 @@ def prepare(
         with agreed(strategy):
             if chief == turn:
                 inputs = _check(run, output, devices, folder, strategy)
-    with strategy.scope():
+    with agreed(strategy), strategy.scope():
         model = build_model(run, inputs)
     common = (run, output, devices, folder, strategy, inputs)
     if output.resume and folder.has_checkpoint():
@@ -110,12 +111,13 @@ def prepare(
             path, model, resumed = checkpoints.restore(
                 folder.checkpoints, model, inputs.description, inputs.fingerprints
             )
+            synchronize(model)
         if chief:
             folder.reopen(baselines)
         return Prepared(*common, model, baselines, f"going on from {path}", resumed)
     with agreed(strategy):
         baselines = _baselines(model, run, inputs, chief)
-        start = load_weights(run, model) or "random"
+        start = load_weights(run, model, inputs.image_size) or "random"
         if chief:
             folder.create(run, baselines)
     return Prepared(*common, model, baselines, start)
@@ -172,7 +174,7 @@ def _build_model(run: Run, inputs: Inputs) -> JointEmbedding:
     on_device = run.data.augment_on == "device"
     model = method(m.method).from_settings(
         m,
-        BACKBONES[m.backbone](width=m.width, stem=m.stem),
+        backbones.build(m, inputs.image_size),
         Length(inputs.steps, inputs.steps_per_epoch, len(inputs.images)),
         augmentation=run.augmentation if on_device else None,
         image_size=inputs.image_size if on_device else None,
@@ -192,18 +194,8 @@ def _build_model(run: Run, inputs: Inputs) -> JointEmbedding:
         zero_gradients=t.zero_gradients,
     )
     model.compile(**optimizers, jit_compile=t.jit_compile)
+    synchronize(model)
     return model
-
-
-def load_weights(run: Run, model: JointEmbedding) -> str | None:
-    """Loads the PyTorch weights that a run starts from, if any, and says what they are."""
-    path = run.model.pytorch_weights
-    if path is None:
-        return None
-    weights = pytorch.read_pytorch(path)
-    whole = pytorch.is_whole(weights, model)
-    pytorch.assign(model if whole else model.backbone, weights, path)
-    return f"{'all parts' if whole else 'backbone'} from {path}"
 
 
 def measure_baselines(model: JointEmbedding, monitor: KNNMonitor | None) -> dict[str, float | None]:

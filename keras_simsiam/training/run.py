@@ -22,6 +22,7 @@ from keras_simsiam.training.outcome import Outcome
 from keras_simsiam.training.output import RESUME, Output
 from keras_simsiam.training.prepare import Prepared, prepare
 from keras_simsiam.training.record import record
+from keras_simsiam.training.start import with_own_normalization
 
 
 def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
@@ -49,7 +50,7 @@ def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
         LostWorker: If another worker is lost, or has refused its input.
         Terminated: If a signal ended everything at once. It is a KeyboardInterrupt.
     """
-    devices = devices or Devices()
+    devices, run = devices or Devices(), with_own_normalization(run)
     folder = RunFolder(output, run.data.dataset)
     if output.resume:
         folder.check_begun()

@@ -13,7 +13,8 @@ from keras_simsiam.fields import checks_arguments
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.training.collapse import CollapseMonitor
 from keras_simsiam.training.inputs import Inputs, load_inputs, views_of
-from keras_simsiam.training.prepare import build_model, load_weights
+from keras_simsiam.training.prepare import build_model
+from keras_simsiam.training.start import load_weights, with_own_normalization
 from keras_simsiam.tuning.space import Space
 
 
@@ -41,10 +42,10 @@ class SimSiamHyperModel(kt.HyperModel):
 
     def build(self, hp: kt.HyperParameters) -> JointEmbedding:
         """The compiled model of a trial."""
-        run = self.space.run(self.space.declare(hp))
+        run = self._run(hp)
         self.inputs = load_inputs(run)
         model = build_model(run, self.inputs)
-        load_weights(run, model)
+        load_weights(run, model, self.inputs.image_size)
         return model
 
     def fit(
@@ -63,7 +64,7 @@ class SimSiamHyperModel(kt.HyperModel):
             training, and the other metrics of the last epoch, such as ``loss``, ``z_std`` and
             ``projector_rank``.
         """
-        run, inputs = self.space.run(self.space.declare(hp)), self.inputs
+        run, inputs = self._run(hp), self.inputs
         if inputs.monitor is None:
             raise InputError(
                 f"dataset must have labeled training and test images; got '{run.data.dataset}'"
@@ -92,3 +93,6 @@ class SimSiamHyperModel(kt.HyperModel):
         latest = None if restored or model.stop_training else inputs.monitor.latest
         accuracy = latest or inputs.monitor.evaluate()
         return {**last, "knn_top1": accuracy.top1, "knn_top5": accuracy.top5}
+
+    def _run(self, hp: kt.HyperParameters) -> Run:
+        return with_own_normalization(self.space.run(self.space.declare(hp)))

@@ -1,10 +1,10 @@
 """Steps on one device, on two, or in two processes.
 
 ``python parity.py MODE DTYPE OUT STEPS METHOD…``: MODE is none, mirrored or multi_worker (from
-TF_CONFIG); DTYPE is float32 or float64; METHOD is one of `config.Model.method`, or "images" for
-SimSiam with a target of each image. SimSiam is trained on photo_patches, the others with a network
-of one convolution on noise. The loss and z_std of each step and the final weights are written to
-OUT, as METHOD/logs and METHOD/weights.
+TF_CONFIG); DTYPE is float32 or float64; METHOD is one of `config.Model.method`, or for SimSiam
+"images", with a target of each image, or "keras", with Keras's own BatchNorm. SimSiam is trained
+on photo_patches, the others with a network of one convolution on noise. The loss and z_std of each
+step and the final weights are written to OUT, as METHOD/logs and METHOD/weights.
 """
 
 import sys
@@ -15,7 +15,7 @@ from backbones import BACKBONES, TINY
 
 from keras_simsiam import Augmentation, data, paper_optimizers, presets
 from keras_simsiam.models.base import Length
-from keras_simsiam.models.batch_norm import batch_norm
+from keras_simsiam.models.batch_norm import batch_norm, synchronize
 from keras_simsiam.models.methods import method as class_of
 from keras_simsiam.training.devices import Devices, make_strategy, share_out
 from keras_simsiam.training.inputs import load_inputs
@@ -30,6 +30,7 @@ BACKBONES.update(TINY)
 strategy = make_strategy(Devices(mode, 2 if mode == "mirrored" else 1))
 OPTIONS = {
     "images": {"method": "simsiam", "target": "images:0.8"},
+    "keras": {"method": "simsiam"},
     "simclr": {"predictor": "mlp", "stop_gradient": True},
     "moco": {"queue": 40},
     "swav": {"predictor": "mlp", "prototypes": 12},
@@ -57,11 +58,13 @@ def small(method):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         images = keras.Input((None, None, 3))
-        x = batch_norm("bn")(keras.layers.Conv2D(8, 3, 2, name="conv")(images))
+        norm = keras.layers.BatchNormalization() if method == "keras" else batch_norm("bn")
+        x = norm(keras.layers.Conv2D(8, 3, 2, name="conv")(images))
         x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
         length = Length(int(steps), 2, len(NOISE))
         made = class_of(settings.method).from_settings(settings, keras.Model(images, x), length)
         made.compile(**paper_optimizers(16, int(steps), rate))
+        synchronize(made)
     numbered = method == "images"
     return made, lambda part: data.views(NOISE, Augmentation(), 16, 3, part=part, numbered=numbered)
 

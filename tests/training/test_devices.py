@@ -110,12 +110,14 @@ def test_a_batch_that_leaves_two_devices_unequal_has_the_loss_of_one(tmp_path):
 def test_two_devices_and_two_processes_compare_the_images_of_the_whole_batch(tmp_path):
     """Negatives, queue, codes, covariances and targets are those of one device, of more views
     than two, too."""
-    methods = ("images", *(m for m in METHOD_OPTIONS if m != "simsiam"))
+    methods = ("images", "keras", *(m for m in METHOD_OPTIONS if m != "simsiam"))
     (one,) = train("none", "float64", tmp_path, 8, *methods)
     assert len(one) == 2 * len(methods)
     for mode in ("mirrored", "multi_worker"):
-        for found in train(mode, "float64", tmp_path, 8, *methods):
-            check_equal(found, one, 1e-10)
+        # On Keras 2, the statistics of its own BatchNorm cannot be read by one worker alone.
+        able = [m for m in methods if m != "keras" or mode == "mirrored" or _compat.KERAS_3]
+        for found in train(mode, "float64", tmp_path, 8, *able):
+            check_equal(found, {k: v for k, v in one.items() if k.split("/")[0] in able}, 1e-10)
 
 
 def check_equal(found, expected, tolerance):
