@@ -17,8 +17,9 @@ def set_defaults() -> None:
     """Sets TensorFlow's variables where the user has not, before TensorFlow is imported.
 
     oneDNN's convolutions train about twice as fast on processors with AVX2. TensorFlow uses them by
-    itself where there is AVX-512. Where an operation has one thread only, as on one core, they were
-    seen to damage the memory of TensorFlow 2.21.
+    itself where there is AVX-512. Not on a single core: where an operation has one thread, oneDNN
+    in TensorFlow 2.21 writes past its memory in the gradient of the weights of a 1×1 convolution
+    with stride 2 and fewer than 8 input channels.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if platform.machine().lower() in ("x86_64", "amd64") and cores() > 1:
