@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_simsiam import datasets, options
+from keras_simsiam import callable_module, datasets, options
 from keras_simsiam.errors import InputError, printable, shown
 from keras_simsiam.fields import Settings, setting, switch
 
@@ -101,6 +101,8 @@ def _share(shard: str) -> tuple[int, int]:
         raise InputError(f"shard must be K/N, with K from 1 to N; got {shown(shard)}")
     return int(number), int(of)
 
+
+callable_module.calls(__name__, "keras_simsiam.collection")
 
 if __name__ == "__main__":
     options.run_command(main)

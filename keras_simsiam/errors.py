@@ -38,6 +38,10 @@ class CannotRead(RuntimeError):
     """Too many image files have become unreadable during a run. The message names them."""
 
 
+class CallbackFailed(RuntimeError):
+    """A callback of the user raised an error. The message names both."""
+
+
 class LostWorker(RuntimeError):
     """Another process of the training has been lost. The message says how to continue."""
 

@@ -22,6 +22,7 @@ import simple_parsing
 
 from keras_simsiam import config, documents, environment, presets, streams
 from keras_simsiam.errors import (
+    CallbackFailed,
     CannotRead,
     CannotWrite,
     InputError,
@@ -155,12 +156,16 @@ def _in(file: dict, section: str, setting: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
+_ENDINGS = (TrainingDiverged, CannotRead, CannotWrite, CallbackFailed, LostWorker)
+
+
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     """Runs a command and exits with its exit code. Errors of users and machines are one line each.
 
     ====  ======================================================================================
     0     The command is done, or SIGTERM or SIGHUP ended what can be continued.
-    1     Training diverged, a file cannot be read or written, or a worker is lost.
+    1     Training diverged, a file cannot be read or written, a worker is lost, or a callback of
+          the user fails.
     2     The input is invalid; nothing has been written.
     130   Ctrl-C.
     ====  ======================================================================================
@@ -178,7 +183,7 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     with streams.tolerant(), _terminations():
         try:
             code = command(None)
-        except (InputError, TrainingDiverged, CannotRead, CannotWrite, LostWorker) as e:
+        except (InputError, *_ENDINGS) as e:
             print(f"error: {e}", file=sys.stderr)
             code = 2 if isinstance(e, InputError) else 1
         except KeyboardInterrupt as e:

@@ -19,6 +19,7 @@ LAYERS = (
     | {
         "augmentation",
         "backbone_rules",
+        "callable_module",
         "collection_options",
         "conversion",
         "environment",

@@ -209,3 +209,19 @@ def test_settings_that_do_not_fit_are_named_in_one_line(
     assert "\n" not in str(caught.value)
     monkeypatch.setenv("KERAS_BACKEND", "torch")  # which comes before the file
     assert "'torch' from KERAS_BACKEND" in keras_simsiam._stack.wrong_setting()
+
+
+COMMANDS = [n for n in keras_simsiam.__all__ if importlib.util.find_spec(f"keras_simsiam.{n}")]
+"""Public functions that share their name with a command."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_function_can_be_called_after_its_command_was_imported(name, tmp_path):
+    code = (
+        f"import keras_simsiam as ks, keras_simsiam.{name} as module\n"
+        f"assert ks.{name} is module and callable(module.main)\n"
+        f"try: ks.{name}()\n"
+        "except TypeError as e: print(e)\n"
+    )
+    found = python("-c", code, cwd=tmp_path)
+    assert "missing a required argument" in found.stdout, found.stderr

@@ -86,6 +86,7 @@ class Callbacks:
         if prepared.chief:
             first = [AfterFirstStep(functools.partial(_draw_views, prepared))]
             writing = [
+                *prepared.users,
                 self.history,
                 EpochCurves(prepared.folder.path / "tensorboard/train"),
                 None if sys.stdout.isatty() else EpochLines(prepared.inputs.epochs),

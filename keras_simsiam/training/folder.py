@@ -17,7 +17,11 @@ from keras_simsiam.documents import read_json
 from keras_simsiam.errors import InputError
 from keras_simsiam.training.output import Output
 
-ENDED = {"finished": "is finished", "collapsed": "was stopped because it had collapsed"}
+ENDED = {
+    "finished": "is finished",
+    "collapsed": "was stopped because it had collapsed",
+    "stopped": "was stopped by a callback",
+}
 """How a run that cannot be resumed ended, in words, by the status in its summary."""
 
 _LONGEST = 200  # bytes of a name, of 255: names of temporary files are longer

@@ -66,7 +66,7 @@ def interrupts(
             yield ending
             preemption.stop_if_received()
         if prepared.model.stop_training:
-            ending.status = "collapsed"
+            ending.status = "stopped"
     except Stopped as e:
         ending.status = "interrupted" if e.number == signal.SIGINT else "preempted"
     except Terminated:

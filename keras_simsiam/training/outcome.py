@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["finished", "collapsed", "interrupted", "preempted", "diverged"]
-"""How a run ended: "collapsed" if it was stopped because of a collapse, "interrupted" by Ctrl-C,
-"preempted" by SIGTERM or SIGHUP."""
+Status = Literal["finished", "collapsed", "stopped", "interrupted", "preempted", "diverged"]
+"""How a run ended: "collapsed" if it was stopped because of a collapse, "stopped" by a callback of
+the user, "interrupted" by Ctrl-C, "preempted" by SIGTERM or SIGHUP."""
 
 
 @dataclass(frozen=True)

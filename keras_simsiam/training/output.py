@@ -27,6 +27,10 @@ class Output(Settings):
     """Continue the run of the same name from its last checkpoint."""
     checkpoint_every: float = setting(10.0, at_least=0)
     """Minutes between checkpoints within an epoch; 0 for checkpoints only at the end of epochs."""
+    callback: list[str] = setting([], action="append", nargs=None, metavar="MODULE:FUNCTION")
+    """A function of yours that returns a Keras callback, such as wandb's, to log elsewhere. It gets
+    the run's settings if it takes an argument; the module may be in the current folder. The option
+    can be repeated."""
     keep_checkpoints: int = setting(3, at_least=1)
     """Number of checkpoints to keep, besides the one with the highest kNN accuracy."""
 

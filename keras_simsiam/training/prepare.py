@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import keras
 import tensorflow as tf
 
+from keras_simsiam import user_code
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation import Encoder, raw_pixels
@@ -26,6 +27,7 @@ from keras_simsiam.training.inputs import Inputs, load_inputs
 from keras_simsiam.training.monitors import KNNMonitor
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.start import load_weights
+from keras_simsiam.training.user_callbacks import make_callbacks
 
 BASELINE_IMAGES = 50_000, 10_000
 """The most training and test images that the kNN baselines are measured on."""
@@ -45,6 +47,7 @@ class Prepared:
         model: Its compiled model, at the step from which it trains.
         baselines: Accuracies without training, by key.
         start: Where the model's weights come from.
+        users: Callbacks of the user, for the chief.
         resumed: The state in the checkpoint; empty for a new run.
     """
 
@@ -57,6 +60,7 @@ class Prepared:
     model: JointEmbedding
     baselines: dict[str, float | None]
     start: str
+    users: list[keras.callbacks.Callback]
     resumed: dict = field(default_factory=dict)
 
     @property
@@ -112,15 +116,17 @@ def prepare(
                 folder.checkpoints, model, inputs.description, inputs.fingerprints
             )
             synchronize(model)
+        users = make_callbacks(output.callback, run) if chief else []
         if chief:
             folder.reopen(baselines)
-        return Prepared(*common, model, baselines, f"going on from {path}", resumed)
+        return Prepared(*common, model, baselines, f"going on from {path}", users, resumed)
     with agreed(strategy):
         baselines = _baselines(model, run, inputs, chief)
         start = load_weights(run, model, inputs.image_size) or "random"
+        users = make_callbacks(output.callback, run) if chief else []
         if chief:
             folder.create(run, baselines)
-    return Prepared(*common, model, baselines, start)
+    return Prepared(*common, model, baselines, start, users)
 
 
 def _check(
@@ -133,6 +139,8 @@ def _check(
     """Checks what needs no model, and loads the images."""
     chief = is_chief(strategy)
     devices.check_data_service()
+    for name in output.callback if chief else ():
+        user_code.find_function(name, "callback")
     if output.resume:
         folder.check_resumable(run)
     elif chief:

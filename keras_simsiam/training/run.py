@@ -47,6 +47,7 @@ def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
             the last checkpoint before that, and figures and summary up to that point.
         CannotRead: If too many image files have become unreadable.
         CannotWrite: If the disk is full or read-only; earlier checkpoints are intact.
+        CallbackFailed: If a callback of the user raises an error.
         LostWorker: If another worker is lost, or has refused its input.
         Terminated: If a signal ended everything at once. It is a KeyboardInterrupt.
     """
@@ -83,4 +84,6 @@ def _train(prepared: Prepared) -> tuple[Outcome, TrainingDiverged | None]:
     callbacks = Callbacks.of(prepared)
     with interrupts(prepared, callbacks.checkpoints, callbacks.preemption) as ending:
         fit(prepared, callbacks)
+    if ending.status == "stopped" and callbacks.collapse.stop and callbacks.collapse.collapse:
+        ending.status = "collapsed"
     return record(prepared, callbacks, ending), ending.error
