@@ -208,6 +208,11 @@ class Training(Settings):
     """Number of epochs. An incomplete last batch is completed with images of the next epoch."""
     batch_size: int = setting(256, at_least=2)
     """Images per step, over all devices; BatchNorm needs at least 2."""
+    accumulate: int = setting(1, at_least=1)
+    """Compute the gradients of a step in this many parts of its batch, one after another, which
+    saves memory: 4 with a batch_size of 1024 needs that of 256. batch_size and learning rate remain
+    those of the step. Losses that do not compare images give the gradient of the whole batch, but
+    BatchNorm, negatives, codes and covariances see one part."""
     optimizer: Optimizer = "sgd"
     """sgd is the paper's; sgdw and adam decouple the weight decay; lamb and lars are for large
     batches. Each needs its own learning rate."""
@@ -244,6 +249,11 @@ class Training(Settings):
             raise InputError(
                 f"warmup_epochs must be below epochs, which is {self.epochs}; "
                 f"got {self.warmup_epochs}"
+            )
+        if self.batch_size % self.accumulate or self.batch_size < 2 * self.accumulate:
+            raise InputError(
+                f"batch_size must be a multiple of accumulate, {self.accumulate}, and at least "
+                f"twice that; got {self.batch_size}"
             )
 
 

@@ -123,6 +123,31 @@ def known_to(forward: Callable, also: dict[str, tf.Tensor]) -> dict[str, tf.Tens
     return {name: value for name, value in also.items() if name in taken}
 
 
+def parts(
+    views: tuple[tf.Tensor, ...], also: dict[str, tf.Tensor], count: int
+) -> list[tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]]:
+    """Equal parts of a batch: views, and what else is known of their images, of each.
+
+    Every `count`-th image is in a part, so that it has the same images however devices, each of
+    which has images that follow one another, share the batch.
+
+    Raises:
+        InputError: If the batch is not a multiple of `count`.
+    """
+    if count == 1:
+        return [(views, also)]
+    images = views[0].shape[0]
+    if images is not None and images % count:
+        raise InputError(
+            f"a batch must have a multiple of {count} images on each device, to accumulate the "
+            f"gradients of {count} parts; got {images}"
+        )
+    return [
+        (tuple(v[i::count] for v in views), {name: v[i::count] for name, v in also.items()})
+        for i in range(count)
+    ]
+
+
 def refuse_class_weight(arguments: Mapping[str, Any]) -> None:
     """Raises InputError if there are weights of classes."""
     if (given := arguments.get("class_weight")) is not None:

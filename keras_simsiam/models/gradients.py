@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import keras
 import tensorflow as tf
 
@@ -38,6 +40,37 @@ def checked(gradients: list[list], paths: list[str], optimizer, raises: bool) ->
         with tf.control_dependencies([check] if check is not None else []):
             there = {i: tf.identity(g) for i, g in there.items()}
     return tf.nest.pack_sequence_as(gradients, [there.get(i) for i in range(len(paths))])
+
+
+def averaged(
+    step: Callable[[tuple, dict], tuple[tf.Tensor, tf.Tensor, list[list]]],
+    parts: Sequence[tuple[tuple, dict]],
+) -> tuple[tf.Tensor, tf.Tensor, list[list]]:
+    """Loss and gradients averaged over the parts of a batch, and z1 of all of its images.
+
+    A part is computed when the one before it is done, so that only one is in memory.
+
+    Args:
+        step: Loss, z1 and gradients, in lists as for `checked`, of views and what else is known.
+        parts: Views, and what else is known of them, of each part.
+    """
+    losses, projections = [], []
+    sums: list[tf.Tensor | None] = []
+    nested: list[list] = []
+    for views, also in parts:
+        with tf.control_dependencies([s for s in sums if s is not None]):
+            views = tuple(map(tf.identity, views))
+        loss, z1, nested = step(views, also)
+        losses.append(loss)
+        projections.append(z1)
+        flat = tf.nest.flatten(nested)
+        pairs = zip(sums, flat, strict=True) if sums else ()
+        sums = [g if s is None else s + g for s, g in pairs] or flat
+    if len(parts) == 1:
+        return losses[0], projections[0], nested
+    means = [None if s is None else s / len(parts) for s in sums]
+    mean = tf.add_n(losses) / len(parts)
+    return mean, tf.concat(projections, axis=0), tf.nest.pack_sequence_as(nested, means)
 
 
 def with_loss_scale(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

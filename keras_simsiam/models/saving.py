@@ -25,6 +25,7 @@ class SavedWithParts(_compat.Model):
     preprocessing: Preprocessing | None
     _assumed: Preprocessing | None
     predictor_optimizer: keras.optimizers.Optimizer | None
+    accumulate: int
 
     def get_config(self) -> dict:
         """The arguments that make this model again, its networks included."""
@@ -71,6 +72,7 @@ class SavedWithParts(_compat.Model):
         return {
             **{k: keras.saving.serialize_keras_object(v) for k, v in optimizers.items()},
             "jit_compile": self.jit_compile,
+            "accumulate": self.accumulate,
         }
 
     def compile_from_config(self, config: dict) -> None:

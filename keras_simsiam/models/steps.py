@@ -8,9 +8,11 @@ import keras
 import tensorflow as tf
 
 from keras_simsiam import _compat, augment
+from keras_simsiam.conversion import converted
 from keras_simsiam.errors import InputError
+from keras_simsiam.fields import Count
 from keras_simsiam.models import batches
-from keras_simsiam.models.gradients import checked, with_loss_scale
+from keras_simsiam.models.gradients import averaged, checked, with_loss_scale
 from keras_simsiam.models.objectives import mean_over_replicas, replicas, share, z_std
 from keras_simsiam.models.saving import SavedWithParts
 from keras_simsiam.optimizers import named
@@ -32,9 +34,15 @@ class TrainedOnViews(SavedWithParts):
     step_counter: Any
     loss_tracker: keras.metrics.Metric
     z_std_tracker: keras.metrics.Metric
+    accumulate: int
 
     def compile(
-        self, optimizer="rmsprop", predictor_optimizer=None, jit_compile: bool = False, **kwargs
+        self,
+        optimizer="rmsprop",
+        predictor_optimizer=None,
+        jit_compile: bool = False,
+        accumulate: int = 1,
+        **kwargs,
     ) -> None:
         """Sets the optimizers.
 
@@ -43,11 +51,16 @@ class TrainedOnViews(SavedWithParts):
             predictor_optimizer: Optimizer of the predictor; if None, `optimizer` trains it.
             jit_compile: Whether XLA compiles the training step. Keras's default is to do so, which
                 is slower for convolutions on CPUs.
+            accumulate: Parts of a batch that pass through the network one after another, to save
+                memory; the step applies the mean of their gradients. What compares the images of a
+                batch, such as BatchNorm, sees those of a part. Batches must be multiples of it.
             **kwargs: See `keras.Model.compile`.
 
         Raises:
-            InputError: If Keras knows no such optimizer, or both are the same object.
+            InputError: If Keras knows no such optimizer, both are the same object, or `accumulate`
+                is not a positive integer.
         """
+        self.accumulate = converted("accumulate", accumulate, Count)
         optimizers = [named("optimizer", optimizer)]
         optimizers += [predictor_optimizer and named("predictor_optimizer", predictor_optimizer)]
         if optimizers[0] is optimizers[1]:
@@ -116,13 +129,11 @@ class TrainedOnViews(SavedWithParts):
         views, also = self._views(data)
         part = share(views[0])
         views = batches.none_empty(views, part, self.jit_compile)
-        with tf.GradientTape() as tape:
-            loss, z1 = self._forward(views, True, also)
-            # Of layers: regularizers of their weights, and what they add themselves.
-            total = loss * part + sum(tf.cast(v, loss.dtype) for v in self.losses)
-            # Optimizers sum the gradients of the replicas.
-            scaled = _compat.scale_loss(self.optimizer, total) / replicas()
-        gradients = tape.gradient(scaled, [variables for _, variables in groups])
+        trained = [variables for _, variables in groups]
+        loss, z1, gradients = averaged(
+            lambda views, also: self._gradients(views, also, part, trained),
+            batches.parts(views, also, self.accumulate),
+        )
         paths = [_compat.path_of(v) for _, variables in groups for v in variables]
         gradients = checked(gradients, paths, self.optimizer, raises=not self.jit_compile)
         learning_rate = _compat.learning_rate(self.optimizer)
@@ -143,6 +154,18 @@ class TrainedOnViews(SavedWithParts):
         """Features of a batch of images."""
         images = data[0] if isinstance(data, tuple | list) else data  # the others are labels
         return self(images, training=False)
+
+    def _gradients(
+        self, views, also: dict, part: tf.Tensor | float, trained: list[list]
+    ) -> tuple[tf.Tensor, tf.Tensor, list[list]]:
+        """The loss of views, z1, and the gradients of what the optimizer is to minimize."""
+        with tf.GradientTape() as tape:
+            loss, z1 = self._forward(views, True, also)
+            # Of layers: regularizers of their weights, and what they add themselves.
+            total = loss * part + sum(tf.cast(v, loss.dtype) for v in self.losses)
+            # Optimizers sum the gradients of the replicas.
+            scaled = _compat.scale_loss(self.optimizer, total) / replicas()
+        return loss, z1, tape.gradient(scaled, trained)
 
     def _agreed(self, x) -> Preprocessing | None:
         """The model's preprocessing, which must be that by which views were made, if it is known.

@@ -65,8 +65,9 @@ def _changed(model: config.Model) -> str:
 
 def _training(prepared: Prepared) -> str:
     t, inputs = prepared.run.training, prepared.inputs
+    parts = "" if t.accumulate == 1 else f" in {t.accumulate} parts"
     return (
-        f"{t.epochs} epochs of {inputs.steps_per_epoch:,} steps of {t.batch_size} images, "
+        f"{t.epochs} epochs of {inputs.steps_per_epoch:,} steps of {t.batch_size} images{parts}, "
         f"{inputs.steps:,} steps in all; {t.optimizer}, learning rate "
         f"{t.learning_rate * t.batch_size / 256:.4g} ({t.learning_rate:g} × {t.batch_size} / 256), "
         f"weight decay {t.weight_decay:g}; seed {t.seed}; {t.precision}"

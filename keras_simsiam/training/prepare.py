@@ -147,10 +147,12 @@ def _check(
         folder.check_free(output.overwrite)
     inputs = load_inputs(run)
     _warn_if_short(inputs)
-    if run.training.batch_size % strategy.num_replicas_in_sync:
+    t, replicas = run.training, strategy.num_replicas_in_sync
+    if t.batch_size % (replicas * t.accumulate):
+        parts = "" if t.accumulate == 1 else f" times accumulate, {t.accumulate}"
         raise InputError(
-            f"batch_size must be a multiple of {strategy.num_replicas_in_sync}, the number of "
-            f"devices; got {run.training.batch_size}"
+            f"batch_size must be a multiple of {replicas}, the number of devices{parts}; "
+            f"got {t.batch_size}"
         )
     return inputs if chief else dataclasses.replace(inputs, monitor=None)  # the chief evaluates
 
@@ -201,7 +203,7 @@ def _build_model(run: Run, inputs: Inputs) -> JointEmbedding:
         schedule=t.schedule,
         zero_gradients=t.zero_gradients,
     )
-    model.compile(**optimizers, jit_compile=t.jit_compile)
+    model.compile(**optimizers, jit_compile=t.jit_compile, accumulate=t.accumulate)
     synchronize(model)
     return model
 

@@ -2,9 +2,10 @@
 
 ``python parity.py MODE DTYPE OUT STEPS METHOD…``: MODE is none, mirrored or multi_worker (from
 TF_CONFIG); DTYPE is float32 or float64; METHOD is one of `config.Model.method`, or for SimSiam
-"images", with a target of each image, or "keras", with Keras's own BatchNorm. SimSiam is trained
-on photo_patches, the others with a network of one convolution on noise. The loss and z_std of each
-step and the final weights are written to OUT, as METHOD/logs and METHOD/weights.
+"images", with a target of each image, or "keras", with Keras's own BatchNorm and two parts of each
+batch. SimSiam is trained on photo_patches, the others with a network of one convolution on noise.
+The loss and z_std of each step and the final weights are written to OUT, as METHOD/logs and
+METHOD/weights.
 """
 
 import sys
@@ -63,7 +64,8 @@ def small(method):
         x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
         length = Length(int(steps), 2, len(NOISE))
         made = class_of(settings.method).from_settings(settings, keras.Model(images, x), length)
-        made.compile(**paper_optimizers(16, int(steps), rate))
+        parts = 2 if method == "keras" else 1
+        made.compile(**paper_optimizers(16, int(steps), rate), accumulate=parts)
         synchronize(made)
     numbered = method == "images"
     return made, lambda part: data.views(NOISE, Augmentation(), 16, 3, part=part, numbered=numbered)
