@@ -17,9 +17,8 @@ def set_defaults() -> None:
     """Sets TensorFlow's variables where the user has not, before TensorFlow is imported.
 
     oneDNN's convolutions train about twice as fast on processors with AVX2. TensorFlow uses them by
-    itself where there is AVX-512. Not on a single core: where an operation has one thread, oneDNN
-    in TensorFlow 2.21 writes past its memory in the gradient of the weights of a 1×1 convolution
-    with stride 2 and fewer than 8 input channels.
+    itself where there is AVX-512. On a single core they are left off: where an operation has one
+    thread, the gradient of some convolutions damages memory (see ``training/README.md``).
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if platform.machine().lower() in ("x86_64", "amd64") and cores() > 1:
@@ -34,6 +33,15 @@ def processor() -> str:
     named = re.search(r"^model name\s*:\s*(.*\S)", text, re.MULTILINE)
     model = named[1] if named else platform.processor() or platform.machine()
     return f"{model}, {cores()} {'core' if cores() == 1 else 'cores'}"
+
+
+@functools.cache
+def multiplies_bfloat16() -> bool:
+    """Whether the processor, an x86 on Linux, has instructions for products in bfloat16."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    return cpuinfo.exists() and bool(
+        re.search(r"^flags\b.*\b(avx512_bf16|amx_bf16)\b", cpuinfo.read_text(), re.MULTILINE)
+    )
 
 
 def cores() -> int:

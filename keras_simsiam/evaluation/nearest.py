@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from keras_simsiam.environment import cores
+from keras_simsiam.evaluation.products import Bfloat16Products, Block, Products, norms, unit
 
 _QUERIES = 1024
 """The most queries of a matrix product. With `_TILE` columns, its 8 MB fit into a cache."""
@@ -50,18 +51,34 @@ def nearest(bank: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, 
 
 def _nearest(bank: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """`nearest` for as many queries as fit into memory."""
-    on_gpu = bool(tf.config.list_logical_devices("GPU"))
+    queries = unit(queries)
+    if not Bfloat16Products.pay(bank, queries, k):
+        return _largest(Products(), bank, queries, k)
+    products = Bfloat16Products(bank[:_BLOCK])
+    proposed, rows = _largest(products, bank, queries, products.proposals(k))
+    exact = _packed(_similarities(bank, queries, rows), rows)
+    similarity, rows = _unpacked(np.sort(exact, axis=1)[:, : -k - 1 : -1])
+    left = ~products.prove(queries, proposed[:, -1], similarity[:, -1])
+    if left.any():
+        similarity[left], rows[left] = _largest(Products(), bank, queries[left], k)
+    return similarity, rows
+
+
+def _largest(
+    products: Products, bank: np.ndarray, queries: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k largest products of each query with rows of the bank, and these rows."""
     threads = cores()
     count = threads * math.ceil(len(queries) / _QUERIES / threads)
-    chunks = np.array_split(unit(queries), min(count, len(queries)))
-    searches = [_Search(chunk, k, on_gpu) for chunk in chunks]
+    chunks = np.array_split(queries, min(count, len(queries)))
+    searches = [_Search(len(chunk), k, products.with_queries(chunk)) for chunk in chunks]
     # Each thread multiplies on one core, so that none waits for another, and picks neighbors
     # while others multiply.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        block = unit(bank[:_BLOCK])
+        block = products.block(bank[:_BLOCK])
         for start in range(0, len(bank), _BLOCK):
             added = [pool.submit(search.add, block, start) for search in searches]
-            block = unit(bank[start + _BLOCK : start + 2 * _BLOCK])
+            block = products.block(bank[start + _BLOCK : start + 2 * _BLOCK])
             for future in added:
                 future.result()
         found = list(pool.map(_Search.result, searches))
@@ -69,12 +86,16 @@ def _nearest(bank: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray,
     return np.concatenate(similarity), np.concatenate(rows)
 
 
-def unit(features: np.ndarray) -> np.ndarray:
-    """Features divided by their norms, float32 ``[N, D]``; those of almost no length stay short."""
-    features = np.asarray(features, np.float32)
-    with np.errstate(over="ignore"):  # an infinite norm makes the features zeros
-        squares = np.einsum("nd,nd->n", features, features)
-    return features / np.sqrt(np.maximum(squares, np.float32(1e-12)))[:, None]
+def _similarities(bank: np.ndarray, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Cosine similarities of each query, of norm 1, to its rows ``[Q, n]`` of the bank."""
+
+    def of_one(query: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        found = np.asarray(bank[positions], np.float32)
+        # Unlike those of a matrix product, these sums are the same wherever a row stands.
+        return np.einsum("nd,d->n", found, query) / norms(found)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return np.stack(list(pool.map(of_one, queries, rows)))
 
 
 class _Search:
@@ -85,20 +106,19 @@ class _Search:
     become candidates: those that are more similar than the k candidates before them.
 
     Args:
-        queries: float32 ``[Q, D]`` of norm 1.
+        queries: Q, their number.
         k: Number of neighbors.
-        on_gpu: Whether to multiply on the GPU.
+        product: Of all queries with some rows, float32 ``[Q, n]``.
     """
 
-    def __init__(self, queries: np.ndarray, k: int, on_gpu: bool):
-        self._queries = tf.constant(queries) if on_gpu else queries
-        self._k, self._on_gpu = k, on_gpu
-        self._candidates = np.empty([len(queries), 3 * k], np.int64)
-        self._found = np.zeros(len(queries), np.int64)  # the first so many are set
-        self._least = np.full(len(queries), -np.inf, np.float32)  # candidates are above it
+    def __init__(self, queries: int, k: int, product: Callable[[Block], np.ndarray]):
+        self._k, self._product = k, product
+        self._candidates = np.empty([queries, 3 * k], np.int64)
+        self._found = np.zeros(queries, np.int64)  # the first so many are set
+        self._least = np.full(queries, -np.inf, np.float32)  # candidates are above it
 
-    def add(self, block: np.ndarray, start: int) -> None:
-        """Compares the queries with rows of the bank, of norm 1, the first of them at `start`."""
+    def add(self, block: Block, start: int) -> None:
+        """Compares the queries with a block of the bank, whose first row is at `start`."""
         for first in range(0, len(block), _TILE):
             similarity = self._product(block[first : first + _TILE])
             if start + first == 0:
@@ -112,12 +132,7 @@ class _Search:
         """Similarities and positions ``[Q, k]`` of the nearest neighbors so far."""
         self._keep_the_largest()
         found = np.sort(self._candidates[:, : self._k], axis=1)[:, ::-1]
-        return _similarity(found), _LOWER - (found & _LOWER)
-
-    def _product(self, rows: np.ndarray) -> np.ndarray:
-        if self._on_gpu:
-            return tf.matmul(self._queries, rows, transpose_b=True).numpy()
-        return self._queries @ rows.T
+        return _unpacked(found)
 
     def _append(self, query: np.ndarray, candidates: np.ndarray) -> None:
         """Adds candidates, in the order of their queries."""
@@ -159,6 +174,11 @@ def _packed(similarity: np.ndarray, position: np.ndarray) -> np.ndarray:
     """Candidates as int64, in the order of their similarities, then from the last to the first."""
     bits = (similarity + np.float32(0)).view(np.int32).astype(np.int64)  # no negative zeros
     return (_ordered(bits) << 32) | (_LOWER - position)
+
+
+def _unpacked(candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Similarities, float32, and positions, int64, of candidates."""
+    return _similarity(candidates), _LOWER - (candidates & _LOWER)
 
 
 def _similarity(candidates: np.ndarray) -> np.ndarray:

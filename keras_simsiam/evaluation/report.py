@@ -12,8 +12,9 @@ from keras_simsiam import environment, plots
 from keras_simsiam.data import as_images
 from keras_simsiam.errors import printable
 from keras_simsiam.evaluation import projector
-from keras_simsiam.evaluation.nearest import nearest, unit
+from keras_simsiam.evaluation.nearest import nearest
 from keras_simsiam.evaluation.probing import Evaluation
+from keras_simsiam.evaluation.products import unit
 from keras_simsiam.files import write_csv, write_json
 
 SHOWN_SIDE = 64

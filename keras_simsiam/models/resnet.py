@@ -103,8 +103,12 @@ def _block(x, channels: int, stride: int, bottleneck: bool, name: str):
         y = batch_norm(f"{name}.bn{i}", gamma_initializer="zeros" if last else "ones")(y)
         if not last:
             y = keras.layers.ReLU(name=f"{name}.relu{i}")(y)
+    if stride != 1:
+        # A 1×1 convolution with a stride is the same, but the gradient of its weights damages
+        # memory in TensorFlow 2.21 with oneDNN, AVX2, one thread and fewer than 8 channels.
+        x = keras.layers.AveragePooling2D(1, stride, name=f"{name}.downsample")(x)
     if stride != 1 or x.shape[-1] != out:
-        x = _convolution(x, out, 1, stride, f"{name}.downsample.0")
+        x = _convolution(x, out, 1, 1, f"{name}.downsample.0")
         x = batch_norm(f"{name}.downsample.1")(x)
     return keras.layers.ReLU(name=f"{name}.relu")(keras.layers.Add(name=f"{name}.add")([y, x]))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from keras_simsiam.errors import InputError, LostWorker, first_line, is_address, shown
 from keras_simsiam.fields import Settings, setting
+from keras_simsiam.training import threads
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -64,6 +65,7 @@ def make_strategy(devices: Devices) -> tf.distribute.Strategy:
                     f"logical_devices must be set before TensorFlow is used; got "
                     f"{devices.logical_devices} afterwards"
                 ) from e
+    threads.one_for_each_view()
     if devices.strategy == "multi_worker":
         return _multi_worker()
     gpus = len(tf.config.list_physical_devices("GPU"))

@@ -17,5 +17,7 @@ def test_flip_is_torchvisions_where_it_is_drawn(arrays, planes):
 
 
 def test_views_are_flipped_as_often_as_asked_for():
-    happened = int(drawn(Augmentation(vertical_flip_probability=0.3))["vertical_flip"]["flip"].sum())
+    happened = int(
+        drawn(Augmentation(vertical_flip_probability=0.3))["vertical_flip"]["flip"].sum()
+    )
     assert stats.binomtest(happened, N, 0.3).pvalue > LEAST_P

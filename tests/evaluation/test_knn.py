@@ -10,7 +10,7 @@ import tensorflow as tf
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from keras_simsiam import InputError, knn_accuracy
-from keras_simsiam.evaluation import knn_predict, nearest
+from keras_simsiam.evaluation import knn_predict, nearest, products
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_neighbors_are_the_most_similar_in_order_also_among_equals(rows, k, on_g
     queries[0] = 0
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU:0"] * on_gpu)
     similarity, found = nearest.nearest(bank, queries, k)
-    expected = sign * nearest.unit(queries)[:, axis]
+    expected = sign * products.unit(queries)[:, axis]
     order = np.argsort(-expected, axis=1, kind="stable")[:, :k]
     np.testing.assert_array_equal(found, order)
     np.testing.assert_array_equal(similarity, np.take_along_axis(expected, order, 1))
@@ -103,6 +103,30 @@ def test_neighbors_are_those_of_scikit_learn_where_banks_are_sorted_or_nearly_al
         np.testing.assert_allclose(1 - similarity, distance, atol=5e-7)
         if spread == 1:
             assert (found == theirs).mean() > 0.99
+
+
+@pytest.mark.parametrize(("spread", "all_proven"), [(1.0, True), (1e-3, False)])
+def test_neighbors_proposed_in_bfloat16_are_those_of_float32(spread, all_proven, monkeypatch):
+    random = np.random.RandomState(0)
+    bank = (2 + spread * random.randn(4000, 64)).astype(np.float32)
+    bank[:, 0] += 5 * random.randn(4000)  # features that are alike in most of their dimensions
+    bank[1000:1200] = bank[:200]  # and equal ones
+    queries = bank[::40] + np.float32(0.1 * spread) * random.randn(100, 64).astype(np.float32)
+    queries[0] = -queries[0]  # no neighbor is much nearer than the others
+    expected = nearest.nearest(bank, queries, 20)
+    proven = []
+    prove = products.Bfloat16Products.prove
+    monkeypatch.setattr(products.Bfloat16Products, "pay", lambda *_: True)
+    monkeypatch.setattr(
+        products.Bfloat16Products, "prove", lambda *a: proven.append(prove(*a)) or proven[-1]
+    )
+    similarity, rows = nearest.nearest(bank, queries, 20)
+    np.testing.assert_allclose(similarity, expected[0], atol=1e-6)
+    exact = products.unit(queries).astype(float) @ products.unit(bank).astype(float).T
+    theirs = np.take_along_axis(exact, expected[1], 1)
+    np.testing.assert_allclose(np.take_along_axis(exact, rows, 1), theirs, atol=1e-6)
+    np.testing.assert_array_equal(rows[1:5, :2], [[n, n + 1000] for n in (40, 80, 120, 160)])
+    assert proven[0].mean() > 0.9 if all_proven else proven[0].mean() < 0.5
 
 
 def test_the_bank_is_not_copied():

@@ -52,7 +52,7 @@ def test_bottleneck_strides_in_its_3x3_convolution():
     model = resnet50(width=2)
     strides = [model.get_layer(f"layer2.0.conv{i}").strides for i in (1, 2, 3)]
     assert strides == [(1, 1), (2, 2), (1, 1)]
-    assert model.get_layer("layer2.0.downsample.0").strides == (2, 2)
+    assert model.get_layer("layer2.0.downsample").strides == (2, 2)
     assert model.output_shape == (None, 64)
 
 
