@@ -143,8 +143,15 @@ class Model(Settings):
     """PyTorch checkpoint to start from: a whole SimSiam with networks of the same sizes, or a
     backbone."""
 
+    start_from: str | None = setting(None, alias="--from", metavar="RUN")
+    """Start from the weights of another run: its name or folder, its SavedModel, a .keras file, or
+    an .h5 file of the backbone's weights. The backbone must be the same; projector, predictor and
+    so on are taken where they have the same shapes. To continue a run, use --resume."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.start_from is not None and self.pytorch_weights is not None:
+            raise InputError("start_from and pytorch_weights exclude each other")
         weights = self.backbone_weights
         BackboneRule.parse(self.backbone).check_weights(weights)
         if weights is not None and self.pytorch_weights is not None:

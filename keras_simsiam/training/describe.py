@@ -11,7 +11,15 @@ from keras_simsiam import config, metrics
 from keras_simsiam.training.inputs import made_natively
 from keras_simsiam.training.prepare import Prepared
 
-_SHOWN = ("method", "backbone", "width", "stem", "backbone_weights", "pytorch_weights")
+_SHOWN = (
+    "method",
+    "backbone",
+    "width",
+    "stem",
+    "backbone_weights",
+    "pytorch_weights",
+    "start_from",
+)
 """Settings of the model that always appear; others are listed if they are not the default."""
 
 

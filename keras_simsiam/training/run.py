@@ -23,6 +23,7 @@ from keras_simsiam.training.output import RESUME, Output
 from keras_simsiam.training.prepare import Prepared, prepare
 from keras_simsiam.training.record import record
 from keras_simsiam.training.start import with_own_normalization
+from keras_simsiam.training.transfer import place_of
 
 
 def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
@@ -52,6 +53,9 @@ def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
         Terminated: If a signal ended everything at once. It is a KeyboardInterrupt.
     """
     devices, run = devices or Devices(), with_own_normalization(run)
+    if run.model.start_from is not None:
+        place = place_of(run.model.start_from, output.run_dir)
+        run = run.replace(model={"start_from": place})
     folder = RunFolder(output, run.data.dataset)
     if output.resume:
         folder.check_begun()

@@ -6,6 +6,7 @@ from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError
 from keras_simsiam.models import backbones, pytorch
 from keras_simsiam.models.base import JointEmbedding
+from keras_simsiam.training import transfer
 
 
 def with_own_normalization(run: Run) -> Run:
@@ -38,8 +39,12 @@ def load_weights(run: Run, model: JointEmbedding, size: int) -> str | None:
     Raises:
         InputError: If they cannot be read, or do not fit.
     """
-    m = run.model
-    if m.pytorch_weights is not None:
+    m, source = run.model, run.model.start_from
+    if source is not None and source.endswith(".h5"):
+        m, source = m.replace(start_from=None, backbone_weights=source), None
+    if source is not None:
+        loaded = transfer.take(source, run, model)
+    elif m.pytorch_weights is not None:
         loaded = _load_pytorch(m.pytorch_weights, model)
     elif (network := backbones.pretrained(m, size)) is not None:
         model.backbone.set_weights(network.get_weights())
