@@ -19,7 +19,7 @@ BATCHES = {f"batch {batch}": batch for batch in sweeps.FLOOR_BATCHES}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Trains what is left to train, and writes the tables and the figure."""
-    args = common.parse(__doc__.split("\n")[0], argv)
+    args = common.parser(__doc__.split("\n")[0]).parse_args(argv)
     found = common.search("collapse_floor", args)
     batches = [line for line in found.lines if line.label in BATCHES]
     name, title = "collapse_floor_batch", "Without the stop-gradient, over the batch size."

@@ -38,9 +38,12 @@ SMALL = {
 Figure = Callable[[Found, pathlib.Path, str], None]
 """Draws the results to a path with a title."""
 
+Measure = Callable[[Found], None]
+"""Adds further metrics to the trials."""
 
-def parse(title: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options that all experiments take."""
+
+def parser(title: str) -> argparse.ArgumentParser:
+    """A parser of the options that all experiments take."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--dataset", default="photo_patches")
     parser.add_argument("--data-dir")
@@ -58,17 +61,33 @@ def parse(title: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="small: what 2 CPU cores finish; full: the preset of the dataset, for a GPU",
     )
     parser.add_argument(
+        "--preset", choices=list(presets.PRESETS), help="these settings in place of --scale"
+    )
+    parser.add_argument("--backbone", help="another backbone, such as resnet50")
+    parser.add_argument("--width", type=int, help="other channels of a ResNet's first stage")
+    parser.add_argument("--image-size", type=int, help="another side of the views in pixels")
+    parser.add_argument(
         "--costs", action="store_true", help="measure time and memory of a step, too"
     )
-    return parser.parse_args(argv)
+    return parser
 
 
 def base_run(args: argparse.Namespace) -> Run:
     """The run whose settings an ablation changes."""
-    run = presets.preset(presets.default_preset(args.dataset))
-    run = run.replace(**(SMALL if args.scale == "small" else {}))
-    run = run.replace(data={"dataset": args.dataset, "data_dir": args.data_dir})
-    return run.replace(training={"epochs": args.epochs}) if args.epochs else run
+    if args.preset is not None:
+        run = presets.preset(args.preset)
+    else:
+        run = presets.preset(presets.default_preset(args.dataset))
+        run = run.replace(**(SMALL if args.scale == "small" else {}))
+    data = {"dataset": args.dataset, "data_dir": args.data_dir, "image_size": args.image_size}
+    model = {"backbone": args.backbone, "width": args.width}
+    changes = {"data": data, "model": model, "training": {"epochs": args.epochs}}
+    return run.replace(
+        **{
+            section: {name: value for name, value in values.items() if value is not None}
+            for section, values in changes.items()
+        }
+    )
 
 
 def compare(
@@ -77,7 +96,7 @@ def compare(
     argv: Sequence[str] | None = None,
     figure: Figure = results.draw,
     cited: Sequence[dict[str, str]] = (),
-    measure: Sequence[Callable[[Found], None]] = (),
+    measure: Sequence[Measure] = (),
     epochs: Mapping[str, int] | None = None,
 ) -> int:
     """A whole experiment: trains what is left to train, writes the table and the figure.
@@ -94,10 +113,36 @@ def compare(
     Returns:
         The exit code.
     """
-    args = parse(title, argv)
+    args = parser(title).parse_args(argv)
     if epochs is not None:
         args.epochs = args.epochs or epochs[args.scale]
-    found = search(sweep, args)
+    return run(sweep, title, args, figure, cited, measure)
+
+
+def run(
+    sweep: str,
+    title: str,
+    args: argparse.Namespace,
+    figure: Figure = results.draw,
+    cited: Sequence[dict[str, str]] = (),
+    measure: Sequence[Measure] = (),
+    spec: dict | None = None,
+) -> int:
+    """What `compare` does, for options that have been parsed.
+
+    Args:
+        sweep: Name of the experiment.
+        title: Of the experiment.
+        args: Its options.
+        figure: Draws the figure.
+        cited: Other people's numbers; see `results.table`.
+        measure: What adds further metrics to the trials, such as `linear.add`.
+        spec: What is varied, if not the ablation of that name.
+
+    Returns:
+        The exit code.
+    """
+    found = search(sweep, args, spec)
     for add in [*measure, *([costs.add] if args.costs else [])]:
         add(found)
     publish(sweep, title, args, found, cited)
@@ -106,10 +151,16 @@ def compare(
     return 0
 
 
-def search(sweep: str, args: argparse.Namespace) -> Found:
-    """Runs an ablation with every seed, in a folder of its own for each combination of options."""
+def search(sweep: str, args: argparse.Namespace, spec: dict | None = None) -> Found:
+    """Runs an ablation with every seed, in a folder of its own for each combination of options.
+
+    Args:
+        sweep: Name of the experiment.
+        args: Its options.
+        spec: What is varied, if not the ablation of that name.
+    """
     base = base_run(args)
-    values = {**_portable(base), "seeds": args.seeds}
+    values = {**_portable(base), "seeds": args.seeds, **({"sweep": spec} if spec else {})}
     key = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
     options = Search(
         tuner="grid",
@@ -119,7 +170,7 @@ def search(sweep: str, args: argparse.Namespace) -> Found:
         sweep_dir=str(RUNS),
         saved_model_dir=str(RUNS / "saved_models"),
     )
-    spec = sweeps.find(sweep, base, sweeps.ABLATIONS)
+    spec = spec or sweeps.find(sweep, base, sweeps.ABLATIONS)
     others = [path for path in sorted(RUNS.glob("*")) if path.name != options.name]
     found = run_sweep(sweep, spec, base, options, Devices(), others)
     assert found is not None  # only workers find nothing
@@ -136,7 +187,8 @@ def publish(
     """Prints the table of an experiment, and writes its numbers and how they came about.
 
     ``results/`` gets ``NAME_DATASET.csv``, a row for each run, and ``NAME_DATASET.yaml``, what
-    `experiments.report` says about them.
+    `experiments.report` says about them. The names of both also have the preset, the backbone, the
+    width and the image size that were asked for.
 
     Args:
         name: Of the files.
@@ -145,7 +197,7 @@ def publish(
         found: From `search`.
         cited: Other people's numbers; see `results.table`.
     """
-    path = HERE / "results" / f"{name}_{args.dataset}.csv"
+    path = HERE / "results" / f"{_file_name(name, args)}.csv"
     rows, runs = [], []
     for line in found.lines:
         for entry in line.entries:
@@ -202,7 +254,12 @@ def table(lines: Sequence[Line], cited: Sequence[dict[str, str]] = ()) -> list[l
 
 def figure_path(name: str, args: argparse.Namespace) -> pathlib.Path:
     """Where the figure of an experiment is written."""
-    return HERE / "figures" / f"{name}_{args.dataset}.png"
+    return HERE / "figures" / f"{_file_name(name, args)}.png"
+
+
+def _file_name(name: str, args: argparse.Namespace) -> str:
+    asked = (args.preset, args.backbone, args.width, args.image_size)
+    return "_".join([name, args.dataset, *(str(value) for value in asked if value is not None)])
 
 
 def _portable(run: Run) -> dict:

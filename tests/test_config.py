@@ -37,6 +37,17 @@ def test_presets_are_the_papers_settings():
     assert preset("tiny_imagenet").training.epochs == 50
 
 
+def test_the_reports_preset_is_the_papers_but_for_its_size_and_its_four_departures():
+    report, paper = preset("report"), preset("imagenet")
+    t, m = report.training, report.model
+    assert t.learning_rate * t.batch_size / 256 == pytest.approx(4e-4)
+    assert (t.optimizer, t.momentum, t.schedule, t.weight_decay) == ("adam", 0.9, "constant", 0.0)
+    assert (t.batch_size, t.zero_gradients, m.symmetry) == (16, False, "asymmetric")
+    assert (t.epochs, report.data.dataset, report.data.image_size) == (50, "tiny_imagenet", 224)
+    assert m.replace(symmetry=paper.model.symmetry) == paper.model
+    assert report.augmentation == paper.augmentation
+
+
 @pytest.mark.parametrize(
     ("dataset", "expected"),
     [

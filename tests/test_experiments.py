@@ -27,7 +27,7 @@ from experiments import (
 )
 from experiments.benchmarks import common as benchmarks
 from experiments.benchmarks import knn
-from keras_simsiam import InputError
+from keras_simsiam import InputError, presets
 from keras_simsiam.environment import processor
 from keras_simsiam.method_options import METHOD_OPTIONS
 from keras_simsiam.training import inputs
@@ -225,17 +225,64 @@ def test_methods_are_a_line_each_and_a_step_of_each_is_measured_once(
     monkeypatch.setattr(linear, "add", lambda found: None)
     monkeypatch.setattr(costs, "_measure", measure)
     monkeypatch.setattr("keras_simsiam.plots.compared_over", lambda *args: drawn.append(args))
-    for trials in ("9", "21"):
+    for trials in ("11", "24"):
         methods.main(["--seeds", "0", "--trials", trials, "--costs"])
-    assert len(trained) == 21
-    assert steps == [f"{method}, 8 epochs" for method in METHOD_OPTIONS]
+    assert len(trained) == 24
+    compared = ["simsiam", "fastsiam", *(m for m in METHOD_OPTIONS if m != "simsiam")]
+    assert steps == [f"{method}, 8 epochs" for method in compared]
+    assert [run.model.view_count for run in trained[:3]] == [2, 4, 2]
     assert list(drawn[0][2]["byol"]) == [8, 16]
     assert {method: list(lengths) for method, lengths in drawn[-1][2].items()} == {
-        method: [8, 16, 32] for method in METHOD_OPTIONS
+        method: [8, 16, 32] for method in compared
     }
     printed = capsys.readouterr().out
     assert "| 30.0 | 20.0 | 12 | 700 | 90 | finished | 71.3 |" in printed
     assert results(tmp_path, "methods")[-1]["step_memory"] == "700.0"
+
+
+def test_methods_take_the_rates_of_a_search_and_lengths_of_their_own(
+    trained, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(linear, "add", lambda found: None)
+    (tmp_path / "results.csv").write_text(
+        "method,training.learning_rate,model.temperature,status,knn_top1\n"
+        "byol,4.0,,diverged,0.9\nmoco,0.125,0.2,finished,0.5\nmoco,0.5,0.1,finished,0.4\n"
+        "byol,1.0,,finished,0.3\n"
+    )
+    methods.main(["--seeds", "0", "--lengths", "20", "--search", str(tmp_path)])
+    runs = {run.model.method: run for run in trained if run.model.symmetry != "fastsiam"}
+    assert {run.training.epochs for run in trained} == {20}
+    assert (runs["moco"].training.learning_rate, runs["moco"].model.temperature) == (0.125, 0.2)
+    assert runs["byol"].training.learning_rate == 1.0
+    assert runs["swav"].training.learning_rate == 0.125  # that of the search on photo_patches
+    with pytest.raises(InputError, match=r"'nowhere/results\.csv'"):
+        methods.main(["--search", "nowhere"])
+
+
+def test_the_stop_gradients_runs_without_it_may_be_shorter_and_stand_beside_the_reports(
+    trained, tmp_path, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr("keras_simsiam.plots.compared_curves", lambda *args: drawn.append(args))
+    options = "--preset report --backbone resnet18 --width 16 --image-size 64 --seeds 0 --epochs 50"
+    stop_gradient.main(["--dataset", "tiny_imagenet", *options.split(), "--epochs-without", "8"])
+    with_it, without = trained
+    assert (with_it.training.epochs, without.training.epochs) == (50, 8)
+    assert (with_it.model.stop_gradient, without.model.stop_gradient) == (True, False)
+    report = presets.preset("report")
+    assert without.replace(
+        data={"data_dir": None, "image_size": 224},
+        model={"backbone": "resnet50", "width": 64, "stop_gradient": True},
+        training={"epochs": 50},
+    ) == report.replace(data={"dataset": "tiny_imagenet"})
+    curves = drawn[0][0]
+    assert [len(curves[f"the report, {kind}"][0]) for kind in ("with", "without")] == [50, 50]
+    assert curves["the report, without"][0][-1] == {"epoch": 50, "loss": -0.874583}
+    name = "stop_gradient_tiny_imagenet_report_resnet18_16_64"
+    assert drawn[0][1] == tmp_path / f"figures/{name}.png"
+    stop_gradient.main(["--seeds", "0", "--only", "without"])
+    assert [run.model.stop_gradient for run in trained[2:]] == [False]
+    assert (tmp_path / f"results/{name}.csv").exists()
 
 
 @pytest.mark.parametrize("name", sweeps.ABLATIONS)

@@ -5,11 +5,15 @@ Nothing here imports TensorFlow.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from keras_simsiam import presets
 from keras_simsiam.config import Run
 
 RATES: dict[str, tuple[float, ...]] = {
     "simsiam": (1.0, 2.0),
+    "fastsiam": (1.0, 2.0),
     "byol": (1.0, 2.0, 4.0),
     "simclr": (0.25, 1.0),
     "moco": (0.25, 1.0),
@@ -18,6 +22,8 @@ RATES: dict[str, tuple[float, ...]] = {
     "vicreg": (0.0625, 0.125, 0.25),
 }
 """Learning rates that `search` tries for each method, as multiples of the run's own.
+
+FastSiam is not a method of its own: it is SimSiam with four views, see `chosen`.
 
 BYOL's are larger: its paper's loss sums the two directions, ours is their mean. Those of Barlow
 Twins and VICReg are smaller: their losses sum over the dimensions of z."""
@@ -37,6 +43,8 @@ TABLE_4: dict[str, tuple[str, ...]] = {
 
 def chosen(method: str, run: Run) -> dict:
     """The settings of a method: what its search has found for the run's dataset, if it was made."""
+    if method == "fastsiam":
+        return {**chosen("simsiam", run), "model.symmetry": "fastsiam"}
     found = presets.CHANGES.get(presets.default_preset(run.data.dataset), {}).get(method, {})
     own = {f"{section}.{k}": v for section, values in found.items() for k, v in values.items()}
     return {"model.method": method, **own}
@@ -61,15 +69,24 @@ def search(run: Run) -> dict:
     }
 
 
-def methods(run: Run) -> dict:
-    """Table 4: every method for a quarter and a half of the run's epochs, and for all of them."""
+def methods(
+    run: Run, lengths: Sequence[int] = (), found: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict:
+    """Table 4: every method at several lengths of training.
+
+    Args:
+        run: The run that the sweep changes.
+        lengths: Epochs of the trainings; by default a quarter and a half of the run's, and all.
+        found: Settings by method, such as ``{"byol": {"training.learning_rate": 1.0}}``, in place
+            of those that `chosen` has.
+    """
     choices, paper = {}, {}
-    for i, part in enumerate((4, 2, 1)):
-        epochs = run.training.epochs // part
+    for i, epochs in enumerate(lengths or [run.training.epochs // part for part in (4, 2, 1)]):
         for method in RATES:
             label = f"{method}, {epochs} epochs"
-            choices[label] = {**chosen(method, run), "training.epochs": epochs}
-            if method in TABLE_4:
+            settings = {**chosen(method, run), **(found or {}).get(method, {})}
+            choices[label] = {**settings, "training.epochs": epochs}
+            if method in TABLE_4 and not lengths:
                 paper[label] = TABLE_4[method][i]
     return {"variant": {"choices": choices, "paper": paper}}
 

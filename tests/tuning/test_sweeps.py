@@ -102,12 +102,14 @@ def test_the_search_tries_rates_of_every_method_and_temperatures_of_those_that_h
 def test_a_method_has_the_settings_of_the_dataset_in_every_comparison():
     found = space("methods", BASE.replace(training={"epochs": 32}), ABLATIONS)
     by_label = {found.label(values): found.run(values) for values in found.grid()}
-    assert list(by_label)[:2] == ["simsiam, 8 epochs", "byol, 8 epochs"]
-    assert len(by_label) == 3 * len(METHOD_OPTIONS)
+    assert list(by_label)[:2] == ["simsiam, 8 epochs", "fastsiam, 8 epochs"]
+    assert len(by_label) == 3 * (1 + len(METHOD_OPTIONS))
     for label, run in by_label.items():
         method, epochs = label.removesuffix(" epochs").split(", ")
-        alone = preset("photo_patches", method).replace(training={"epochs": int(epochs)})
-        assert run == alone
+        fast = method == "fastsiam"
+        alone = preset("photo_patches", "simsiam" if fast else method)
+        symmetry = {"symmetry": "fastsiam", "views": 4} if fast else {}
+        assert run == alone.replace(training={"epochs": int(epochs)}, model=symmetry)
     figures = {found.label(values): found.paper(values) for values in found.grid()}
     assert figures["byol, 32 epochs"] == "74.3"
     assert figures["vicreg, 32 epochs"] == ""
