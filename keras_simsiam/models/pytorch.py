@@ -40,8 +40,8 @@ _KINDS = {
 def load_pytorch_weights(model: keras.Model, path: str | pathlib.Path) -> None:
     """Loads the weights of a PyTorch checkpoint into a model.
 
-    Checkpoints of torchvision's ResNets and of SimSiam models by its authors, lightly and
-    solo-learn are recognized by their names. Loading is strict: missing, unexpected and mismatched
+    Checkpoints of torchvision's ResNets and of the methods that the README of this folder lists
+    are recognized by their names. Loading is strict: missing, unexpected and mismatched
     tensors are listed, and the model is left as it was. Classifiers are ignored.
 
     Args:
@@ -59,7 +59,8 @@ def read_pytorch(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
     Args:
         path: A ``.safetensors`` file, or one from `torch.save` with a state dict, or with a dict
-            that has one under "state_dict" or "model". No code in the file is run.
+            that has one under "state_dict", "model", "teacher" (DINO) or
+            "online_network_state_dict" (PyTorch-BYOL). No code in the file is run.
 
     Raises:
         InputError: If the file does not exist, cannot be read, or holds no ResNet.

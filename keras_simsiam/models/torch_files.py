@@ -86,7 +86,7 @@ def _read_torch(path: pathlib.Path) -> dict[str, Any]:
             f"cannot read checkpoint '{path}' ({_reason(e)}). Only weights can be read; if it "
             "holds other objects, save its state_dict alone"
         ) from e
-    for key in ("state_dict", "model"):
+    for key in ("state_dict", "model", "teacher", "online_network_state_dict"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
     if not isinstance(found, dict):

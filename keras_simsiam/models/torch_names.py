@@ -17,10 +17,13 @@ from keras_simsiam.models import torch_files
 
 _RENAMED = (
     (r"module\.", ""),  # DistributedDataParallel
+    (r"(encoder_q|base_encoder)\.", "encoder."),  # MoCo v1 and v2; v3
+    (r"online_encoder\.net\.", "backbone."),  # byol-pytorch
     (r"encoder\.fc\.(?=\d)", "projector."),  # the authors: the projector is the ResNet's fc
     (r"encoder\.", "backbone."),  # the authors, and older solo-learn
     (r"projection_head\.layers\.", "projector."),  # lightly
     (r"prediction_head\.layers\.", "predictor."),
+    (r"projection_head\.(?=\d)", "projector."),  # SwAV
     (r"(?=conv1\.|bn1\.|layer\d\.|fc\.)", "backbone."),  # a ResNet alone
 )
 """Beginnings of names in files, and what replaces them; all are tried, in this order."""
