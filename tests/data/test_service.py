@@ -66,8 +66,7 @@ def batches(source, steps, **options):
     return [[np.asarray(x) for x in tf.nest.flatten(batch)] for batch in made]
 
 
-@pytest.mark.parametrize("source", ["images", "files"])
-@pytest.mark.parametrize("augment_on", ["host", "device"])
+@pytest.mark.parametrize(("source", "augment_on"), [("images", "device"), ("files", "host")])
 def test_two_workers_give_each_batch_once_and_in_order(
     source, augment_on, dispatcher, workers, request
 ):
