@@ -40,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
-        help="a ResNet of torchvision, timm, SimSiam, MoCo, BYOL, SwAV, Barlow Twins, VICReg, DINO, "
-        "lightly, solo-learn or mmselfsup, as .safetensors or as written by torch.save",
+        help="a ResNet of torchvision, timm, SimSiam, MoCo, BYOL, SwAV, Barlow Twins, VICReg, "
+        "DINO, lightly, solo-learn or mmselfsup, as .safetensors or as written by torch.save",
     )
     parser.add_arguments(Import, dest="what")
     parsed = parser.parse_args(argv)

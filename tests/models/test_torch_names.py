@@ -1,5 +1,6 @@
 """Which names PyTorch's checkpoints may have: each layout gives the same backbone and heads."""
 
+import pathlib
 import re
 
 import numpy as np
@@ -77,6 +78,6 @@ def test_the_state_dict_may_be_under_a_key(tmp_path, key):
 
 
 def test_the_readme_lists_each_layout():
-    readme = (pytorch.pathlib.Path(pytorch.__file__).parent / "README.md").read_text()
+    readme = (pathlib.Path(pytorch.__file__).parent / "README.md").read_text()
     for layout in LAYOUTS:
         assert re.split(r" v\d|,", layout)[0] in readme
