@@ -1,4 +1,4 @@
-"""Makes one HTML page of all results: ``python -m experiments.report``."""
+"""Makes one HTML page of the reproduction, claim by claim: ``python -m experiments.report``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from collections.abc import Sequence
 
 import jinja2
 
-from experiments import common
+from experiments import common, evidence
+from experiments.claims import CLAIMS
+from experiments.evidence import Experiment
 from keras_simsiam import InputError, documents, metrics, options
 from keras_simsiam.files import write_text
 from keras_simsiam.tables import markdown
-
-_SHOWN = ("title", "seeds", "versions", "minutes", "cited", "configuration")
-"""What the page shows of the files that `experiments.common.publish` writes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,21 +22,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", default="runs/report.html", type=pathlib.Path)
     args = parser.parse_args(argv)
-    names = sorted(path.stem for path in (common.HERE / "results").glob("*.csv"))
-    if not names:
+    results = evidence.load()
+    if not results:
         raise InputError("there are no results yet; start with python -m experiments.predictor")
-    watch = collapse_table(names)
-    write_text(args.output, page([_experiment(name) for name in names], watch))
-    print(f"{markdown(watch)}\n\n{len(names)} experiments in {args.output}")
+    seen: set[str] = set()
+    judged = judge(results, seen)
+    experiments = [_experiment(found, seen) for found in results]
+    write_text(args.output, page(judged, experiments, collapse_table(results)))
+    verdicts = [["verdict", "claim"], *([c["verdict"], c["quote"]] for c in judged)]
+    print(f"{markdown(verdicts)}\n\n{len(results)} experiments in {args.output}")
     return 0
 
 
-def collapse_table(names: list[str]) -> list[list[str]]:
+def judge(results: Sequence[Experiment], seen: set[str]) -> list[dict]:
+    """The values of the template for each claim of the report; see `_figure` for `seen`."""
+    judged = []
+    for claim in CLAIMS:
+        found = claim.judge(results)
+        figures = [_figure(name, seen) for name in found.figures]
+        judged.append(
+            {
+                "quote": claim.quote,
+                "command": claim.command,
+                "verdict": found.verdict,
+                "because": found.because,
+                "figures": [figure for figure in figures if figure],
+            }
+        )
+    return judged
+
+
+def collapse_table(results: Sequence[Experiment]) -> list[list[str]]:
     """What `CollapseMonitor` said of each variant, the healthiest first."""
     variants = [
-        (rank, name, line)
-        for name in names
-        for line in common.read(common.HERE / "results" / f"{name}.csv")
+        (rank, found.name, line)
+        for found in results
+        for line in found.lines
         if (rank := line.mean("projector_rank")) is not None
     ]
     shown = [metrics.describe(key).heading for key in ("projector_rank", "z_std", "knn_top1")]
@@ -48,10 +68,11 @@ def collapse_table(names: list[str]) -> list[list[str]]:
     return rows
 
 
-def page(experiments: list[dict], watch: list[list[str]]) -> str:
+def page(claims: list[dict], experiments: list[dict], watch: list[list[str]]) -> str:
     """The page as self-contained HTML.
 
     Args:
+        claims: From `judge`.
         experiments: From `_experiment`.
         watch: From `collapse_table`.
     """
@@ -60,24 +81,32 @@ def page(experiments: list[dict], watch: list[list[str]]) -> str:
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("report.html.j2").render(experiments=experiments, watch=watch)
+    template = environment.get_template("report.html.j2")
+    return template.render(claims=claims, experiments=experiments, watch=watch)
 
 
-def _experiment(name: str) -> dict:
+def _experiment(found: Experiment, seen: set[str]) -> dict:
     """The values of the template for one experiment."""
-    path = common.HERE / "results" / f"{name}.yaml"
-    about = documents.read_yaml(path)
-    missing = [key for key in _SHOWN if key not in about]
-    if missing:
-        raise InputError(f"'{path}' must describe results; it has no '{missing[0]}'")
-    figure = common.HERE / "figures" / f"{name}.png"
     return {
-        **about,
-        "name": name,
-        "table": common.table(common.read(common.HERE / "results" / f"{name}.csv"), about["cited"]),
-        "figure": base64.b64encode(figure.read_bytes()).decode() if figure.exists() else None,
-        "yaml": documents.to_yaml(about["configuration"]),
+        **found.about,
+        "name": found.name,
+        "table": common.table(found.lines, found.about["cited"]),
+        "figure": _figure(found.name, seen),
+        "yaml": documents.to_yaml(found.about["configuration"]),
     }
+
+
+def _figure(name: str, seen: set[str]) -> dict | None:
+    """A figure with its PNG in base64, or without it if it is among those seen before.
+
+    None if there is no figure of that name.
+    """
+    path = common.HERE / "figures" / f"{name}.png"
+    if not path.exists():
+        return None
+    data = None if name in seen else base64.b64encode(path.read_bytes()).decode()
+    seen.add(name)
+    return {"name": name, "data": data}
 
 
 if __name__ == "__main__":

@@ -98,6 +98,7 @@ METRICS = {
         Metric("view_retrieval", "view retrieval", "{:.1%}", summary=False, table=False),
         Metric("knn_top5", "kNN top-5", "{:.1%}", table=False),
         Metric("linear_top1", "linear top-1", "{:.1%}", summary=False, panel=_ACCURACY),
+        Metric("top1", "top-1", "{:.1%}", summary=False, panel=_ACCURACY),
         Metric("images_per_second", "images/s", "{:,.0f}", "never", table=False),
         Metric("step_ms", "ms a step", "{:.0f}", "never", summary=False, curve=False),
         Metric("step_memory", "memory, MiB", "{:,.0f}", "never", summary=False, curve=False),

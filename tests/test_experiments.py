@@ -5,6 +5,7 @@ import functools
 import importlib
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 from unittest.mock import Mock
@@ -27,6 +28,7 @@ from experiments import (
 )
 from experiments.benchmarks import common as benchmarks
 from experiments.benchmarks import knn
+from experiments.claims import CLAIMS
 from keras_simsiam import InputError, presets
 from keras_simsiam.environment import processor
 from keras_simsiam.method_options import METHOD_OPTIONS
@@ -310,7 +312,9 @@ def page(trained, tmp_path):
 def test_report_is_one_page_with_all_that_it_shows(page):
     text = page.read_text()
     for words in (
-        "<h2>Compares predictors (photo_patches)</h2>",
+        "<h3>Compares predictors (predictor_photo_patches)</h3>",
+        "none: 2 of 2 collapsed, although the stop-gradient was there.",
+        "<pre>python -m experiments.transfer</pre>",
         "<td>7.4% (6.4% to 8.4%)</td>",
         "<td>random weights</td>",
         "data:image/png;base64,",
@@ -361,8 +365,11 @@ def test_the_report_shows_the_committed_results(tmp_path):
         "<td>11.6% (11.1% to 12.6%)</td>",
         "<td>3 of 3 warned of collapse</td>",
         "<td>67.7 ± 0.1</td>",
+        "batches of 16 at -0.916",
     ):
         assert words in text
+    assert text.count('alt="stop_gradient_tiny_imagenet"') == 1
+    assert len(re.findall('<section id="claim[0-9]+">', text)) == len(CLAIMS)
 
 
 def test_without_results_the_report_says_what_to_run(monkeypatch, tmp_path):
