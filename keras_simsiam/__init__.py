@@ -38,5 +38,9 @@ if (_problem := _stack.wrong_setting()) is not None:
     raise ImportError(_problem)
 if not _in_command:  # commands import what they need after parsing their options
     # `keras.models.load_model` must know our classes as soon as the package is imported.
-    for _module in ("optimizers", *(f"models.{m}" for m in choices(config.Model, "method"))):
+    for _module in (
+        "optimizers",
+        "fine_tuning.classifier",
+        *(f"models.{m}" for m in choices(config.Model, "method")),
+    ):
         importlib.import_module(f"{__name__}.{_module}")

@@ -19,6 +19,9 @@ from .evaluation import knn_accuracy as knn_accuracy
 from .evaluation import linear_accuracy as linear_accuracy
 from .export import export_encoder as export_encoder
 from .export import load_encoder as load_encoder
+from .fine_tuning import Classifier as Classifier
+from .fine_tuning import fine_tune as fine_tune
+from .fine_tuning import load_classifier as load_classifier
 from .models.barlow_twins import BarlowTwins as BarlowTwins
 from .models.base import JointEmbedding as JointEmbedding
 from .models.byol import BYOL as BYOL

@@ -8,9 +8,46 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keras_simsiam import options
+from keras_simsiam import datasets, options
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, setting, switch
+
+
+@dataclass(frozen=True)
+class Collection(Settings):
+    """The images."""
+
+    dataset: str | None = setting(None, help=", ".join(datasets.DATASETS))
+    """Name of the dataset. Of a folder, all images at any depth are read."""
+    files: list[str] = setting([], metavar="FILE ...")
+    """Image files in place of a dataset; a .txt file has a name in each line."""
+    split: str = "train"
+    """Split of a dataset other than a folder."""
+    data_dir: str | None = None
+    """Folder or zip of the dataset; see train --help."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.dataset is None) == (not self.files):
+            raise InputError("either --dataset or --files must be given")
+        if self.dataset is not None:
+            datasets.find(self.dataset)
+
+    def images(self) -> str | list[str]:
+        """The dataset, or the files, those named by a text file among them."""
+        if self.dataset is not None:
+            return self.dataset
+        found = []
+        for file in self.files:
+            if not file.endswith(".txt"):
+                found.append(file)
+                continue
+            try:
+                with open(file, encoding="utf-8", errors="surrogateescape") as lines:
+                    found += [line for line in lines.read().splitlines() if line]
+            except OSError as e:
+                raise InputError(f"cannot read '{file}': {e.strerror}") from e
+        return found
 
 
 @dataclass(frozen=True)
@@ -51,10 +88,10 @@ def parse(
     return parsed.features, parsed.settings, parsed.inputs
 
 
-def check_free(inputs: Inputs, *paths: str | None) -> None:
-    """Raises InputError if a file that is to be written exists."""
+def check_free(overwrite: bool, *paths: str | None) -> None:
+    """Raises InputError if a file that is to be written exists, unless it may be overwritten."""
     for path in paths:
-        if path is not None and os.path.exists(path) and not inputs.overwrite:
+        if path is not None and os.path.exists(path) and not overwrite:
             raise InputError(f"'{path}' exists; choose another, or --overwrite")
 
 

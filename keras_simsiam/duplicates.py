@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "duplicates", "Find images that are nearly the same.", DuplicateSearch, argv
     )
     sheet, curve = (shared.beside(search.output, end) for end in ("-pairs.png", "-recall.png"))
-    shared.check_free(inputs, search.output, sheet, curve)
+    shared.check_free(inputs.overwrite, search.output, sheet, curve)
     _find(paths, search, inputs, sheet, curve)
     return 0
 

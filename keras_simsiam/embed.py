@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_simsiam import callable_module, datasets, options
+from keras_simsiam import callable_module, options
+from keras_simsiam.collection_options import Collection
 from keras_simsiam.errors import InputError, printable, shown
 from keras_simsiam.fields import Settings, setting, switch
 
@@ -21,14 +22,6 @@ class Embedding(Settings):
     (keras:NAME:FILE with weights of a file), or the baselines random and pixels; required."""
     output: str = setting(alias="-o")
     """File to write: .npz, .csv, or .parquet if pyarrow is installed; required."""
-    dataset: str | None = setting(None, help=", ".join(datasets.DATASETS))
-    """Name of the dataset. Of a folder, all images at any depth are embedded."""
-    files: list[str] = setting([], metavar="FILE ...")
-    """Image files in place of a dataset; a .txt file has a name in each line."""
-    split: str = "train"
-    """Split of a dataset other than a folder."""
-    data_dir: str | None = None
-    """Folder or zip of the dataset; see train --help."""
     image_size: int | None = setting(None, at_least=1)
     """Side in pixels for networks that do not say it."""
     shard: str = "1/1"
@@ -38,10 +31,6 @@ class Embedding(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.dataset is None) == (not self.files):
-            raise InputError("either --dataset or --files must be given")
-        if self.dataset is not None:
-            datasets.find(self.dataset)
         _share(self.shard)
 
     @property
@@ -56,19 +45,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parses the options and embeds; returns the exit code."""
     parser = options.Parser("embed", "Compute the features of every image of a collection.")
     parser.add_arguments(Embedding, dest="embedding")
-    e: Embedding = parser.parse_args(argv).embedding
+    parser.add_arguments(Collection, dest="collection")
+    parsed = parser.parse_args(argv)
+    e: Embedding = parsed.embedding
     if os.path.exists(e.place) and not e.overwrite:
         raise InputError(f"'{e.place}' exists; choose another --output, or --overwrite")
-    _embed(e)
+    _embed(e, parsed.collection)
     return 0
 
 
-def _embed(e: Embedding) -> None:
+def _embed(e: Embedding, collection: Collection) -> None:
     from keras_simsiam.collection import embed_to_file, find_source
     from keras_simsiam.collection.progress import Progress
 
     started = time.perf_counter()
-    source = find_source(e.dataset or _listed(e.files), e.split, e.data_dir)
+    source = find_source(collection.images(), collection.split, collection.data_dir)
     print(f"{printable(e.saved_model)} on {len(source):,} images", flush=True)
     found = embed_to_file(
         e.saved_model, source, e.place, _share(e.shard), e.image_size, Progress("features")
@@ -78,21 +69,6 @@ def _embed(e: Embedding) -> None:
         f"{found.images:,} × {found.dimension:,} features in {e.place}, {seconds:.0f} seconds\n"
         f"left out: {found.left_out or 'nothing'}"
     )
-
-
-def _listed(files: Sequence[str]) -> list[str]:
-    """The files, those named by a text file among them."""
-    found = []
-    for file in files:
-        if not file.endswith(".txt"):
-            found.append(file)
-            continue
-        try:
-            with open(file, encoding="utf-8", errors="surrogateescape") as lines:
-                found += [line for line in lines.read().splitlines() if line]
-        except OSError as e:
-            raise InputError(f"cannot read '{file}': {e.strerror}") from e
-    return found
 
 
 def _share(shard: str) -> tuple[int, int]:

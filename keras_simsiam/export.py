@@ -55,22 +55,15 @@ def exporting(
 ) -> Iterator[pathlib.Path]:
     """Does what `export_encoder` does; yields the finished SavedModel before it takes its place."""
     path = pathlib.Path(path)
-    if path.exists() and not (path / "saved_model.pb").exists():
-        raise InputError(f"cannot replace '{path}', which is not a SavedModel; give another path")
+    check_replaceable(path)
     encoder = Encoder.of(model, preprocessing)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"features": encoder(images)}
 
-    module = tf.Module()
-    module.weights = [_compat.tensorflow_variable(v) for v in network_of(model).variables]
+    module = module_of(network_of(model), encoder.preprocessing)
     module.serve = serve
-    module.image_size = tf.Variable(encoder.image_size, trainable=False)
-    module.mean, module.std = (
-        tf.Variable(values, trainable=False, dtype=tf.float64)
-        for values in (encoder.preprocessing.mean, encoder.preprocessing.std)
-    )
     with written_atomically(path) as partial:
         tf.saved_model.save(module, str(partial), signatures={"serving_default": serve})
         yield partial
@@ -94,25 +87,9 @@ def load_encoder(path: str | pathlib.Path) -> Encoder:
             encoder raises it, too, if the SavedModel does not do what it declares.
     """
     path = pathlib.Path(path)
-    _check_place(path)
-    try:
-        # Raises for a damaged fingerprint, of which `load` would only print a traceback.
-        with contextlib.suppress(FileNotFoundError):
-            tf.saved_model.experimental.read_fingerprint(str(path))
-        module = tf.saved_model.load(str(path))
-    except Exception as e:  # of a damaged SavedModel, any part's parser may raise its own error
-        raise InputError(f"cannot read saved model '{path}': {first_line(e)}") from e
-    signature = module.signatures.get("serving_default")
-    if signature is None or not hasattr(module, "image_size"):
-        raise InputError(f"saved model '{path}' must be written by export_encoder")
+    module, signature = opened(path, "export_encoder")
     _check_signature(path, signature)
-    with documents.named(path):
-        recorded = {
-            name: np.asarray(getattr(module, name)).tolist()
-            for name in ("image_size", "mean", "std")
-            if hasattr(module, name)
-        }
-        preprocessing = Preprocessing(**recorded)
+    preprocessing = preprocessing_in(path, module)
 
     def encode(images: tf.Tensor) -> tf.Tensor:
         try:
@@ -128,6 +105,59 @@ def load_encoder(path: str | pathlib.Path) -> Encoder:
         return tf.cast(features, tf.float32)
 
     return Encoder(only_images(encode), preprocessing)
+
+
+def opened(path: pathlib.Path, writer: str) -> tuple[Any, Any]:
+    """A SavedModel and its signature "serving_default".
+
+    Args:
+        path: Its folder.
+        writer: The function that writes such SavedModels, for messages.
+
+    Raises:
+        InputError: If there is none, or it is damaged or of another kind.
+    """
+    _check_place(path)
+    try:
+        # Raises for a damaged fingerprint, of which `load` would only print a traceback.
+        with contextlib.suppress(FileNotFoundError):
+            tf.saved_model.experimental.read_fingerprint(str(path))
+        module = tf.saved_model.load(str(path))
+    except Exception as e:  # of a damaged SavedModel, any part's parser may raise its own error
+        raise InputError(f"cannot read saved model '{path}': {first_line(e)}") from e
+    signature = module.signatures.get("serving_default")
+    if signature is None or not hasattr(module, "image_size"):
+        raise InputError(f"saved model '{path}' must be written by {writer}")
+    return module, signature
+
+
+def preprocessing_in(path: pathlib.Path, module: Any) -> Preprocessing:
+    """The preprocessing that a SavedModel records."""
+    with documents.named(path):
+        recorded = {
+            name: np.asarray(getattr(module, name)).tolist()
+            for name in ("image_size", "mean", "std")
+            if hasattr(module, name)
+        }
+        return Preprocessing(**recorded)
+
+
+def module_of(network: keras.Model, preprocessing: Preprocessing) -> tf.Module:
+    """What a SavedModel holds: weights, and the preprocessing that `preprocessing_in` reads."""
+    module = tf.Module()
+    module.weights = [_compat.tensorflow_variable(v) for v in network.variables]
+    module.image_size = tf.Variable(preprocessing.image_size, trainable=False)
+    module.mean, module.std = (
+        tf.Variable(values, trainable=False, dtype=tf.float64)
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    return module
+
+
+def check_replaceable(path: pathlib.Path) -> None:
+    """Raises InputError if a path has anything but a SavedModel."""
+    if path.exists() and not (path / "saved_model.pb").exists():
+        raise InputError(f"cannot replace '{path}', which is not a SavedModel; give another path")
 
 
 def _check_place(path: pathlib.Path) -> None:

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parses the options and labels; returns the exit code."""
     description = "Predict the class of every image from the labels of a few."
     paths, labeling, inputs = shared.parse("label", description, Labeling, argv)
-    shared.check_free(inputs, labeling.output)
+    shared.check_free(inputs.overwrite, labeling.output)
     _label(paths, labeling, inputs)
     return 0
 

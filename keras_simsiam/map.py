@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     endings = (".png", "-clusters.png", ".csv")
     places = [mapping.output, *(shared.beside(mapping.output, end) for end in endings)]
-    shared.check_free(inputs, *places)
+    shared.check_free(inputs.overwrite, *places)
     _draw(paths, mapping, inputs, places)
     return 0
 

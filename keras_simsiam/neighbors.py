@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Search,
         argv,
     )
-    shared.check_free(inputs, search.output)
+    shared.check_free(inputs.overwrite, search.output)
     _search(paths, search, inputs)
     return 0
 

@@ -118,7 +118,8 @@ def _resize_square_portably(images: tf.Tensor, size: int) -> tf.Tensor:
         # The product is fast with the columns last.
         columns = tf.transpose(tf.reshape(rows, [batch * size, width, 3]), [0, 2, 1])
         columns = tf.reshape(columns, [batch * size * 3, width])
-        pixels = tf.matmul(columns, _weights(width, target[1], size), transpose_b=True)
+        # With transpose_b=True, tf2onnx would lose the transposition.
+        pixels = columns @ tf.transpose(_weights(width, target[1], size), [1, 0])
         pixels = tf.transpose(tf.reshape(pixels, [batch * size, 3, size]), [0, 2, 1])
         return tf.reshape(pixels, [batch, size, size, 3])
 

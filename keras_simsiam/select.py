@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     endings = (".png", "-outliers.csv", "-outliers.png")
     places = [selection.output, *(shared.beside(selection.output, end) for end in endings)]
-    shared.check_free(inputs, *places)
+    shared.check_free(inputs.overwrite, *places)
     _select(paths, selection, inputs, places)
     return 0
 

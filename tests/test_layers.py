@@ -11,7 +11,9 @@ PACKAGE = pathlib.Path(keras_simsiam.__file__).parent
 
 LAYERS = (
     {"train", "evaluate", "tune", "import_weights"}
-    | {"embed", "duplicates", "label", "map", "neighbors", "select"},
+    | {"embed", "duplicates", "label", "map", "neighbors", "select"}
+    | {"fine_tune", "predict"},
+    {"fine_tuning"},
     {"collection"},
     {"training", "tuning", "evaluation", "export", "plots"},
     {"models", "data", "augment", "native", "optimizers", "preprocessing", "arrays", "_compat"},
@@ -25,6 +27,7 @@ LAYERS = (
         "environment",
         "errors",
         "files",
+        "fine_tuning_options",
         "streams",
         "method_options",
         "tables",

@@ -2,12 +2,10 @@
 
 import json
 import pathlib
-import re
-import sys
 
 import pytest
 
-from keras_simsiam import load_encoder, train
+from keras_simsiam import load_encoder
 
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPT = (ROOT / "experiments/own_script.py").read_text()
@@ -51,17 +49,3 @@ def test_own_tuner_searches_batch_size_and_rate_by_knn(tmp_path, monkeypatch):
         assert {"knn_top1", "loss", "z_std", "projector_rank"} <= set(trial["metrics"]["metrics"])
     values = [tuple(t["hyperparameters"]["values"].values()) for t in trials]
     assert values[0] != values[1]
-
-
-@pytest.mark.slow
-def test_a_runs_backbone_is_fine_tuned_as_a_keras_classifier(tmp_path, monkeypatch, capsys):
-    settings = ("--epochs", "1", "--width", "4", "--batch-size", "128", "--projector-dim", "64")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["fine_tune"])
-    assert train.main(settings) == 0
-    capsys.readouterr()
-    script = (ROOT / "experiments/fine_tune.py").read_text()
-    assert len(script.strip().splitlines()) <= 24
-    run(script)
-    top1 = float(re.search(r"top-1 ([\d.]+)%", capsys.readouterr().out)[1])
-    assert top1 > 25  # chance is 5.6

@@ -60,20 +60,47 @@ def predict_labels(features: np.ndarray, labels: dict[int, str]) -> Predictions:
     if rows[0] < 0 or rows[-1] >= len(features):
         raise InputError(f"labels must be of rows below {len(features)}; got {shown(rows[-1])}")
     truth = np.array([classes.index(labels[i]) for i in rows])
-    inputs = _standardized(features)
-    weights, left_out = _ridge(inputs[rows], np.eye(len(classes))[truth])
+    mean, std = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    found = fit_linear(features[rows], truth, len(classes), mean, std)
+    logits = features @ found.kernel + found.bias
+    confidence = scipy.special.softmax(logits, axis=1).max(axis=1)
+    accuracy = float((found.left_out.argmax(axis=1) == truth).mean())
+    return Predictions(classes, logits.argmax(axis=1), confidence, accuracy)
+
+
+class Linear(NamedTuple):
+    """A linear classifier.
+
+    Attributes:
+        kernel: float64 ``[D, C]``; the logits are ``features @ kernel + bias``.
+        bias: float64 ``[C]``.
+        left_out: float64 ``[n, C]``, the logits of each labeled image if it is left out.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    left_out: np.ndarray
+
+
+def fit_linear(
+    features: np.ndarray, truth: np.ndarray, classes: int, mean: np.ndarray, std: np.ndarray
+) -> Linear:
+    """Ridge regression on standardized features, with logits that are well calibrated.
+
+    Args:
+        features: float ``[n, D]``.
+        truth: Class numbers ``[n]``.
+        classes: Number of classes, C.
+        mean: float ``[D]``, subtracted from the features.
+        std: float ``[D]``, by which they are divided.
+    """
+    std = np.maximum(std, 1e-3 * std.max() + 1e-12)  # features that hardly vary count little
+    inputs = (features.astype(np.float64) - mean) / std
+    inputs = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)  # for the intercept
+    weights, left_out = _ridge(inputs, np.eye(classes)[truth])
     sharpness = _sharpness(left_out, truth)
-    scores = inputs @ weights
-    confidence = scipy.special.softmax(sharpness * scores, axis=1).max(axis=1)
-    accuracy = float((left_out.argmax(axis=1) == truth).mean())
-    return Predictions(classes, scores.argmax(axis=1), confidence, accuracy)
-
-
-def _standardized(features: np.ndarray) -> np.ndarray:
-    """Features of mean 0 and variance 1, with a constant for the intercept, ``[N, D + 1]``."""
-    values = features.astype(np.float64)
-    values = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)
-    return np.concatenate([values, np.ones((len(values), 1))], axis=1)
+    kernel = sharpness * weights[:-1] / std[:, None]
+    return Linear(kernel, sharpness * weights[-1] - mean @ kernel, sharpness * left_out)
 
 
 def _ridge(inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

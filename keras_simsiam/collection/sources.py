@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -115,6 +116,10 @@ class Source:
             for given in (self.labels, self.splits)
         )
         return Source(_chosen(self.images, rows), list(names), labels, splits, self.place)
+
+    def labeled(self, labels: list[str]) -> Source:
+        """The images with other labels, one for each."""
+        return dataclasses.replace(self, labels=labels)
 
 
 def find_source(

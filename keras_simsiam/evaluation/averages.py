@@ -34,9 +34,29 @@ def settled(model: keras.Model, images: ImagesLike, preprocessing: Preprocessing
         images: Images that the model is trained on.
         preprocessing: How they become its inputs.
     """
+    if not lagging(model):
+        yield
+        return
+    state = _state(model)
+    before = [v.numpy() for v in state]
+    try:
+        settle(model, images, preprocessing)
+        yield
+    finally:
+        for variable, value in zip(state, before, strict=True):
+            variable.assign(value)
+
+
+def settle(model: keras.Model, images: ImagesLike, preprocessing: Preprocessing) -> None:
+    """Replaces running averages that lag behind by those of a sample of images, for good.
+
+    Args:
+        model: See `settled`.
+        images: See `settled`.
+        preprocessing: See `settled`.
+    """
     layers = lagging(model)
     if not layers:
-        yield
         return
     momentum = max(layer.momentum for layer in layers)
     warnings.warn(
@@ -45,18 +65,15 @@ def settled(model: keras.Model, images: ImagesLike, preprocessing: Preprocessing
         "over some training images instead",
         stacklevel=1,  # of this line, so that it is shown once
     )
-    state = [v for part in model.parts.values() for v in part.non_trainable_variables]
+    state = _state(model)
     before = [v.numpy() for v in state]
+    averages = {id(v) for layer in layers for v in (layer.moving_mean, layer.moving_variance)}
     try:
         _measure(model, layers, as_images(images), preprocessing)
-        averages = {id(v) for layer in layers for v in (layer.moving_mean, layer.moving_variance)}
+    finally:
         for variable, value in zip(state, before, strict=True):
             if id(variable) not in averages:
                 variable.assign(value)
-        yield
-    finally:
-        for variable, value in zip(state, before, strict=True):
-            variable.assign(value)
 
 
 def lagging(model: keras.Model) -> list[keras.layers.BatchNormalization]:
@@ -74,6 +91,11 @@ def lagging(model: keras.Model) -> list[keras.layers.BatchNormalization]:
         and layer.trainable
         and layer.momentum**model.steps_done > _LEFT
     ]
+
+
+def _state(model: JointEmbedding) -> list:
+    """What a pass in training changes."""
+    return [v for part in model.parts.values() for v in part.non_trainable_variables]
 
 
 def _measure(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -56,6 +57,41 @@ def augmented_features(
         A function from the number of an epoch to features float32 ``[N, D]``, in the order of the
         images. Each call runs the encoder on all images.
     """
+    size = encoder.image_size
+    images = as_images(images)
+    source = images.side(default=source_side(size))
+    crops = random_crops(source, size, seed)
+
+    def cropped(epoch: int) -> Iterator[tf.Tensor]:
+        done = 0
+        for batch in images.resized(source):
+            examples = tf.range(done, done + len(batch), dtype=tf.int64)
+            yield encoder(crops(batch, examples, tf.constant(epoch, tf.int64)))
+            done += len(batch)
+
+    return lambda epoch: _filled(len(images), cropped(epoch))
+
+
+def source_side(size: int) -> int:
+    """The side in pixels at which images of many sizes are cropped to `size` pixels."""
+    return round(size * 256 / 224)
+
+
+@functools.cache  # because tracing it takes seconds
+def random_crops(
+    source: int, size: int, seed: int
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Random crops and flips, of 8% to 100% of the area, as in torchvision's RandomResizedCrop.
+
+    Args:
+        source: Side of the images in pixels.
+        size: Side of the crops.
+        seed: Seed of the crops and flips.
+
+    Returns:
+        A function from images uint8 ``[B, source, source, 3]``, their numbers int64 ``[B]`` and
+        the number of the epoch, an int64 scalar, to uint8 ``[B, size, size, 3]``.
+    """
     crop_and_flip = dataclasses.replace(
         Augmentation.preset("none"),
         crop_area=(0.08, 1.0),
@@ -64,27 +100,16 @@ def augmented_features(
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
     )
-    size = encoder.image_size
-    images = as_images(images)
-    source = images.side(default=round(size * 256 / 224))
 
     @tf.function
-    def crops(batch: tf.Tensor, first: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        examples = first + tf.range(tf.shape(batch)[0], dtype=tf.int64)
+    def crops(batch: tf.Tensor, examples: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
         epochs = tf.fill(tf.shape(examples), epoch)
         numbers = augment.uniforms(seed, epochs, examples, (crop_and_flip,))
         (drawn,) = augment.draw((crop_and_flip,), numbers, source, source)
         pixels = 255.0 * augment.apply(crop_and_flip, batch, drawn, size)
         return tf.cast(tf.round(tf.clip_by_value(pixels, 0.0, 255.0)), tf.uint8)
 
-    def cropped(epoch: int) -> Iterator[tf.Tensor]:
-        done = 0
-        for batch in images.resized(source):
-            first, number = (tf.constant(v, tf.int64) for v in (done, epoch))
-            yield encoder(crops(batch, first, number))
-            done += len(batch)
-
-    return lambda epoch: _filled(len(images), cropped(epoch))
+    return crops
 
 
 def _filled(count: int, batches: Iterable[tf.Tensor]) -> np.ndarray:

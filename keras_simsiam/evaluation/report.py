@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn.manifold import TSNE
@@ -15,7 +16,7 @@ from keras_simsiam.evaluation import projector
 from keras_simsiam.evaluation.nearest import nearest
 from keras_simsiam.evaluation.probing import Evaluation
 from keras_simsiam.evaluation.products import unit
-from keras_simsiam.files import write_csv, write_json
+from keras_simsiam.files import spreadsheet_text, write_csv, write_json
 
 SHOWN_SIDE = 64
 """Side in pixels at which images are drawn."""
@@ -70,12 +71,26 @@ def write(evaluation: Evaluation, folder: str | pathlib.Path, seed: int, about: 
         "versions": environment.versions(),
     }
     write_json(folder / "evaluation.json", written)
-    shown = [printable(name) for name in names]
-    rows = ([name, *row] for name, row in zip(shown, counts.tolist(), strict=True))
-    write_csv(folder / "confusion.csv", ["true class", *shown], rows)
-    plots.confusion(counts, names, folder / "confusion.png", f"{best.probe}, top-1 {best.top1:.1%}")
+    write_confusion(counts, names, folder, f"{best.probe}, top-1 {best.top1:.1%}")
     _draw_neighbors(evaluation, seed, folder / "neighbors.png")
     _draw_map(evaluation, seed, folder)
+
+
+def write_confusion(
+    counts: np.ndarray, names: Sequence[str], folder: pathlib.Path, title: str
+) -> None:
+    """Writes a confusion matrix as ``confusion.csv`` and ``confusion.png``.
+
+    Args:
+        counts: int ``[C, C]``, numbers of images by true class (row) and predicted class (column).
+        names: Names of the classes.
+        folder: The folder.
+        title: Title of the figure.
+    """
+    shown = [spreadsheet_text(printable(name)) for name in names]
+    rows = ([name, *row] for name, row in zip(shown, counts.tolist(), strict=True))
+    write_csv(folder / "confusion.csv", ["true class", *shown], rows)
+    plots.confusion(counts, names, folder / "confusion.png", title)
 
 
 def _draw_neighbors(evaluation: Evaluation, seed: int, path: pathlib.Path) -> None:
