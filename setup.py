@@ -118,6 +118,7 @@ setup(
         "torch": TORCH,
         "addons": ADDONS,
         "bench": BENCH,
+        "onnx": ["tf2onnx>=1.16", "onnxruntime>=1.17"],
         "umap": ["umap-learn>=0.5"],
     },
 )

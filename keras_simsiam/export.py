@@ -87,7 +87,11 @@ def load_encoder(path: str | pathlib.Path) -> Encoder:
             encoder raises it, too, if the SavedModel does not do what it declares.
     """
     path = pathlib.Path(path)
-    module, signature = opened(path, "export_encoder")
+    return encoder_in(path, *opened(path, "export_encoder"))
+
+
+def encoder_in(path: pathlib.Path, module: Any, signature: Any) -> Encoder:
+    """The encoder of what `opened` returned of a path."""
     _check_signature(path, signature)
     preprocessing = preprocessing_in(path, module)
 

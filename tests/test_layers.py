@@ -12,10 +12,10 @@ PACKAGE = pathlib.Path(keras_simsiam.__file__).parent
 LAYERS = (
     {"train", "evaluate", "tune", "import_weights"}
     | {"embed", "duplicates", "label", "map", "neighbors", "select"}
-    | {"fine_tune", "predict"},
+    | {"fine_tune", "predict", "convert"},
     {"fine_tuning"},
     {"collection"},
-    {"training", "tuning", "evaluation", "export", "plots"},
+    {"training", "tuning", "evaluation", "export", "exchange", "plots"},
     {"models", "data", "augment", "native", "optimizers", "preprocessing", "arrays", "_compat"},
     {"config", "presets", "probes", "options", "fields", "datasets", "documents", "metrics"}
     | {

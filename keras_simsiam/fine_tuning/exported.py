@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from keras_simsiam.arrays import check_images
 from keras_simsiam.errors import InputError, first_line
-from keras_simsiam.export import module_of, opened, preprocessing_in
+from keras_simsiam.export import encoder_in, module_of, opened, preprocessing_in
 from keras_simsiam.fields import checks_arguments
 from keras_simsiam.fine_tuning.classifier import Classifier
 
@@ -86,7 +86,26 @@ def load_classifier(path: str | pathlib.Path) -> ExportedClassifier:
             raises it, too, if the SavedModel does not do what it declares.
     """
     path = pathlib.Path(path)
-    module, signature = opened(path, "fine_tune")
+    return _classifier_in(path, *opened(path, "fine_tune"))
+
+
+def load_any(path: str | pathlib.Path) -> tuple[Callable[[tf.Tensor], tf.Tensor], str, int]:
+    """What an exported model computes, "features" or "probabilities", and its image size.
+
+    Raises:
+        InputError: If there is neither an encoder nor a classifier.
+    """
+    path = pathlib.Path(path)
+    module, signature = opened(path, "export_encoder or fine_tune")
+    if hasattr(module, "class_names"):
+        classifier = _classifier_in(path, module, signature)
+        return classifier.function, "probabilities", classifier.image_size
+    encoder = encoder_in(path, module, signature)
+    return encoder.function, "features", encoder.image_size
+
+
+def _classifier_in(path: pathlib.Path, module: Any, signature: Any) -> ExportedClassifier:
+    """The classifier of what `opened` returned of a path."""
     gives = signature.structured_outputs
     if not hasattr(module, "class_names") or {k: v.dtype for k, v in gives.items()} != _GIVES:
         raise InputError(
