@@ -95,6 +95,8 @@ setup(
         "tensorboard>=2.15",
         "matplotlib>=3.8",
         "scikit-image>=0.22",
+        # Comes with scikit-image: TIFF files.
+        "tifffile>=2022.8.12",
         # Comes with both: headers of image files, and variants of images.
         "pillow>=10",
         # t-SNE and the confusion matrix of an evaluation, and the maps of collections.

@@ -41,6 +41,7 @@ from .models.vicreg import VICReg as VICReg
 from .optimizers import LARS as LARS
 from .optimizers import SGD as SGD
 from .optimizers import paper_optimizers as paper_optimizers
+from .pixels import Pixels as Pixels
 from .preprocessing import Preprocessing as Preprocessing
 from .presets import preset as preset
 from .training.collapse import CollapseMonitor as CollapseMonitor

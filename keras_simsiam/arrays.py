@@ -15,26 +15,43 @@ MAX_CLASSES = 1_000_000
 """Labels must be below this; a larger number is hardly that of a class."""
 
 
-def check_images(images: Any, name: str = "images") -> None:
-    """Raises InputError unless images are a uint8 array or tensor ``[N, H, W, 3]``.
+def check_images(images: Any, name: str = "images", channels: int | None = 3) -> None:
+    """Raises InputError unless images are a uint8 array or tensor ``[N, H, W, C]``.
 
     In a graph, dimensions that are not known count as right.
+
+    Args:
+        images: The images.
+        name: Their name in messages.
+        channels: C; None for any number.
     """
     shape = _shape(images)
-    if _dtype(images) != "uint8" or not _are_images(shape):
-        raise InputError(f"{name} must be uint8 [N, H, W, 3]; got {_shown(images)}")
+    right = f"uint8 [N, H, W, {channels or 'C'}]"
+    if _dtype(images) != "uint8" or not _are_images(shape, channels):
+        raise InputError(f"{name} must be {right}; got {_shown(images)}")
     if shape is not None and 0 in shape:
+        raise InputError(f"{name} must be {right}, with no side of 0; got {_shown(images)}")
+
+
+def check_views(views: Any, name: str = "views", channels: int = 3) -> None:
+    """Raises InputError unless views are a floating-point array or tensor ``[B, H, W, C]``.
+
+    Args:
+        views: The views.
+        name: Their name in messages.
+        channels: C.
+    """
+    if "float" not in _dtype(views) or not _are_images(_shape(views), channels):
         raise InputError(
-            f"{name} must be uint8 [N, H, W, 3], with no side of 0; got {_shown(images)}"
+            f"{name} must be normalized floating-point images [B, H, W, {channels}]; "
+            f"got {_shown(views)}"
         )
 
 
-def check_views(views: Any, name: str = "views") -> None:
-    """Raises InputError unless views are a floating-point array or tensor ``[B, H, W, 3]``."""
-    if "float" not in _dtype(views) or not _are_images(_shape(views)):
-        raise InputError(
-            f"{name} must be normalized floating-point images [B, H, W, 3]; got {_shown(views)}"
-        )
+def as_rgb(images: np.ndarray) -> np.ndarray:
+    """Images ``[..., C]`` to look at, ``[..., 3]``: the first three channels, or the first."""
+    channels = images.shape[-1]
+    return images[..., :3] if channels >= 3 else np.repeat(images[..., :1], 3, axis=-1)
 
 
 def as_labels(labels: Any, count: int, name: str = "labels") -> np.ndarray:
@@ -118,8 +135,8 @@ def _dtype(values: Any) -> str:
     return str(getattr(dtype, "name", dtype))
 
 
-def _are_images(shape: list[int | None] | None) -> bool:
-    return shape is None or (len(shape) == 4 and shape[3] in (3, None))
+def _are_images(shape: list[int | None] | None, channels: int | None) -> bool:
+    return shape is None or (len(shape) == 4 and (channels is None or shape[3] in (channels, None)))
 
 
 def _shown(images: Any) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sized
 from dataclasses import dataclass
+from typing import Literal
 
-from keras_simsiam.errors import check_choice
+from keras_simsiam.errors import InputError, check_choice
 from keras_simsiam.fields import Settings, setting
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Numbers, of which an option takes as many as there are channels, or "auto".
+_per_channel = functools.partial(setting, nargs="+", type=str, required=False, metavar="float")
 
 
 @dataclass(frozen=True)
@@ -57,10 +63,40 @@ class Augmentation(Settings):
     second_solarize_probability: float | None = setting(None, at_least=0, at_most=1)
     """Probability that every second view is solarized (BYOL, Table 6); by default that in all
     views."""
-    mean: tuple[float, float, float] = setting(IMAGENET_MEAN, at_least=0, at_most=1)
-    """Mean of each channel, in [0, 1], subtracted in normalization."""
-    std: tuple[float, float, float] = setting(IMAGENET_STD, above=0, at_most=1)
-    """Standard deviation of each channel, in (0, 1], divided by in normalization."""
+    mean: tuple[float, ...] | Literal["auto"] = _per_channel(IMAGENET_MEAN, at_least=0, at_most=1)
+    """Mean of each channel, in [0, 1], subtracted in normalization; auto to measure it."""
+    std: tuple[float, ...] | Literal["auto"] = _per_channel(IMAGENET_STD, above=0, at_most=1)
+    """Standard deviation of each channel, in (0, 1], divided by in normalization; auto to measure
+    it."""
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            given = getattr(self, name)
+            if isinstance(given, list) and given == ["auto"]:  # as an option of a command
+                object.__setattr__(self, name, "auto")
+        super().__post_init__()
+        if not self.is_measured:
+            check_same_channels(self.mean, self.std)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether mean or std are to be measured, and so depend on the images."""
+        return "auto" in (self.mean, self.std)
+
+    @property
+    def channels(self) -> int | None:
+        """Channels of the images, as mean and std say; None if both are to be measured."""
+        return next((len(v) for v in (self.mean, self.std) if v != "auto"), None)
+
+    @property
+    def on_color(self) -> tuple[str, ...]:
+        """Names of the operations that can occur and need red, green and blue."""
+        names = {"color jitter": "jitter_probability", "grayscale": "grayscale_probability"}
+        return tuple(name for name, setting in names.items() if getattr(self, setting) > 0)
+
+    def without_color(self) -> Augmentation:
+        """The augmentation without the operations that need red, green and blue."""
+        return self.replace(jitter_probability=0.0, grayscale_probability=0.0)
 
     def of_view(self, number: int) -> Augmentation:
         """The augmentation of one view, without settings that only apply to some views.
@@ -85,6 +121,15 @@ class Augmentation(Settings):
         """
         check_choice("augmentation", name, AUGMENTATIONS)
         return cls(**AUGMENTATIONS[name])
+
+
+def check_same_channels(mean: Sized, std: Sized) -> None:
+    """Raises InputError unless mean and std have a number for each of the same channels."""
+    if not len(mean) == len(std) > 0:
+        raise InputError(
+            "mean and std must have one number for each channel; "
+            f"got {len(mean)} and {len(std)} numbers"
+        )
 
 
 AUGMENTATIONS: dict[str, dict] = {

@@ -17,6 +17,7 @@ from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.backbone_rules import BackboneRule
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, by_method, checks_arguments, setting, switch
+from keras_simsiam.pixels import Pixels
 from keras_simsiam.probes import KNN
 from keras_simsiam.target_rules import TargetRule
 from keras_simsiam.view_rules import SmallViews, count_views
@@ -51,10 +52,27 @@ class Data(Settings):
     was last read: all of it (full), its size in pixels (header), or nothing (none). Damaged files
     that are not found then are left out when they are used. Only after a full check are images held
     in memory."""
+    channels: int = setting(3, at_least=1, at_most=256)
+    """Channels of the images of a folder:PATH. With 3, gray images become RGB; with 1, RGB images
+    become gray; any other number is for TIFF and .npy files that have it."""
+    pixel_range: tuple[float, float] | None = None
+    """Values in files of more than 8 bits that become 0 and 255; by default the percentiles 0.1
+    and 99.9 of a sample of the training images."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        datasets.find(self.dataset)
+        source, _ = datasets.find(self.dataset)
+        if not source.from_files and (self.channels != 3 or self.pixel_range is not None):
+            raise InputError(
+                f"channels and pixel_range are options of folder:PATH; got {self.channels} with "
+                f"the dataset {self.dataset}"
+            )
+        _ = self.pixels  # which checks the range
+
+    @property
+    def pixels(self) -> Pixels:
+        """How values in files become uint8; the range is to be measured if none is given."""
+        return Pixels.of(self.channels, self.pixel_range)
 
 
 @dataclass(frozen=True)

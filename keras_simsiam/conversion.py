@@ -69,6 +69,10 @@ def _member(name: str, value: Any, union: Any, from_text: bool) -> Any:
     if len(members) == 1:  # its own error says more than that of the union
         return converted(name, value, members[0], from_text)
     for member in members:
+        if typing.get_origin(member) is Literal:
+            if isinstance(value, str) and value in typing.get_args(member):
+                return value
+            continue
         with contextlib.suppress(_MisfitError):
             return converted(name, value, member, from_text)
     raise _misfit(name, union, value)
@@ -138,6 +142,8 @@ def _described(kind: Any) -> str:
         return _described(inner[0])
     if origin in (types.UnionType, typing.Union):
         return " or ".join(map(_described, inner))
+    if origin is Literal:
+        return " or ".join(inner)
     if origin is tuple:
         return "numbers" if inner[1:] == (...,) else f"{len(inner)} numbers"
     if origin is collections.abc.Sequence:

@@ -15,13 +15,14 @@ class Source(NamedTuple):
             it.
         preset: Name of the preset that suits it.
         pretraining: Name of the split to train on without labels.
-        checks_files: Whether its ``read`` also takes ``check_files``, see `config.Data`.
+        from_files: Whether its ``read`` also takes ``check_files`` and ``pixels``, see
+            `data.load`.
     """
 
     module: str
     preset: str = "imagenet"
     pretraining: str = "train"
-    checks_files: bool = False
+    from_files: bool = False
 
 
 DATASETS = {
@@ -32,7 +33,7 @@ DATASETS = {
     "stl10": Source("tfds_source", pretraining="unlabelled"),
     "imagenette": Source("tfds_source"),
     "tfds:NAME": Source("tfds_source"),
-    "folder:PATH": Source("folder", checks_files=True),
+    "folder:PATH": Source("folder", from_files=True),
 }
 """Sources by name. NAME and PATH stand for what the user gives."""
 

@@ -57,7 +57,8 @@ def _evaluate(e: Evaluation, probes: Probes) -> None:
     started = time.perf_counter()
     encoder = load_encoder(e.saved_model)
     train, test = (
-        data.load(e.dataset, split, e.data_dir, e.check_files) for split in ("train", "validation")
+        data.load(e.dataset, split, e.data_dir, e.check_files, encoder.preprocessing.pixels)
+        for split in ("train", "validation")
     )
     if train.labels is None or test.labels is None:
         raise InputError(f"dataset '{e.dataset}' must have labels, which probes need")

@@ -19,6 +19,9 @@ from keras_simsiam.files import written_atomically
 from keras_simsiam.models.base import network_of
 from keras_simsiam.preprocessing import Preprocessing
 
+_OF_CHANNELS = ("mean", "std", "low", "high")
+"""What a SavedModel records of its preprocessing besides the image size."""
+
 
 @checks_arguments
 def export_encoder(
@@ -28,7 +31,7 @@ def export_encoder(
 ) -> None:
     """Writes a model's encoder as a SavedModel, atomically.
 
-    Its ``serving_default`` takes ``images``, uint8 ``[B, H, W, 3]`` of any batch and image size,
+    Its ``serving_default`` takes ``images``, uint8 ``[B, H, W, C]`` of any batch and image size,
     resizes and normalizes them, and gives ``features``, float32 ``[B, D]``. `tf.saved_model.load`
     loads it without this package.
 
@@ -58,7 +61,7 @@ def exporting(
     check_replaceable(path)
     encoder = Encoder.of(model, preprocessing)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
+    @tf.function(input_signature=[encoder.preprocessing.spec])
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"features": encoder(images)}
 
@@ -92,7 +95,7 @@ def load_encoder(path: str | pathlib.Path) -> Encoder:
 
 def encoder_in(path: pathlib.Path, module: Any, signature: Any) -> Encoder:
     """The encoder of what `opened` returned of a path."""
-    _check_signature(path, signature)
+    channels = _check_signature(path, signature)
     preprocessing = preprocessing_in(path, module)
 
     def encode(images: tf.Tensor) -> tf.Tensor:
@@ -108,7 +111,7 @@ def encoder_in(path: pathlib.Path, module: Any, signature: Any) -> Encoder:
             )
         return tf.cast(features, tf.float32)
 
-    return Encoder(only_images(encode), preprocessing)
+    return Encoder(only_images(encode, channels), preprocessing)
 
 
 def opened(path: pathlib.Path, writer: str) -> tuple[Any, Any]:
@@ -140,7 +143,7 @@ def preprocessing_in(path: pathlib.Path, module: Any) -> Preprocessing:
     with documents.named(path):
         recorded = {
             name: np.asarray(getattr(module, name)).tolist()
-            for name in ("image_size", "mean", "std")
+            for name in ("image_size", *_OF_CHANNELS)
             if hasattr(module, name)
         }
         return Preprocessing(**recorded)
@@ -151,10 +154,9 @@ def module_of(network: keras.Model, preprocessing: Preprocessing) -> tf.Module:
     module = tf.Module()
     module.weights = [_compat.tensorflow_variable(v) for v in network.variables]
     module.image_size = tf.Variable(preprocessing.image_size, trainable=False)
-    module.mean, module.std = (
-        tf.Variable(values, trainable=False, dtype=tf.float64)
-        for values in (preprocessing.mean, preprocessing.std)
-    )
+    for name in _OF_CHANNELS:
+        values = getattr(preprocessing, name)
+        setattr(module, name, tf.Variable(values, trainable=False, dtype=tf.float64))
     return module
 
 
@@ -192,8 +194,12 @@ def _suggestion(folder: pathlib.Path) -> str:
     return f"; give one of those in it, such as '{folder / inside[0]}'" if inside else ""
 
 
-def _check_signature(path: pathlib.Path, signature: Any) -> None:
-    """Raises InputError unless a SavedModel takes images and returns vectors."""
+def _check_signature(path: pathlib.Path, signature: Any) -> int:
+    """The channels of the images that a SavedModel takes.
+
+    Raises:
+        InputError: If it takes anything else, or returns anything else than vectors.
+    """
     _, takes = signature.structured_input_signature
     gives = signature.structured_outputs
     images = takes.get("images")
@@ -203,16 +209,18 @@ def _check_signature(path: pathlib.Path, signature: Any) -> None:
         or images is None
         or images.dtype != tf.uint8
         or images.shape.rank != 4
-        or images.shape.as_list() != [None, None, None, 3]
+        or images.shape.as_list()[:3] != [None, None, None]
+        or not images.shape[3]
         or features is None
         or not features.dtype.is_floating
         or not features.shape.is_compatible_with([None, None])
         or features.shape[-1:] == [0]
     ):
         raise InputError(
-            f"saved model '{path}' must take images, uint8 [B, H, W, 3], and return features, "
+            f"saved model '{path}' must take images, uint8 [B, H, W, C], and return features, "
             f"float32 [B, D]; it takes {_declared(takes)} and returns {_declared(gives)}"
         )
+    return images.shape[3]
 
 
 def _declared(tensors: Any) -> str:

@@ -49,6 +49,8 @@ class Bounds:
 
     def check(self, name: str, value: Any) -> None:
         """Raises InputError if the value is out of bounds, naming both."""
+        if isinstance(value, str):  # a choice that takes the place of numbers
+            return
         numbers = value if isinstance(value, tuple | list) else (value,)
         for rule, holds in _RULES.items():
             bound = getattr(self, rule)
@@ -139,10 +141,8 @@ class Settings:
             if name not in known:
                 kind = type(self).__name__.lower()
                 near = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise InputError(
-                    f"unknown setting {shown(name)} of {kind}; it has {', '.join(known)}{hint}"
-                )
+                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+                raise InputError(f"unknown setting {shown(name)} of {kind}; {hint}")
         return dataclasses.replace(self, **changes)
 
 

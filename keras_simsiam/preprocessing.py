@@ -10,17 +10,23 @@ from typing import Any, Self
 import tensorflow as tf
 
 from keras_simsiam.arrays import check_images
-from keras_simsiam.augmentation import IMAGENET_MEAN, IMAGENET_STD, Augmentation
+from keras_simsiam.augmentation import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Augmentation,
+    check_same_channels,
+)
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Settings, setting
+from keras_simsiam.pixels import Pixels
 
 
 @dataclass(frozen=True)
 class Preprocessing(Settings):
     """Resizes, crops and normalizes whole images, as evaluation and the exported encoder do.
 
-    Calling it turns uint8 images ``[B, H, W, 3]`` of any size into float32
-    ``[B, image_size, image_size, 3]``: the short side is resized to `image_size`, the center is
+    Calling it turns uint8 images ``[B, H, W, C]`` of any size into float32
+    ``[B, image_size, image_size, C]``: the short side is resized to `image_size`, the center is
     cropped, and each channel is normalized.
 
     Raises:
@@ -29,16 +35,54 @@ class Preprocessing(Settings):
 
     image_size: int = setting(at_least=1, at_most=2**14)
     """Side in pixels at which the network was trained."""
-    mean: tuple[float, float, float] = setting(IMAGENET_MEAN, at_least=0, at_most=1)
-    """Mean of each channel, in [0, 1]."""
-    std: tuple[float, float, float] = setting(IMAGENET_STD, above=0, at_most=1)
+    mean: tuple[float, ...] = setting(IMAGENET_MEAN, at_least=0, at_most=1)
+    """Mean of each channel, in [0, 1]. There are as many channels as numbers."""
+    std: tuple[float, ...] = setting(IMAGENET_STD, above=0, at_most=1)
     """Standard deviation of each channel, of values in [0, 1]."""
+    low: tuple[float, ...] = ()
+    """In files of more than 8 bits, the value of each channel that became 0; see `Pixels`."""
+    high: tuple[float, ...] = ()
+    """The value of each channel that became 255; none if the files had 8 bits."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_same_channels(self.mean, self.std)
+        _ = self.pixels  # which checks the range
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Normalized float32 ``[B, image_size, image_size, 3]`` of uint8 ``[B, H, W, 3]``."""
-        check_images(images)
-        pixels = _resize_square_portably(tf.cast(images, tf.float32), self.image_size)
+        """Normalized float32 ``[B, image_size, image_size, C]`` of uint8 ``[B, H, W, C]``."""
+        check_images(images, channels=self.channels)
+        # In a graph, the number of channels may not be known.
+        known = tf.ensure_shape(tf.cast(images, tf.float32), [None, None, None, self.channels])
+        pixels = _resize_square_portably(known, self.image_size)
         return (pixels / 255.0 - self.mean) / self.std
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+        return len(self.mean)
+
+    @property
+    def spec(self) -> tf.TensorSpec:
+        """That of a batch of images."""
+        return tf.TensorSpec([None, None, None, self.channels], tf.uint8, "images")
+
+    @property
+    def pixels(self) -> Pixels:
+        """How the values in files become the images, for `keras_simsiam.load`."""
+        return Pixels(self.channels, self.low, self.high)
+
+    @classmethod
+    def assumed(cls, image_size: int, channels: int) -> Self:
+        """ImageNet's mean and std, or for other than three channels 0.5 and 0.25.
+
+        Args:
+            image_size: Side in pixels.
+            channels: Channels of the images.
+        """
+        if channels == 3:
+            return cls(image_size)
+        return cls(image_size, (0.5,) * channels, (0.25,) * channels)
 
     @classmethod
     def of_views(cls, augmentations: Sequence[Augmentation], image_size: int) -> Self:
@@ -51,7 +95,7 @@ class Preprocessing(Settings):
         Raises:
             InputError: If the means or stds differ.
         """
-        normalizations = {(a.mean, a.std) for a in augmentations}
+        normalizations: set[Any] = {(a.mean, a.std) for a in augmentations}
         if len(normalizations) > 1:
             raise InputError(
                 "augmentation must have the same mean and std for all views; "
@@ -62,6 +106,18 @@ class Preprocessing(Settings):
     def get_config(self) -> dict:
         """The arguments of the constructor, for Keras."""
         return dataclasses.asdict(self)
+
+
+def channels_of(preprocessing: Any, images: Any) -> int:
+    """Channels that images must have: those of a `Preprocessing`, if one is given, else their own.
+
+    Args:
+        preprocessing: What a monitor was given: a `Preprocessing`, an image size or None.
+        images: `Images`; of an array, three channels are asked for.
+    """
+    if isinstance(preprocessing, Preprocessing):
+        return preprocessing.channels
+    return getattr(images, "channels", 3)
 
 
 def remember(dataset: tf.data.Dataset, preprocessing: Preprocessing) -> tf.data.Dataset:
@@ -83,17 +139,17 @@ def resize_square(images: tf.Tensor, size: int) -> tf.Tensor:
     """Resizes the short side to `size`, antialiased bilinear, and crops the center.
 
     Args:
-        images: ``[..., H, W, 3]``, one image or a batch, values of any range.
+        images: ``[..., H, W, C]``, one image or a batch, values of any range.
         size: Side of the result in pixels.
 
     Returns:
-        float32 ``[..., size, size, 3]``.
+        float32 ``[..., size, size, C]``.
     """
     target = _target(tf.shape(images)[-3:-1], size)
     images = tf.image.resize(images, target, antialias=True)
     top, left = (target[0] - size) // 2, (target[1] - size) // 2
     images = images[..., top : top + size, left : left + size, :]
-    return tf.ensure_shape(images, [*images.shape[:-3], size, size, 3])
+    return tf.ensure_shape(images, [*images.shape[:-3], size, size, images.shape[-1]])
 
 
 def _resize_square_portably(images: tf.Tensor, size: int) -> tf.Tensor:
@@ -103,32 +159,34 @@ def _resize_square_portably(images: tf.Tensor, size: int) -> tf.Tensor:
     by a matrix product.
 
     Args:
-        images: float32 ``[B, H, W, 3]``.
+        images: float32 ``[B, H, W, C]``, with a known C.
         size: Side of the result in pixels.
 
     Returns:
-        float32 ``[B, size, size, 3]``.
+        float32 ``[B, size, size, C]``.
     """
-    shape = tf.shape(images)
+    shape, channels = tf.shape(images), images.shape[3]
     batch, height, width = shape[0], shape[1], shape[2]
     target = _target(shape[1:3], size)
 
     def resized() -> tf.Tensor:
-        rows = _weights(height, target[0], size) @ tf.reshape(images, [batch, height, width * 3])
+        rows = _weights(height, target[0], size) @ tf.reshape(
+            images, [batch, height, width * channels]
+        )
         # The product is fast with the columns last.
-        columns = tf.transpose(tf.reshape(rows, [batch * size, width, 3]), [0, 2, 1])
-        columns = tf.reshape(columns, [batch * size * 3, width])
+        columns = tf.transpose(tf.reshape(rows, [batch * size, width, channels]), [0, 2, 1])
+        columns = tf.reshape(columns, [batch * size * channels, width])
         # With transpose_b=True, tf2onnx would lose the transposition.
         pixels = columns @ tf.transpose(_weights(width, target[1], size), [1, 0])
-        pixels = tf.transpose(tf.reshape(pixels, [batch * size, 3, size]), [0, 2, 1])
-        return tf.reshape(pixels, [batch, size, size, 3])
+        pixels = tf.transpose(tf.reshape(pixels, [batch * size, channels, size]), [0, 2, 1])
+        return tf.reshape(pixels, [batch, size, size, channels])
 
     def unchanged() -> tf.Tensor:
         # XLA compiles both branches for whatever size the images have, so this pads and crops.
         corner = images[:, :size, :size]
         missing = tf.nn.relu(size - shape[1:3])
         padded = tf.pad(corner, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
-        return tf.reshape(padded, [batch, size, size, 3])
+        return tf.reshape(padded, [batch, size, size, channels])
 
     return tf.cond((height == size) & (width == size), unchanged, resized)
 

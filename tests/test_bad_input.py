@@ -240,12 +240,8 @@ BAD_CALLS = [
         lambda t: ks.SimSiam(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.ReLU()])),
     ),
     (
-        r"backbone's input must have shape \(None, H, W, 3\); got \(None, 4\)",
+        r"backbone's input must have shape \(None, H, W, C\); got \(None, 4\)",
         lambda t: ks.SimSiam(t.predictor),
-    ),
-    (
-        r"backbone's input must have shape .*; got \(None, 8, 8, 1\)",
-        lambda t: ks.SimSiam(keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])),
     ),
     (
         r"projector's input must have shape \(None, 3\).*; got \(None, 4\)",
@@ -400,9 +396,9 @@ BAD_CALLS = [
         "mean must be at most 1; got 123.7 116.3 103.5",
         lambda t: ks.Augmentation(mean=(123.7, 116.3, 103.5)),
     ),
-    ("mean must be 3 numbers; got 0.5", lambda t: ks.Augmentation(mean=0.5)),
+    ("mean must be numbers or auto; got 0.5", lambda t: ks.Augmentation(mean=0.5)),
     ("std must be above 0; got 0 0.1 0.1", lambda t: ks.Augmentation(std=(0, 0.1, 0.1))),
-    ("std must be a finite number; got None", lambda t: ks.Augmentation(std=(None, 1, 1))),
+    ("std must be numbers or auto; got None 1 1", lambda t: ks.Augmentation(std=(None, 1, 1))),
     (
         "augmentation must be one of imagenet, cifar, none; got .'cifar'",
         lambda t: ks.Augmentation.preset({"cifar"}),

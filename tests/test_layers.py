@@ -33,6 +33,7 @@ LAYERS = (
         "tables",
         "target_rules",
         "user_code",
+        "pixels",
         "view_rules",
         "_stack",
     },

@@ -37,12 +37,12 @@ def gaussian_blur(planes: tf.Tensor, sigma: tf.Tensor, max_sigma: float) -> tf.T
     """Blurs each image, extending it by copies of its border as Pillow does.
 
     Args:
-        planes: float32 ``[B, 3, H, W]``.
+        planes: float32 ``[B, C, H, W]``.
         sigma: float32 ``[B]``, standard deviation in pixels; 0 changes nothing.
         max_sigma: The largest sigma that can occur; the kernel is cut off at three times that.
 
     Returns:
-        float32 ``[B, 3, H, W]``.
+        float32 ``[B, C, H, W]``.
     """
     radius = max(1, int(3.0 * max_sigma + 0.5))
     offsets = tf.range(-radius, radius + 1, dtype=tf.float32)

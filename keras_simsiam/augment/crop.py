@@ -111,15 +111,15 @@ def resized_crop(planes: tf.Tensor, box: tf.Tensor, size: int, flip: tf.Tensor) 
     """Crops a box from each image and resizes it with Pillow's antialiased bilinear filter.
 
     Args:
-        planes: float32 ``[B, 3, H, W]``.
+        planes: float32 ``[B, C, H, W]``.
         box: float32 ``[B, 4]``, top, left, height and width of the crop in pixels.
         size: Side of the square result in pixels.
         flip: bool ``[B]``, whether to mirror the result left to right.
 
     Returns:
-        float32 ``[B, 3, size, size]``.
+        float32 ``[B, C, size, size]``.
     """
-    shortened = _resize_rows(planes, box[:, 0], box[:, 2], size)  # [B, 3, size, W]
+    shortened = _resize_rows(planes, box[:, 0], box[:, 2], size)  # [B, C, size, W]
     # Gathering rows is fast and gathering single pixels is slow, so columns become rows.
     columns = tf.transpose(shortened, [0, 1, 3, 2])
     return tf.transpose(_resize_rows(columns, box[:, 1], box[:, 3], size, flip), [0, 1, 3, 2])
@@ -127,7 +127,7 @@ def resized_crop(planes: tf.Tensor, box: tf.Tensor, size: int, flip: tf.Tensor) 
 
 @compiled
 def mirror(planes: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
-    """Mirrors images ``[B, 3, H, W]`` left to right where bool ``[B]`` is true."""
+    """Mirrors images ``[B, C, H, W]`` left to right where bool ``[B]`` is true."""
     return tf.where(flip[:, None, None, None], planes[..., ::-1], planes)
 
 
@@ -135,12 +135,12 @@ def crop_image(image: tf.Tensor, box: tf.Tensor, size: int) -> tf.Tensor:
     """Crops one image of any size, for sources whose images cannot be batched uncropped.
 
     Args:
-        image: uint8 ``[H, W, 3]``.
+        image: uint8 ``[H, W, C]``.
         box: int32 ``[4]``, top, left, height and width of the crop in pixels.
         size: Side of the square result in pixels.
 
     Returns:
-        uint8 ``[size, size, 3]``.
+        uint8 ``[size, size, C]``.
     """
     top, left, height, width = tf.unstack(box)
     crop = image[top : top + height, left : left + width]
@@ -156,7 +156,7 @@ def _resize_rows(
     size: int,
     reverse: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Resizes a range of the rows of each image, ``[B, 3, H, W]``, to ``[B, 3, size, W]``.
+    """Resizes a range of the rows of each image, ``[B, C, H, W]``, to ``[B, C, size, W]``.
 
     Pillow's rule: a triangle filter as wide as the scale (at least one source pixel), centered on
     the target pixel, cut at the borders of the crop and normalized.

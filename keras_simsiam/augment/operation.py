@@ -64,10 +64,10 @@ class Operation(abc.ABC):
 
         Args:
             augmentation: The distributions, for their limits.
-            planes: float32 ``[B, 3, H, W]`` in [0, 1], see `keras_simsiam.augment.planes`.
+            planes: float32 ``[B, C, H, W]`` in [0, 1], see `keras_simsiam.augment.planes`.
             parameters: From `draw`.
             size: Side of the views in pixels.
 
         Returns:
-            float32 ``[B, 3, size, size]`` in [0, 1].
+            float32 ``[B, C, size, size]`` in [0, 1].
         """

@@ -1,4 +1,4 @@
-"""Planes, the layout of images on which all operations work: float32 ``[B, 3, H, W]`` in [0, 1].
+"""Planes, the layout of images on which all operations work: float32 ``[B, C, H, W]`` in [0, 1].
 
 Channels come first, so that neighbors in memory get the same arithmetic in every operation.
 
@@ -23,20 +23,20 @@ _LUMA = (0.2989, 0.587, 0.114)  # torchvision's rgb_to_grayscale
 
 @compiled
 def to_planes(images: tf.Tensor) -> tf.Tensor:
-    """Converts uint8 images ``[B, H, W, 3]`` to planes."""
+    """Converts uint8 images ``[B, H, W, C]`` to planes."""
     return tf.transpose(tf.cast(images, tf.float32) / 255.0, [0, 3, 1, 2])
 
 
 @compiled
 def to_images(planes: tf.Tensor) -> tf.Tensor:
-    """Transposes planes to ``[B, H, W, 3]``; values are unchanged."""
+    """Transposes planes to ``[B, H, W, C]``; values are unchanged."""
     return tf.transpose(planes, [0, 2, 3, 1])
 
 
 @compiled
 def normalize(planes: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> tf.Tensor:
     """Subtracts the mean of each channel and divides by its standard deviation."""
-    mean, std = (tf.reshape(tf.constant(v, tf.float32), [1, 3, 1, 1]) for v in (mean, std))
+    mean, std = (tf.reshape(tf.constant(v, tf.float32), [1, -1, 1, 1]) for v in (mean, std))
     return (planes - mean) / std
 
 

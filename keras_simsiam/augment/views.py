@@ -117,13 +117,13 @@ def apply(
 
     Args:
         augmentation: The distributions, for their limits, and the normalization.
-        images: uint8 ``[B, H, W, 3]``; crops of `size` pixels a side if the parameters were drawn
+        images: uint8 ``[B, H, W, C]``; crops of `size` pixels a side if the parameters were drawn
             for crops.
         parameters: What to do to each image, from `draw`.
         size: Side of the views in pixels.
 
     Returns:
-        float32 ``[B, size, size, 3]``, normalized.
+        float32 ``[B, size, size, C]``, normalized.
     """
     planes = to_planes(images)
     for operation in OPERATIONS:
@@ -154,7 +154,7 @@ def make_views(
         use_native: Whether `keras_simsiam.native` may make them, on the CPU and not inside XLA.
 
     Returns:
-        x1, x2 and so on, float32 ``[B, size, size, 3]``.
+        x1, x2 and so on, float32 ``[B, size, size, C]``.
 
     Raises:
         InputError: If the batch is not such a batch, or its images are not uint8.
@@ -168,8 +168,8 @@ def make_views(
     large = len(parameters) - (small_views.count if small_views else 0)
     augmentations, sizes = each_view(augmentation, large, size, small_views)
     sources = batch.get("crops") or (batch["images"],) * len(parameters)
-    for images in sources:
-        check_images(images)
+    for a, images in zip(augmentations, sources, strict=True):
+        check_images(images, channels=a.channels)
     if use_native and native_makes(augmentations):
         each = zip(augmentations, sources, parameters, sizes, strict=True)
         return tuple(native.apply(*of_view) for of_view in each)
@@ -191,12 +191,18 @@ def make_views(
     )
     made = tf.map_fn(make, split, fn_output_signature=(tf.float32,) * len(parameters))
     return tuple(
-        tf.reshape(view, [count, size, size, 3]) for view, size in zip(made, sizes, strict=True)
+        tf.reshape(view, [count, size, size, view.shape[-1]])
+        for view, size in zip(made, sizes, strict=True)
     )
 
 
 def native_makes(augmentations: Sequence[Augmentation]) -> bool:
-    """Whether `keras_simsiam.native` is there and knows all operations that can occur."""
+    """Whether `keras_simsiam.native` is there and knows all operations that can occur.
+
+    It knows images of three channels only.
+    """
+    if any(a.channels != 3 for a in augmentations):
+        return False
     return native.knows([o.name for o in OPERATIONS if any(map(o.occurs, augmentations))])
 
 
@@ -225,15 +231,15 @@ def crops(
 
     Args:
         augmentations: One per view.
-        image: uint8 ``[H, W, 3]``.
+        image: uint8 ``[H, W, C]``.
         drawn: float32 ``[views, 22]``, those of the image from `proportions`.
         sizes: Side of each view in pixels.
         use_native: Whether `keras_simsiam.native` may make them; they are the same.
 
     Returns:
-        For each view, uint8 ``[size, size, 3]``.
+        For each view, uint8 ``[size, size, C]``.
     """
-    if use_native and native.knows([Crop.name]):
+    if use_native and image.shape[2] == 3 and native.knows([Crop.name]):
         return native.crops(augmentations, image, drawn, sizes)
     height, width = (tf.cast(v, tf.float32) for v in tf.unstack(tf.shape(image)[:2]))
     boxes = {

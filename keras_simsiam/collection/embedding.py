@@ -73,6 +73,7 @@ def embed(
     """
     source = find_source(images, split, data_dir)
     known, origin = named_encoder(encoder, source.place)
+    source = source.seen_by(known.preprocessing)
     found = [*computed(known, source, 0, len(source))]
     if not found:
         raise InputError(f"none of the images can be read, such as {source.names[0]}")
@@ -114,6 +115,7 @@ def embed_to_file(
         raise InputError(f"shard {number}/{of} of {len(source)} images has none")
     with claimed(output, beside=True):
         found, origin = named_encoder(encoder, source.place, image_size)
+        source = source.seen_by(found.preprocessing)
         work = output.with_name(f".embedding.{output.name}")
         parts = _Parts(work, {"images": source.fingerprint(), "part": [start, end]}, origin.probe)
         try:

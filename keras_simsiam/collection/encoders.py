@@ -102,7 +102,8 @@ def with_random_weights(network: keras.Model, seed: int) -> keras.Model:
 def probe(encoder: Encoder) -> np.ndarray:
     """Features of one fixed image, float32 ``[D]``; another model gives others."""
     size = encoder.image_size
-    random = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    shape = (8, 8, encoder.preprocessing.channels)
+    random = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     image = tf.image.resize(random.astype(np.float32), [size, size], "bicubic")
     images = tf.cast(tf.clip_by_value(image, 0, 255), tf.uint8)[None]
     features = np.asarray(encoder(images))
@@ -167,8 +168,8 @@ def _of_file(path: pathlib.Path) -> keras.Model:
     model = backbones.load_model(path)
     network = network_of(model)
     takes, gives = (getattr(network, f"{side}_shape", None) for side in ("input", "output"))
-    if isinstance(takes, tuple) and (len(takes) != 4 or takes[3] not in (3, None)):
-        raise InputError(f"'{path}' must take images [B, H, W, 3]; it takes {shown(list(takes))}")
+    if isinstance(takes, tuple) and len(takes) != 4:
+        raise InputError(f"'{path}' must take images [B, H, W, C]; it takes {shown(list(takes))}")
     if isinstance(gives, tuple) and len(gives) != 2:
         raise InputError(f"'{path}' must return vectors [B, D]; it returns {shown(list(gives))}")
     return model

@@ -11,13 +11,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
+from keras_simsiam.arrays import as_rgb
 from keras_simsiam.data import ImageArray, ImageFiles, Images, ImagesLike, as_images, load, scan
+from keras_simsiam.data.copies import readable_paths
 from keras_simsiam.data.fingerprint import of_parts
 from keras_simsiam.data.folder import split_folders
 from keras_simsiam.data.images import square
+from keras_simsiam.data.measuring import measured
 from keras_simsiam.data.paths import Paths
-from keras_simsiam.data.reading import cause
 from keras_simsiam.errors import InputError, shown
+from keras_simsiam.pixels import Pixels
+from keras_simsiam.preprocessing import Preprocessing
 
 _FOLDER = "folder:"
 _BATCH = 256
@@ -35,6 +39,7 @@ class Source:
         splits: The split of each, such as "train"; None if the images have no folders of splits.
         place: The folder that the names are relative to, or the name of a dataset.
         left_out: What was found but is not among the images, and why.
+        unread: Why some TIFF files cannot be read, by position.
     """
 
     images: Images
@@ -43,9 +48,23 @@ class Source:
     splits: list[str] | None = None
     place: str = ""
     left_out: scan.LeftOut = field(default_factory=scan.LeftOut)
+    unread: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def seen_by(self, preprocessing: Preprocessing) -> Source:
+        """The images as an encoder was trained on them: its channels, and its range of values.
+
+        Files of more than 8 bits whose range the encoder does not know have that of the collection.
+
+        Raises:
+            InputError: If the images are no files and have other channels.
+        """
+        if not isinstance(self.images, ImageFiles):
+            as_images(self.images, channels=preprocessing.channels)
+            return self
+        return dataclasses.replace(self, images=_seen(self.images, preprocessing.pixels))
 
     def read(self, size: int, start: int, end: int) -> Iterator[tuple[np.ndarray, tf.Tensor]]:
         """Batches of the images from `start` to `end` that can be read, in order.
@@ -56,12 +75,12 @@ class Source:
             end: The position after the last.
 
         Yields:
-            Positions int64 ``[B]``, and images uint8 ``[B, size, size, 3]``.
+            Positions int64 ``[B]``, and images uint8 ``[B, size, size, C]``.
         """
         if isinstance(self.images, ImageFiles):
-            at = self.images.paths.at
+            decode = self.images.decode
             each = tf.data.Dataset.range(start, end)
-            each = each.map(lambda i: (i, square(ImageFiles.decode(at(i)), size)), _AUTO)
+            each = each.map(lambda i: (i, square(decode(i), size)), _AUTO)
             each = each.ignore_errors()
         else:
             each = self.images.dataset().skip(start).take(end - start).enumerate(start)
@@ -72,18 +91,18 @@ class Source:
     def why(self, position: int) -> str:
         """Why an image cannot be read."""
         assert isinstance(self.images, ImageFiles)
-        return cause(ImageFiles.decode, os.fsencode(self.images.paths[position]))
+        return self.unread.get(position) or self.images.why(position)
 
     def pick(self, positions: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
-        """Some of the images, uint8 ``[n, size, size, 3]``; black ones for what is not readable."""
-        return self.images.pick(np.asarray(positions, np.int64), size)
+        """Some of the images to look at, uint8 ``[n, size, size, 3]``; black ones if unreadable."""
+        return as_rgb(self.images.pick(np.asarray(positions, np.int64), size))
 
     def original(self, position: int) -> np.ndarray:
-        """An image in its own size, uint8 ``[H, W, 3]``; of records, its square in the center."""
+        """An image to look at in its own size, uint8 ``[H, W, 3]``; of records, its center."""
         if isinstance(self.images, ImageFiles):
-            return ImageFiles.decode(os.fsencode(self.images.paths[position])).numpy()
+            return as_rgb(self.images.decode(position).numpy())
         if isinstance(self.images, ImageArray):
-            return self.images.array[position]
+            return as_rgb(self.images.array[position])
         return self.pick([position], _RECORD_SIDE)[0]
 
     def digest(self, position: int) -> bytes:
@@ -140,7 +159,7 @@ def find_source(
         InputError: If there are no images.
     """
     if isinstance(images, np.ndarray | Images | tf.Tensor):
-        found = as_images(images)
+        found = as_images(images, channels=None)
         return Source(found, [str(i) for i in range(len(found))])
     if isinstance(images, list | tuple):
         return _of_files([os.fspath(image) for image in images])
@@ -154,7 +173,7 @@ def find_source(
     if os.path.isfile(name):
         return _of_files([name])
     dataset = load(name, split, data_dir)
-    found = as_images(dataset.images)
+    found = as_images(dataset.images, channels=None)
     names = [f"{split}/{i}" for i in range(len(found))]
     labels = dataset.labels
     classes = None if labels is None else [dataset.class_names[i] for i in labels]
@@ -182,19 +201,35 @@ def _of_folder(path: str) -> Source:
                 labels[i], splits[i] = scan.canonical(name) if below else "", kind
     names = [os.path.relpath(file, root) for file in files]
     labeled, of_splits = (found if any(found) else None for found in (labels, splits))
-    return Source(ImageFiles(files), names, labeled, of_splits, path, left_out)
+    found, unread = _read_by_tensorflow(files)
+    return Source(found, names, labeled, of_splits, path, left_out, unread)
 
 
 def _of_files(files: list[str]) -> Source:
     missing = [file for file in files if not os.path.isfile(file)]
     if missing or not files:
         raise InputError(f"files must be images; got {shown(missing[0] if missing else files)}")
-    return Source(ImageFiles(Paths.of(files)), files)
+    found, unread = _read_by_tensorflow(Paths.of(files))
+    return Source(found, files, unread=unread)
+
+
+def _read_by_tensorflow(files: Paths) -> tuple[ImageFiles, dict[int, str]]:
+    """Image files, and why some TIFF files cannot be read, by position."""
+    stored, unread = readable_paths(files)
+    return ImageFiles(files, pixels=measured(stored, Pixels()), stored=stored), unread
+
+
+def _seen(files: ImageFiles, pixels: Pixels) -> ImageFiles:
+    """The files as an encoder of these pixels sees them."""
+    if not pixels.high and pixels.channels == files.channels:
+        return files
+    return dataclasses.replace(files, pixels=measured(files.stored, pixels))
 
 
 def _chosen(images: Images, rows: list[int]) -> Images:
     if isinstance(images, ImageFiles):
-        return ImageFiles(Paths.of([images.paths[i] for i in rows]))
+        paths, stored = (Paths.of([p[i] for i in rows]) for p in (images.paths, images.stored))
+        return ImageFiles(paths, pixels=images.pixels, stored=stored)
     if isinstance(images, ImageArray):
         return ImageArray(images.array[rows])
     if rows != list(range(len(images))):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from keras_simsiam.config import CheckFiles
 from keras_simsiam.data import fingerprint
 from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_memory import as_images
-from keras_simsiam.errors import printable
+from keras_simsiam.errors import InputError, printable
 from keras_simsiam.fields import checks_arguments
+from keras_simsiam.pixels import Pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +25,13 @@ class Dataset:
         images, labels, class_names = keras_simsiam.load("photo_patches", "train")
 
     Attributes:
-        images: uint8 ``[N, H, W, 3]`` if all have one size and fit into memory, else `ImageFiles`
+        images: uint8 ``[N, H, W, C]`` if all have one size and fit into memory, else `ImageFiles`
             or `ImageStream`.
         labels: int64 ``[N]``, indices into `class_names`; None if there are none.
         class_names: Human-readable names.
         paths: The file of each image; None if images are not files of their own.
         left_out: What was found but is not among the images, and why; empty if nothing was.
+        pixels: How values of files became uint8, with the range that was measured, if any.
     """
 
     images: ImagesLike
@@ -37,6 +39,7 @@ class Dataset:
     class_names: tuple[str, ...]
     paths: Sequence[str] | None = None
     left_out: str = ""
+    pixels: Pixels = field(default_factory=Pixels)
 
     def __iter__(self) -> Iterator:
         return iter((self.images, self.labels, self.class_names))
@@ -50,7 +53,8 @@ class Dataset:
         Returns:
             A number and a digest for "training images" and, if there are any, "training labels".
         """
-        found = {f"{kind} images": f"{len(self.images):,} ({as_images(self.images).fingerprint()})"}
+        images = as_images(self.images, channels=None)
+        found = {f"{kind} images": f"{len(images):,} ({images.fingerprint()})"}
         if self.labels is not None:
             labels = fingerprint.of_array(np.asarray(self.labels, np.int64))
             digest = fingerprint.of_parts([labels, *self.class_names])
@@ -91,6 +95,7 @@ def load(
     split: str = "train",
     data_dir: str | None = None,
     check_files: CheckFiles = "full",
+    pixels: Pixels = Pixels(),  # noqa: B008 (it is frozen)
 ) -> Dataset:
     """Loads one split of a dataset.
 
@@ -104,6 +109,9 @@ def load(
             others the folder in which TensorFlow Datasets keeps its data.
         check_files: What is read of each file of a "folder:PATH" first: "full" for all of it,
             "header" or "none"; see ``--check-files``.
+        pixels: Of a "folder:PATH", the number of channels, and the range of files with more than 8
+            bits, which is measured by default; see `keras_simsiam.Pixels`. Those of an encoder,
+            ``encoder.preprocessing.pixels``, give the images that it was trained on.
 
     Returns:
         The split, which unpacks into images, labels and class names; see `Dataset`.
@@ -114,5 +122,8 @@ def load(
     source, argument = datasets.find(name)
     # Imported on first use, so that a dataset costs nothing to those who use another.
     module = importlib.import_module(f"keras_simsiam.data.{source.module}")
-    also = [check_files] if source.checks_files else []
-    return module.read(argument, split, data_dir, *also)
+    if source.from_files:
+        return module.read(argument, split, data_dir, check_files, pixels)
+    if pixels.channels != 3:
+        raise InputError(f"channels must be 3, except of folder:PATH; got {pixels.channels}")
+    return module.read(argument, split, data_dir)

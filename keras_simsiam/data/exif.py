@@ -15,13 +15,13 @@ def upright(image: tf.Tensor, contents: tf.Tensor, marker: bytes, skip: int = 0)
     """Turns and mirrors an image as its Exif data say; damaged data count as none.
 
     Args:
-        image: uint8 ``[H, W, 3]``.
+        image: uint8 ``[H, W, C]``.
         contents: The part of the file that may have Exif data, a scalar string.
         marker: The bytes that precede the data.
         skip: Number of bytes between the marker and the data.
 
     Returns:
-        ``[H, W, 3]``, or ``[W, H, 3]`` of an image that lies on its side.
+        ``[H, W, C]``, or ``[W, H, C]`` of an image that lies on its side.
     """
     # Searching is faster than following the segments of a file, which would take longer than
     # decoding a small image. The raw operation, because tf.strings.split adds others to it.
@@ -30,7 +30,7 @@ def upright(image: tf.Tensor, contents: tf.Tensor, marker: bytes, skip: int = 0)
 
 
 @branch(
-    tf.TensorSpec([None, None, 3], tf.uint8),
+    tf.TensorSpec([None, None, None], tf.uint8),
     tf.TensorSpec([], tf.string),
     tf.TensorSpec([], tf.int32),
 )

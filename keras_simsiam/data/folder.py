@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 import warnings
@@ -12,20 +13,20 @@ import tensorflow as tf
 from keras_simsiam.config import CheckFiles
 from keras_simsiam.data import scan
 from keras_simsiam.data.checking import check, header_sizes
+from keras_simsiam.data.copies import readable_paths
 from keras_simsiam.data.dataset import Dataset
 from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_files import ImageFiles
 from keras_simsiam.data.in_memory import MAX_IN_MEMORY
+from keras_simsiam.data.measuring import MOST_LOOKED_AT, measured
 from keras_simsiam.data.paths import Paths
-from keras_simsiam.data.reading import Unreadable, read_images
+from keras_simsiam.data.reading import LEFT_OUT, read_images
 from keras_simsiam.environment import free_memory
 from keras_simsiam.errors import InputError, NoSuchSplit, check_choice
+from keras_simsiam.pixels import Pixels
 
 _LOOKED_AT = 64
 """Images whose size is looked at before all are checked."""
-
-_DARK = 64
-"""Images of 16 bits that use at most this many of 256 levels cause a warning; 14 bits use 64."""
 
 _SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -35,7 +36,11 @@ _SPLIT_FOLDERS = {
 
 
 def read(
-    path: str, split: str, data_dir: str | None = None, check_files: CheckFiles = "full"
+    path: str,
+    split: str,
+    data_dir: str | None = None,
+    check_files: CheckFiles = "full",
+    pixels: Pixels = Pixels(),  # noqa: B008 (it is frozen)
 ) -> Dataset:
     """Reads a split of a folder of images.
 
@@ -48,6 +53,8 @@ def read(
         split: "train" or "validation"; see `_SPLIT_FOLDERS` for the names of their folders.
         data_dir: Not used.
         check_files: What is read of each file first, see `keras_simsiam.config.Data`.
+        pixels: The channels, and the range of files with more than 8 bits; if there is none, it
+            is measured on training images.
 
     Returns:
         Images in memory if all have one size and fit, else `ImageFiles`; with labels if they are
@@ -77,13 +84,14 @@ def read(
         raise NoSuchSplit(
             f"folder '{folder}' must have images of the classes of '{folders['train']}'"
         )
-    images, kept = _images(folder, files, check_files)
+    pixels = _measured(pixels, files, folder, folders.get("train", folder))
+    images, kept = _images(folder, files, check_files, pixels)
     if len(kept) < len(files):
         lost = np.setdiff1d(np.arange(len(files)), kept)
         left_out.add("unreadable", *(os.path.relpath(files[i], folder) for i in lost))
     labels = None if labels is None else labels[kept]
     paths = images.paths if isinstance(images, ImageFiles) else files.take(kept)
-    return Dataset(images, labels, classes, paths, str(left_out))
+    return Dataset(images, labels, classes, paths, str(left_out), pixels)
 
 
 def look(path: str, count: int) -> tuple[int, int]:
@@ -98,7 +106,8 @@ def look(path: str, count: int) -> tuple[int, int]:
     """
     folder = split_folders(_existing(path)).get("train", os.path.expanduser(path))
     files = _found(folder, scan.LeftOut())
-    sizes = header_sizes(files[:: max(1, len(files) // count)])
+    few, _ = readable_paths(files[:: max(1, len(files) // count)])
+    sizes = header_sizes(few)
     return len(files), int(np.median([min(size) for size in sizes])) if sizes else 224
 
 
@@ -177,42 +186,60 @@ def _labeled(
     return files, labels, classes
 
 
-def _images(folder: str, files: Paths, check_files: CheckFiles) -> tuple[ImagesLike, np.ndarray]:
+def _measured(pixels: Pixels, files: Paths, folder: str, training: str) -> Pixels:
+    """The pixels with the range of the training images, so that those of both splits are alike."""
+    if pixels.high:
+        return pixels
+    if folder != training:
+        files = scan.images(training, scan.LeftOut()) or files
+    few, _ = readable_paths(files[:: max(1, len(files) // MOST_LOOKED_AT)])
+    return measured(few, pixels)
+
+
+def _images(
+    folder: str, paths: Paths, check_files: CheckFiles, pixels: Pixels
+) -> tuple[ImagesLike, np.ndarray]:
     """The images, and the positions of the files that could be read."""
-    unreadable = Unreadable(len(files))
+    stored, causes = readable_paths(paths)
+    files = ImageFiles(paths, pixels=pixels, stored=stored)
+    whys = {paths[i]: why.__str__ for i, why in causes.items()}
+    files.unreadable.add(whys, LEFT_OUT)
+    kept = np.setdiff1d(np.arange(len(files)), [*causes])
+    files = files.take(kept)
     if check_files == "none":
-        return ImageFiles(files, unreadable), np.arange(len(files))
+        return files, kept
     if check_files == "full":
         _check_room(files)
-    kept, found = check(folder, files, check_files, unreadable)
-    _warn_if_dark(int(found[:, 2].max()))
-    files, sizes = files.take(kept), found[:, :2]
+    of_kept, sizes = check(folder, files, check_files)
+    files, kept = files.take(of_kept), kept[of_kept]
     height, width = sizes[0].tolist()
-    if check_files == "full" and (sizes == sizes[0]).all() and _fits(len(files), height, width):
+    shape = (height, width, pixels.channels)
+    if check_files == "full" and (sizes == sizes[0]).all() and _fits(len(files), shape):
         images, still = read_images(
-            files,
+            files.paths,
             tf.range(len(files), dtype=tf.int64),
-            lambda i: ImageFiles.decode(files.at(i)),
-            (height, width),
-            unreadable,
+            files.decode,
+            shape,
+            files.unreadable,
         )
         return images, kept[still]
-    return ImageFiles(files, unreadable), kept
+    return files, kept
 
 
-def _check_room(files: Paths) -> None:
+def _check_room(files: ImageFiles) -> None:
     """Raises InputError if the images seem to be held in memory, and there is no room for them.
 
     A pipeline takes a copy of them.
     """
-    sizes = {*header_sizes(files[:: max(1, len(files) // _LOOKED_AT)])}
+    sizes = {*header_sizes(files.every(max(1, len(files) // _LOOKED_AT)).stored)}
     free = free_memory()
     if len(sizes) != 1 or free is None:
         return
     ((height, width),) = sizes
-    each = 2 * height * width * 3
+    shape = (height, width, files.channels)
+    each = 2 * math.prod(shape)
     needed = each * len(files)
-    if _fits(len(files), height, width) and needed > free:
+    if _fits(len(files), shape) and needed > free:
         raise InputError(
             f"{len(files):,} images of {width}×{height} pixels need {needed / 2**30:.1f} GiB of "
             f"memory; {free / 2**30:.1f} GiB are free: {free // each:,} images would fit, and with "
@@ -220,19 +247,5 @@ def _check_room(files: Paths) -> None:
         )
 
 
-def _fits(count: int, height: int, width: int) -> bool:
-    return count * height * width * 3 <= MAX_IN_MEMORY
-
-
-def _warn_if_dark(brightest: int) -> None:
-    """Warns if images of 16 bits use so little of their range that they become nearly black.
-
-    Args:
-        brightest: The most of 256 levels that one of them uses; 0 if there is none.
-    """
-    if 0 < brightest <= _DARK:
-        warnings.warn(
-            f"no image of 16 bits exceeds {256 * brightest - 1:,} of 65,535. As 8 bits they use "
-            f"{brightest} of 256 levels and are nearly black; scale them to the whole range",
-            stacklevel=4,
-        )
+def _fits(count: int, shape: tuple[int, int, int]) -> bool:
+    return count * math.prod(shape) <= MAX_IN_MEMORY

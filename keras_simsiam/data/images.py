@@ -19,13 +19,18 @@ class Images(abc.ABC):
     @abc.abstractmethod
     def __len__(self) -> int: ...
 
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+        return 3
+
     @abc.abstractmethod
     def every(self, step: int) -> Images:
         """The images at positions 0, step, 2 step and so on."""
 
     @abc.abstractmethod
     def dataset(self) -> tf.data.Dataset:
-        """Every image in order, uint8 ``[H, W, 3]``."""
+        """Every image in order, uint8 ``[H, W, C]``."""
 
     @abc.abstractmethod
     def pick(self, positions: np.ndarray, size: int) -> np.ndarray:
@@ -36,7 +41,7 @@ class Images(abc.ABC):
             size: Side of the result in pixels, see `keras_simsiam.preprocessing.resize_square`.
 
         Returns:
-            uint8 ``[n, size, size, 3]``.
+            uint8 ``[n, size, size, C]``.
         """
 
     @abc.abstractmethod
@@ -90,7 +95,7 @@ class Images(abc.ABC):
             batch_size: Images per batch; the last may have fewer.
 
         Yields:
-            uint8 ``[B, size, size, 3]``.
+            uint8 ``[B, size, size, C]``.
         """
 
         def make() -> tf.data.Dataset:
@@ -111,7 +116,7 @@ class Images(abc.ABC):
 
 
 ImagesLike = np.ndarray | Images
-"""What `keras_simsiam.data.as_images` accepts: a uint8 array ``[N, H, W, 3]``, or `Images`."""
+"""What `keras_simsiam.data.as_images` accepts: a uint8 array ``[N, H, W, C]``, or `Images`."""
 
 
 def square(images: tf.Tensor, size: int) -> tf.Tensor:

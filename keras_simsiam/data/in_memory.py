@@ -27,13 +27,18 @@ class ImageArray(Images):
     """Images of one size in memory.
 
     Attributes:
-        array: uint8 ``[N, H, W, 3]``.
+        array: uint8 ``[N, H, W, C]``.
     """
 
     array: np.ndarray
 
     def __len__(self) -> int:
         return len(self.array)
+
+    @property
+    def channels(self) -> int:
+        """Those of the array."""
+        return self.array.shape[3]
 
     def side(self, default: int = 224) -> int:
         """The shorter side of the images, if that is at most 256 pixels."""
@@ -61,11 +66,11 @@ class ImageArray(Images):
     def batches(self, plan: Plan) -> tf.data.Dataset:
         """Gathers each batch from one copy of the array."""
         held = tf.constant(self.array) if plan.sent else _hold(self.array)
-        count, height, width = held.shape[:3]
+        count, *shape = held.shape
 
         def batch(step: tf.Tensor) -> tuple[tf.Tensor, dict]:
             epochs, examples = shuffled(plan.positions(step), count, plan.seed)
-            images = tf.ensure_shape(tf.gather(held, examples), [plan.made, height, width, 3])
+            images = tf.ensure_shape(tf.gather(held, examples), [plan.made, *shape])
             batch = plan.image_batch(images, plan.numbers(epochs, examples))
             return step, {**batch, "examples": examples}
 
@@ -88,19 +93,25 @@ class ImageArray(Images):
         return fingerprint.of_array(self.array)
 
 
-def as_images(images: ImagesLike, name: str = "images") -> Images:
+def as_images(images: ImagesLike, name: str = "images", channels: int | None = 3) -> Images:
     """An array of images, or `Images`, as `Images`.
 
     Args:
-        images: uint8 ``[N, H, W, 3]``, or `Images`, which are returned as they are.
+        images: uint8 ``[N, H, W, C]``, or `Images`, which are returned as they are.
         name: Their name in messages.
+        channels: C; None for any number.
 
     Raises:
         InputError: If they are anything else.
     """
     if isinstance(images, Images):
+        if channels not in (None, images.channels):
+            raise InputError(
+                f"{name} must have {channels} channels, as the network takes; they have "
+                f"{images.channels}"
+            )
         return images
-    check_images(images, name)
+    check_images(images, name, channels)
     return ImageArray(np.asarray(images))
 
 

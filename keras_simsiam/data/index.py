@@ -24,7 +24,7 @@ from keras_simsiam.files import cache_folder, claimed, written_atomically
 LEAST_FILES = 2000
 """Of fewer files nothing is kept: they are read in a second."""
 
-_FORMAT = 1
+_FORMAT = 2
 """To be raised if files are found to be different from what they were found to be before."""
 
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -48,13 +48,14 @@ def stamps(files: Paths) -> np.ndarray:
     return found
 
 
-def recall(root: str, files: Paths, now: np.ndarray, columns: int) -> np.ndarray:
+def recall(root: str, files: Paths, now: np.ndarray, channels: int, columns: int) -> np.ndarray:
     """What is known of files that have not changed since.
 
     Args:
         root: The folder that all files are in.
         files: The files.
         now: Their `stamps`.
+        channels: Channels that they are read with.
         columns: How many numbers are known of a file.
 
     Returns:
@@ -63,7 +64,7 @@ def recall(root: str, files: Paths, now: np.ndarray, columns: int) -> np.ndarray
     known = np.full([len(files), columns], -1, np.int32)
     try:
         with np.load(_place(root), allow_pickle=False) as kept:
-            if kept["about"].tobytes() != _about(root):
+            if kept["about"].tobytes() != _about(root, channels):
                 return known
             old, values = kept["stamps"], kept["values"]
             runs = _parts(kept["folders"]), np.cumsum([0, *kept["counts"]]), kept["names"].tobytes()
@@ -78,7 +79,7 @@ def recall(root: str, files: Paths, now: np.ndarray, columns: int) -> np.ndarray
     return known
 
 
-def keep(root: str, files: Paths, now: np.ndarray, values: np.ndarray) -> None:
+def keep(root: str, files: Paths, now: np.ndarray, channels: int, values: np.ndarray) -> None:
     """Keeps what is known of files, in place of what was known of files in the folder before.
 
     Where that is not possible, as on a full or read-only disk, nothing happens.
@@ -87,6 +88,7 @@ def keep(root: str, files: Paths, now: np.ndarray, values: np.ndarray) -> None:
         root: The folder that all files are in.
         files: The files.
         now: Their `stamps` before they were read.
+        channels: Channels that they were read with.
         values: What is known of them, int32 ``[N, columns]``; -1 for nothing.
     """
     if len(files) < LEAST_FILES:
@@ -99,7 +101,7 @@ def keep(root: str, files: Paths, now: np.ndarray, values: np.ndarray) -> None:
     ):
         np.savez(
             partial,
-            about=np.frombuffer(_about(root), np.uint8),
+            about=np.frombuffer(_about(root, channels), np.uint8),
             folders=np.frombuffer(b"\0".join(folder for folder, _, _ in runs), np.uint8),
             counts=np.array([run.stop - run.start for _, run, _ in runs], np.int64),
             names=np.frombuffer(b"/".join(names for _, _, names in runs), np.uint8),
@@ -141,9 +143,9 @@ def _parts(joined: np.ndarray) -> list[bytes]:
     return joined.tobytes().split(b"\0")
 
 
-def _about(root: str) -> bytes:
+def _about(root: str, channels: int) -> bytes:
     """What the values hold for: this folder, these decoders."""
-    return f"{_FORMAT} {tf.__version__} ".encode() + os.fsencode(os.path.realpath(root))
+    return f"{_FORMAT} {tf.__version__} {channels} ".encode() + os.fsencode(os.path.realpath(root))
 
 
 def _place(root: str) -> pathlib.Path:

@@ -50,7 +50,7 @@ def big_endian(digits: tf.Tensor) -> tf.Tensor:
     return little_endian(digits[..., ::-1])
 
 
-def check(value: tf.Tensor, holds: tf.Tensor, otherwise: str) -> tf.Tensor:
+def check(value: tf.Tensor, holds: tf.Tensor, otherwise: str | tf.Tensor) -> tf.Tensor:
     """The value; running it raises InvalidArgumentError with a message unless `holds` is true."""
     # The raw operation, because the function adds branches. Unlike other operations on which only a
     # control dependency depends, it survives tf.data's optimization of the graph.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -12,8 +13,9 @@ from keras_simsiam import augment, preprocessing
 from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.config import AugmentOn
 from keras_simsiam.data import service
-from keras_simsiam.data.images import ImagesLike
+from keras_simsiam.data.images import Images, ImagesLike
 from keras_simsiam.data.in_memory import as_images
+from keras_simsiam.data.measuring import fitted
 from keras_simsiam.data.plan import Plan
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Bounds, Count, Index, Seed, checks_arguments
@@ -43,16 +45,18 @@ def views(
     the batch size nor on how many there are; see `keras_simsiam.data.plan`.
 
     Args:
-        images: uint8 ``[N, H, W, 3]``, or the `ImageFiles` or `ImageStream` that
+        images: uint8 ``[N, H, W, C]``, or the `ImageFiles` or `ImageStream` that
             `keras_simsiam.data.load` gives for images of many sizes.
-        augmentation: One for all views, or one per view.
+        augmentation: One for all views, or one per view. Its mean and std are measured on the
+            images where they are "auto", and say how many channels there are. If these are not
+            three, operations on color are left out with a warning.
         batch_size: Images per batch, B.
         seed: Seed of order and views, 0 ≤ seed < 2**31.
         image_size: Side of the views in pixels; that of the images if None, or 224 if they have
             many sizes or are larger than 256 pixels.
         start_step: Number of the first batch, counted from the beginning of the training.
         augment_on: "host" for the views themselves, ``(x1, x2)`` float32
-            ``[B, image_size, image_size, 3]``; "device" for the input of
+            ``[B, image_size, image_size, C]``; "device" for the input of
             `keras_simsiam.augment.make_views`, which makes them on the accelerator.
         count: Views of each image, besides small ones; 4 gives ``(x1, x2, x3, x4)``, for
             ``SimSiam(symmetry="two_pairs")`` and ``SimSiam(symmetry="fastsiam")``.
@@ -73,7 +77,9 @@ def views(
         tf.errors.UnknownError: While iterating, if more than 1% of the files have become
             unreadable; its message contains that of a `keras_simsiam.errors.CannotRead`.
     """
-    images = as_images(images)
+    each = augment.per_view(augmentation, count)
+    known = [a.channels for a in each if a.channels is not None]
+    images = as_images(images, channels=max(known) if known else None)
     total, parts = len(images), part[1]
     if not 1 < batch_size <= total:
         raise InputError(
@@ -94,6 +100,7 @@ def views(
     if augment_on == "host":
         # Small batches share the fixed costs of a batch.
         together = max(1, min(at_once * parts, total) // batch_size)
+    augmentation = _for(images, each)
     augmentations, sizes = augment.each_view(augmentation, count, size, small_views)
     made_as = preprocessing.Preprocessing.of_views(augmentations, size)
     sent = data_service is not None
@@ -123,3 +130,17 @@ def views(
         batches = from_step(start_step).map(lambda _, batch: batch)
     checked = batches.map(images.checked).prefetch(tf.data.AUTOTUNE)
     return preprocessing.remember(checked, made_as)
+
+
+def _for(images: Images, augmentations: Sequence[Augmentation]) -> tuple[Augmentation, ...]:
+    """The augmentations with what the images say."""
+    channels = images.channels
+    if channels != 3 and any(a.on_color for a in augmentations):
+        warnings.warn(
+            f"{' and '.join(augmentations[0].on_color or augmentations[1].on_color)} are left out, "
+            f"because the images have {channels} channels, not 3",
+            stacklevel=4,
+        )
+    if channels == 3 and not any(a.is_measured for a in augmentations):
+        return tuple(augmentations)
+    return tuple(fitted(a, images) for a in augmentations)

@@ -77,7 +77,7 @@ def read_images(
     names: Sequence[str],
     items: tf.Tensor,
     read: Callable,
-    side: tuple[int, int],
+    shape: tuple[int, int, int],
     unreadable: Unreadable | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decodes images of one size into memory, leaving out those that cannot be read.
@@ -85,23 +85,24 @@ def read_images(
     Args:
         names: Names of the images for messages.
         items: string ``[N]``, contents or paths of the files.
-        read: A function from an item to the image, uint8 ``[H, W, 3]``.
-        side: Height and width that all images must have.
+        read: A function from an item to the image, uint8 ``[H, W, C]``.
+        shape: H, W and C that all images must have.
         unreadable: Counts the images left out; if None, a new one.
 
     Returns:
-        Images uint8 ``[n, H, W, 3]``, and their positions among the names, int64 ``[n]``.
+        Images uint8 ``[n, H, W, C]``, and their positions among the names, int64 ``[n]``.
 
     Raises:
         InputError: If more than 1% cannot be read.
     """
-    images = np.empty((len(names), *side, 3), np.uint8)
+    images = np.empty((len(names), *shape), np.uint8)
     kept: list[int] = []
 
     def read_checked(item: tf.Tensor) -> tf.Tensor:
         image = read(item)
-        tf.debugging.assert_equal(tf.shape(image)[:2], side, message=f"image size must be {side}")
-        return tf.ensure_shape(image, [*side, 3])
+        sides = shape[:2]
+        tf.debugging.assert_equal(tf.shape(image)[:2], sides, message=f"image size must be {sides}")
+        return tf.ensure_shape(image, shape)
 
     together = max(1, min(256, _AT_ONCE // images[:1].nbytes))
     for positions, found in readable(names, items, read_checked, unreadable, together):

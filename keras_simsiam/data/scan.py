@@ -13,10 +13,15 @@ import numpy as np
 from keras_simsiam.data.paths import Paths
 from keras_simsiam.errors import InputError, printable
 
-EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"),
+    *(".tif", ".tiff", ".npy"),
+)
+
+_ARRAY = ".npy"
 
 _OTHER_PICTURES = re.compile(
-    r"\.(tiff?|hei[cf]|avif|jxl|jp2|j2k|jp[fx]|jxr|svg|ico|icns|ps[db]|xcf|tga|pcx|dib|p[pgbnf]m|exr"
+    r"\.(hei[cf]|avif|jxl|jp2|j2k|jp[fx]|jxr|svg|ico|icns|ps[db]|xcf|tga|pcx|dib|p[pgbnf]m|exr"
     r"|hdr|dds|apng|mpo|eps|raw|dng|cr[23w]|nef|nrw|arw|srf|sr2|orf|rw2|raf|pef|srw|x3f|3fr|iiq"
     r"|dcm|dicom|nii|fits|czi|nd2|lif|svs|ndpi)"
 )
@@ -74,6 +79,7 @@ def images(folder: str, left_out: LeftOut) -> Paths:
     """Paths of the image files in a folder, at any depth, sorted by name.
 
     Hidden files and folders are skipped. Links are followed, except to a folder that holds them.
+    Files of arrays, which may be labels or features, are only images where there are no others.
 
     Args:
         folder: The folder.
@@ -109,7 +115,13 @@ def images(folder: str, left_out: LeftOut) -> Paths:
         if len(found) > before:
             folders.append(path)
             counts.append(len(found) - before)
-    return Paths(folders, np.repeat(np.arange(len(folders), dtype=np.int32), counts), found)
+    files = Paths(folders, np.repeat(np.arange(len(folders), dtype=np.int32), counts), found)
+    arrays = np.array([name.lower().endswith(_ARRAY) for name in found], bool)
+    if arrays.all() or not arrays.any():
+        return files
+    for i in np.flatnonzero(arrays).tolist():
+        left_out.add(f"{_ARRAY} beside other images", os.path.relpath(files[i], folder))
+    return files.take(np.flatnonzero(~arrays))
 
 
 def _top(folder: str) -> tuple[Iterator[str], dict[str, os.DirEntry]]:

@@ -148,7 +148,7 @@ def read(name: str, split: str, data_dir: str | None = None) -> Dataset:
         raise InputError(f"data_dir '{data_dir}' must contain {split} images; it has none")
     names, labels, openers = zip(*examples, strict=True)
     contents = tf.constant([_contents(opener) for opener in openers])
-    images, kept = read_images(names, contents, decode, _SIDE)
+    images, kept = read_images(names, contents, decode, (*_SIDE, 3))
     return Dataset(images, None if split == "test" else np.array(labels)[kept], archive.class_names)
 
 

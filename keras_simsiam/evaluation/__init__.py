@@ -1,6 +1,11 @@
 """Evaluates features: the encoder that makes them, and the accuracy of kNN and linear probes."""
 
-from keras_simsiam.evaluation.encoder import Encoder, preprocessing_of, raw_pixels
+from keras_simsiam.evaluation.encoder import (
+    Encoder,
+    preprocessing_of,
+    raw_pixels,
+    raw_pixels_of,
+)
 from keras_simsiam.evaluation.features import augmented_features, extract
 from keras_simsiam.evaluation.knn import KNNAccuracy, knn_accuracy, knn_predict
 from keras_simsiam.evaluation.linear import LinearAccuracy, linear_accuracy, linear_predict
@@ -17,4 +22,5 @@ __all__ = [
     "linear_predict",
     "preprocessing_of",
     "raw_pixels",
+    "raw_pixels_of",
 ]

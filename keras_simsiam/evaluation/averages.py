@@ -69,7 +69,7 @@ def settle(model: keras.Model, images: ImagesLike, preprocessing: Preprocessing)
     before = [v.numpy() for v in state]
     averages = {id(v) for layer in layers for v in (layer.moving_mean, layer.moving_variance)}
     try:
-        _measure(model, layers, as_images(images), preprocessing)
+        _measure(model, layers, as_images(images, channels=None), preprocessing)
     finally:
         for variable, value in zip(state, before, strict=True):
             if id(variable) not in averages:

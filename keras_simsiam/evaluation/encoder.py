@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from keras_simsiam.arrays import check_images
 from keras_simsiam.errors import InputError, shown
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models.base import JointEmbedding, network_of
+from keras_simsiam.models.parts import input_channels
 from keras_simsiam.preprocessing import Preprocessing
 
 
@@ -22,11 +24,11 @@ class Encoder:
     Calling it calls the function::
 
         encoder = Encoder.of(model)  # or load_encoder("saved_models/photo_patches")
-        features = encoder(images)  # uint8 [B, H, W, 3] to float32 [B, D]
+        features = encoder(images)  # uint8 [B, H, W, C] to float32 [B, D]
         batches = dataset.map(encoder)  # of batches of images in tf.data
 
     Attributes:
-        function: From uint8 images ``[B, H, W, 3]`` of any size to float32 features ``[B, D]``.
+        function: From uint8 images ``[B, H, W, C]`` of any size to float32 features ``[B, D]``.
         preprocessing: How the function resizes and normalizes the images.
 
     Raises:
@@ -42,7 +44,7 @@ class Encoder:
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Features of a batch of images; see `function`."""
-        check_images(images)
+        check_images(images, channels=self.preprocessing.channels)
         return self.function(images)
 
     def __getitem__(self, index: int) -> Any:
@@ -113,7 +115,7 @@ def preprocessing_of(
             "Preprocessing(image_size, mean, std), or an image size for ImageNet's mean and std; "
             "got None"
         )
-    return Preprocessing(size)
+    return Preprocessing.assumed(size, input_channels(network_of(model)))
 
 
 def _input_size(network: keras.Model) -> int | None:
@@ -126,30 +128,41 @@ def _traced(network: keras.Model, preprocessing: Preprocessing) -> Callable[[tf.
     # A network may need AutoGraph, which takes half a second for the preprocessing.
     prepared = tf.autograph.experimental.do_not_convert(preprocessing.__call__)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
+    @tf.function(input_signature=[preprocessing.spec])
     def encode(images: tf.Tensor) -> tf.Tensor:
         return tf.cast(network(prepared(images), training=False), tf.float32)
 
-    return only_images(encode)
+    return only_images(encode, preprocessing.channels)
 
 
-def only_images(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Makes a function raise InputError for what is not uint8 ``[B, H, W, 3]``, in graphs, too."""
+def only_images(
+    function: Callable[[tf.Tensor], tf.Tensor], channels: int = 3
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Makes a function raise InputError for what is not uint8 ``[B, H, W, C]``, in graphs, too."""
 
     def of_images(images: tf.Tensor) -> tf.Tensor:
-        check_images(images)
+        check_images(images, channels=channels)
         # In a graph, not even the rank may be known.
-        return function(tf.ensure_shape(images, [None, None, None, 3]))
+        return function(tf.ensure_shape(images, [None, None, None, channels]))
 
     return of_images
 
 
-def _flattened_pixels(images: tf.Tensor) -> tf.Tensor:
-    pixels = _RAW_PIXELS(images)
-    return tf.reshape(pixels, [tf.shape(pixels)[0], -1])
+@functools.cache
+def raw_pixels_of(channels: int) -> Encoder:
+    """The normalized pixels of 32×32 images as features: the baseline without a network.
+
+    Args:
+        channels: Channels of the images.
+    """
+    preprocessing = Preprocessing.assumed(32, channels)
+
+    def flattened(images: tf.Tensor) -> tf.Tensor:
+        pixels = preprocessing(images)
+        return tf.reshape(pixels, [tf.shape(pixels)[0], -1])
+
+    return Encoder(flattened, preprocessing)
 
 
-_RAW_PIXELS = Preprocessing(32)
-
-raw_pixels = Encoder(_flattened_pixels, _RAW_PIXELS)
-"""The normalized pixels of 32×32 images as 3072 features: the baseline without a network."""
+raw_pixels = raw_pixels_of(3)
+"""The normalized pixels of 32×32 RGB images as 3072 features."""

@@ -25,7 +25,7 @@ def extract(encoder: Encoder, images: ImagesLike) -> np.ndarray:
 
     Args:
         encoder: See `Encoder`.
-        images: uint8 ``[N, H, W, 3]``, or the ``images`` of a dataset from `keras_simsiam.load`.
+        images: uint8 ``[N, H, W, C]``, or the ``images`` of a dataset from `keras_simsiam.load`.
 
     Returns:
         float32 ``[N, D]``; if memory does not suffice, mapped from a temporary file, with a
@@ -34,7 +34,7 @@ def extract(encoder: Encoder, images: ImagesLike) -> np.ndarray:
     Raises:
         InputError: If the images are anything else, or neither memory nor the disk suffices.
     """
-    images = as_images(images)
+    images = as_images(images, channels=encoder.preprocessing.channels)
     batches = images.resized(encoder.image_size)
     return _filled(len(images), (encoder(batch) for batch in batches))
 
@@ -57,10 +57,10 @@ def augmented_features(
         A function from the number of an epoch to features float32 ``[N, D]``, in the order of the
         images. Each call runs the encoder on all images.
     """
-    size = encoder.image_size
-    images = as_images(images)
+    size, channels = encoder.image_size, encoder.preprocessing.channels
+    images = as_images(images, channels=channels)
     source = images.side(default=source_side(size))
-    crops = random_crops(source, size, seed)
+    crops = random_crops(source, size, seed, channels)
 
     def cropped(epoch: int) -> Iterator[tf.Tensor]:
         done = 0
@@ -79,7 +79,7 @@ def source_side(size: int) -> int:
 
 @functools.cache  # because tracing it takes seconds
 def random_crops(
-    source: int, size: int, seed: int
+    source: int, size: int, seed: int, channels: int = 3
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
     """Random crops and flips, of 8% to 100% of the area, as in torchvision's RandomResizedCrop.
 
@@ -87,18 +87,19 @@ def random_crops(
         source: Side of the images in pixels.
         size: Side of the crops.
         seed: Seed of the crops and flips.
+        channels: Channels of the images.
 
     Returns:
-        A function from images uint8 ``[B, source, source, 3]``, their numbers int64 ``[B]`` and
-        the number of the epoch, an int64 scalar, to uint8 ``[B, size, size, 3]``.
+        A function from images uint8 ``[B, source, source, C]``, their numbers int64 ``[B]`` and
+        the number of the epoch, an int64 scalar, to uint8 ``[B, size, size, C]``.
     """
     crop_and_flip = dataclasses.replace(
         Augmentation.preset("none"),
         crop_area=(0.08, 1.0),
         crop_ratio=(3 / 4, 4 / 3),
         flip_probability=0.5,
-        mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0),
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
     )
 
     @tf.function

@@ -43,7 +43,8 @@ class Labeled(NamedTuple):
         """
         if dataset.labels is None:
             raise InputError("the dataset must have labels, which probes need; got None")
-        images, names = as_images(dataset.images), dataset.class_names
+        channels, names = encoder.preprocessing.channels, dataset.class_names
+        images = as_images(dataset.images, channels=channels)
         labels = as_labels(dataset.labels, len(images))
         if labels.max() >= len(names):
             raise InputError(

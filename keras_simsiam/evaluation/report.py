@@ -10,7 +10,8 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 
 from keras_simsiam import environment, plots
-from keras_simsiam.data import as_images
+from keras_simsiam.arrays import as_rgb
+from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.errors import printable
 from keras_simsiam.evaluation import projector
 from keras_simsiam.evaluation.nearest import nearest
@@ -98,9 +99,9 @@ def _draw_neighbors(evaluation: Evaluation, seed: int, path: pathlib.Path) -> No
     rows = _chosen(len(test.labels), _QUERIES, seed)
     k = min(_NEIGHBORS, len(train.features))
     _, found = nearest(train.features, test.features[rows], k)
-    pictures = as_images(train.images).pick(found.ravel(), SHOWN_SIDE)
+    pictures = _pictures(train.images, found.ravel(), SHOWN_SIDE)
     plots.neighbors(
-        as_images(test.images).pick(rows, SHOWN_SIDE),
+        _pictures(test.images, rows, SHOWN_SIDE),
         pictures.reshape(*found.shape, *pictures.shape[1:]),
         train.labels[found] == test.labels[rows][:, None],
         path,
@@ -111,7 +112,7 @@ def _draw_map(evaluation: Evaluation, seed: int, folder: pathlib.Path) -> None:
     test = evaluation.test
     rows = _chosen(len(test.labels), _MAPPED, seed)
     features, labels = test.features[rows], test.labels[rows]
-    pictures = as_images(test.images).pick(rows, SHOWN_SIDE)
+    pictures = _pictures(test.images, rows, SHOWN_SIDE)
     projector.write(folder / "projector", features, labels, test.class_names, pictures)
     if len(rows) < 5:
         return  # too few for t-SNE
@@ -119,6 +120,11 @@ def _draw_map(evaluation: Evaluation, seed: int, folder: pathlib.Path) -> None:
     points = TSNE(perplexity=perplexity, random_state=seed).fit_transform(unit(features))
     title = f"t-SNE of the features of {len(rows):,} test images"
     plots.scatter(points, labels, test.class_names, folder / "map.png", title)
+
+
+def _pictures(images: ImagesLike, rows: np.ndarray, side: int) -> np.ndarray:
+    """Some of the images to draw, uint8 ``[n, side, side, 3]``."""
+    return as_rgb(as_images(images, channels=None).pick(rows, side))
 
 
 def _chosen(count: int, most: int, seed: int) -> np.ndarray:

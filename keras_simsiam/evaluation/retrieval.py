@@ -36,7 +36,7 @@ def view_retrieval(
     Raises:
         InputError: If the images are anything else.
     """
-    sample = as_images(images).sample(count)
+    sample = as_images(images, channels=None).sample(count)
     size = min(_BATCH, len(sample))
     if size < 2:
         return 1.0

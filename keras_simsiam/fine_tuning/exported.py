@@ -14,6 +14,7 @@ from keras_simsiam.errors import InputError, first_line
 from keras_simsiam.export import encoder_in, module_of, opened, preprocessing_in
 from keras_simsiam.fields import checks_arguments
 from keras_simsiam.fine_tuning.classifier import Classifier
+from keras_simsiam.preprocessing import Preprocessing
 
 KERAS_FILE = "classifier.keras"
 """The file in the SavedModel's folder."""
@@ -59,12 +60,17 @@ class ExportedClassifier(NamedTuple):
         function: From images, uint8 ``[B, H, W, 3]`` of any size, to the probabilities of the
             classes, float32 ``[B, C]``.
         class_names: Names of the classes.
-        image_size: Side in pixels to which images are resized.
+        preprocessing: How the function resizes and normalizes the images.
     """
 
     function: Callable[[tf.Tensor], tf.Tensor]
     class_names: tuple[str, ...]
-    image_size: int
+    preprocessing: Preprocessing
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels to which images are resized."""
+        return self.preprocessing.image_size
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Probabilities of the classes of a batch of images; see `function`."""
@@ -121,4 +127,4 @@ def _classifier_in(path: pathlib.Path, module: Any, signature: Any) -> ExportedC
         except tf.errors.OpError as e:
             raise InputError(f"saved model '{path}' fails: {first_line(e)}") from e
 
-    return ExportedClassifier(classify, names, preprocessing_in(path, module).image_size)
+    return ExportedClassifier(classify, names, preprocessing_in(path, module))

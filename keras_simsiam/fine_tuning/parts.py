@@ -35,6 +35,7 @@ class Part(NamedTuple):
     @classmethod
     def of(cls, encoder: Encoder, source: Source, truth: np.ndarray) -> Self:
         """Those of the images that can be read."""
+        source = source.seen_by(encoder.preprocessing)
         found = [*computed(encoder, source, 0, len(source))]
         if not found:
             raise InputError(f"none of the images can be read, such as {source.names[0]}")

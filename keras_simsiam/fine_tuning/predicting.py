@@ -52,6 +52,7 @@ def predict(
         InputError: If no image can be read.
     """
     found = []
+    source = source.seen_by(classifier.preprocessing)
     for positions, images in source.read(classifier.image_size, 0, len(source)):
         probabilities = np.asarray(classifier(images))
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]

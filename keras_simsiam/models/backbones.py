@@ -29,20 +29,23 @@ class Normalization(NamedTuple):
     std: tuple[float, float, float]
 
 
-def build(settings: config.Model, image_size: int) -> keras.Model:
+def build(settings: config.Model, image_size: int, channels: int = 3) -> keras.Model:
     """The backbone of a run with random weights; that of a function, as the function makes it.
 
     Args:
         settings: The model's settings.
         image_size: Side of the views in pixels.
+        channels: Their channels.
 
     Raises:
         InputError: If there is no such backbone, or it takes other images.
     """
     rule = BackboneRule.parse(settings.backbone)
     if rule.kind == "resnet":
-        return BACKBONES[rule.name](width=settings.width, stem=settings.stem)
+        return BACKBONES[rule.name](width=settings.width, stem=settings.stem, channels=channels)
     if rule.kind == "application":
+        if channels != 3:
+            raise InputError(f"channels must be 3 for {settings.backbone}; got {channels}")
         # The graph may depend on the weights: those of ImageNet have a scale of their own.
         weights = IMAGENET if settings.backbone_weights == IMAGENET else None
         side = None if settings.small_views else image_size
@@ -51,16 +54,17 @@ def build(settings: config.Model, image_size: int) -> keras.Model:
             _loadable(network, settings.backbone)
         return network if weights is None else renewed(network)
     if rule.kind == "file":
-        return renewed(_checked(network_of(load_model(rule.name)), rule.name, image_size))
-    return _checked(_made(rule.name), rule.name, image_size)
+        return renewed(_checked(network_of(load_model(rule.name)), rule.name, image_size, channels))
+    return _checked(_made(rule.name), rule.name, image_size, channels)
 
 
-def pretrained(settings: config.Model, image_size: int) -> keras.Model | None:
+def pretrained(settings: config.Model, image_size: int, channels: int = 3) -> keras.Model | None:
     """The same backbone with the weights that a run starts from; None for random ones.
 
     Args:
         settings: The model's settings.
         image_size: Side of the views in pixels.
+        channels: Their channels.
 
     Raises:
         InputError: If the weights cannot be read or downloaded, or do not fit.
@@ -70,7 +74,7 @@ def pretrained(settings: config.Model, image_size: int) -> keras.Model | None:
         return network_of(load_model(rule.name)) if rule.kind == "file" else None
     if rule.kind == "application":
         return application(rule.name, None if settings.small_views else image_size, weights)
-    network = build(settings, image_size)
+    network = build(settings, image_size, channels)
     _check_file(weights)
     try:
         network.load_weights(weights)
@@ -209,12 +213,12 @@ def _loadable(network: keras.Model, name: str) -> keras.Model:
     return network
 
 
-def _checked(network: keras.Model, name: str, image_size: int) -> keras.Model:
-    """The network, if it takes images of this size and of three channels and returns vectors."""
+def _checked(network: keras.Model, name: str, image_size: int, channels: int) -> keras.Model:
+    """The network, if it takes images of this size and channels and returns vectors."""
     takes = getattr(network, "input_shape", None)
-    if isinstance(takes, tuple) and (len(takes) != 4 or takes[3] not in (3, None)):
+    if isinstance(takes, tuple) and (len(takes) != 4 or takes[3] not in (channels, None)):
         raise InputError(
-            f"backbone {name} must take images [B, H, W, 3]; it takes {shown(list(takes))}"
+            f"backbone {name} must take images [B, H, W, {channels}]; it takes {shown(list(takes))}"
         )
     if isinstance(takes, tuple) and any(side not in (image_size, None) for side in takes[1:3]):
         raise InputError(

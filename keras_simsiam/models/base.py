@@ -14,7 +14,7 @@ from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.errors import InputError
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models import heads
-from keras_simsiam.models.parts import check_parts, check_takes, output_dim
+from keras_simsiam.models.parts import check_parts, check_takes, input_channels, output_dim
 from keras_simsiam.models.saving import each_of
 from keras_simsiam.models.steps import TrainedOnViews
 from keras_simsiam.models.targets import ImageTargets, TargetNetwork
@@ -114,7 +114,8 @@ class JointEmbedding(TrainedOnViews):
                 raise InputError("image_size is required to augment within the step; got None")
             self.preprocessing = Preprocessing.of_views(each_of(augmentation), image_size)
         elif image_size is not None:
-            self.preprocessing = self._assumed = Preprocessing(image_size)
+            channels = input_channels(parts["backbone"])
+            self.preprocessing = self._assumed = Preprocessing.assumed(image_size, channels)
         self.loss_tracker = _compat.Mean(name="loss")
         self.z_std_tracker = _compat.Mean(name="z_std")
         # The optimizers do not count steps that loss scaling skips.

@@ -71,13 +71,16 @@ def _rank(part: Any) -> float:
     return len(part.shape) if hasattr(part, "shape") else math.inf
 
 
-def check(batch: Any, count: int | None = None, small_views: SmallViews | None = None) -> None:
-    """Raises InputError unless a batch is normalized views, float ``[B, H, W, 3]`` each.
+def check(
+    batch: Any, count: int | None = None, small_views: SmallViews | None = None, channels: int = 3
+) -> None:
+    """Raises InputError unless a batch is normalized views, float ``[B, H, W, C]`` each.
 
     Args:
         batch: The batch.
         count: How many views there must be besides small ones; None for any number.
         small_views: The small views that must follow, if any.
+        channels: C, which the backbone takes.
     """
     if isinstance(batch, Mapping):
         raise InputError(
@@ -87,7 +90,7 @@ def check(batch: Any, count: int | None = None, small_views: SmallViews | None =
     if not isinstance(batch, tuple | list):
         raise InputError(f"a batch must be views (x1, x2); got {shown(batch)}")
     for i, view in enumerate(batch, start=1):
-        check_views(view, f"view x{i}")
+        check_views(view, f"view x{i}", channels)
     small = small_views.count if small_views else 0
     if count is not None and len(batch) != count + small:
         also = f" and {small} small ones" if small else ""
@@ -235,6 +238,8 @@ def agreed(
     """
     if known is not None and known == assumed:
         known = made.replace(image_size=known.image_size)
+    if known is not None:  # views do not say what range the values in files had
+        made = made.replace(low=known.low, high=known.high)
     if known not in (None, made):
         raise InputError(
             f"views must be made by the model's preprocessing, {known}; got {made}. To train on "

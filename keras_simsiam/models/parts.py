@@ -54,8 +54,8 @@ def check_parts(parts: dict[str, keras.Model], image_size: int | None = None) ->
         if not isinstance(part, keras.Model):
             raise InputError(f"{name} must be a keras.Model; got {shown(part)}")
     taken = _input_shape(parts["backbone"])
-    if taken is not None and (len(taken) != 4 or taken[3] not in (3, None)):
-        raise InputError(f"the backbone's input must have shape (None, H, W, 3); got {taken}")
+    if taken is not None and len(taken) != 4:
+        raise InputError(f"the backbone's input must have shape (None, H, W, C); got {taken}")
     dim = output_dim(parts["backbone"], image_size=image_size)
     for name in ("projector", "predictor"):
         if name in parts:
@@ -85,7 +85,8 @@ def check_takes(backbone: keras.Model, size: int, dim: int) -> None:
         size: Side of the small views in pixels.
         dim: Dimension of its features of large ones.
     """
-    shape, taken = (None, size, size, 3), _input_shape(backbone)
+    taken = _input_shape(backbone)
+    shape = (None, size, size, input_channels(backbone))
     found, why = None, f"its input must have shape {taken}"
     if taken is None or all(side in (size, None) for side in taken[1:3]):
         try:
@@ -111,6 +112,12 @@ def renewed(network: keras.Model) -> keras.Model:
 def layers_of(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
     """A layer and all those within it, each once."""
     return iter(layer._flatten_layers())
+
+
+def input_channels(backbone: keras.Model) -> int:
+    """Channels of the images that a backbone takes; 3 if it does not say."""
+    taken = _input_shape(backbone)
+    return (taken and taken[-1]) or 3
 
 
 def _input_shape(network: keras.Model) -> tuple | None:

@@ -22,33 +22,39 @@ from keras_simsiam.models.batch_norm import batch_norm
 
 
 @checks_arguments
-def resnet18(width: Count = 64, stem: Stem = "imagenet", name: str = "resnet18") -> keras.Model:
+def resnet18(
+    width: Count = 64, stem: Stem = "imagenet", name: str = "resnet18", channels: Count = 3
+) -> keras.Model:
     """ResNet-18; features have ``8 * width`` dimensions. See `resnet`.
 
     Raises:
         InputError: If there is no such stem, or the width is not a positive integer.
     """
-    return resnet((2, 2, 2, 2), False, width, stem, name)
+    return resnet((2, 2, 2, 2), False, width, stem, name, channels)
 
 
 @checks_arguments
-def resnet34(width: Count = 64, stem: Stem = "imagenet", name: str = "resnet34") -> keras.Model:
+def resnet34(
+    width: Count = 64, stem: Stem = "imagenet", name: str = "resnet34", channels: Count = 3
+) -> keras.Model:
     """ResNet-34; features have ``8 * width`` dimensions. See `resnet`.
 
     Raises:
         InputError: If there is no such stem, or the width is not a positive integer.
     """
-    return resnet((3, 4, 6, 3), False, width, stem, name)
+    return resnet((3, 4, 6, 3), False, width, stem, name, channels)
 
 
 @checks_arguments
-def resnet50(width: Count = 64, stem: Stem = "imagenet", name: str = "resnet50") -> keras.Model:
+def resnet50(
+    width: Count = 64, stem: Stem = "imagenet", name: str = "resnet50", channels: Count = 3
+) -> keras.Model:
     """ResNet-50; features have ``32 * width`` dimensions. See `resnet`.
 
     Raises:
         InputError: If there is no such stem, or the width is not a positive integer.
     """
-    return resnet((3, 4, 6, 3), True, width, stem, name)
+    return resnet((3, 4, 6, 3), True, width, stem, name, channels)
 
 
 BACKBONES = {name: globals()[name] for name in typing.get_args(ResNet)}
@@ -56,7 +62,12 @@ BACKBONES = {name: globals()[name] for name in typing.get_args(ResNet)}
 
 
 def resnet(
-    blocks: tuple[int, int, int, int], bottleneck: bool, width: int, stem: Stem, name: str
+    blocks: tuple[int, int, int, int],
+    bottleneck: bool,
+    width: int,
+    stem: Stem,
+    name: str,
+    channels: int = 3,
 ) -> keras.Model:
     """A ResNet up to and including the global average pool.
 
@@ -66,15 +77,16 @@ def resnet(
         width: Channels of the first stage; 64 in torchvision.
         stem: "imagenet" (7×7 stride 2, then 3×3 max-pool stride 2) or "cifar" (3×3 stride 1).
         name: Name of the model.
+        channels: Channels of the images.
 
     Returns:
-        A model from float32 ``[B, H, W, 3]`` of any size to features ``[B, D]``.
+        A model from float32 ``[B, H, W, channels]`` of any size to features ``[B, D]``.
 
     Raises:
         InputError: If there is no such stem.
     """
     check_choice("image_data_format", keras.backend.image_data_format(), ["channels_last"])
-    inputs = keras.Input((None, None, 3), name="images")
+    inputs = keras.Input((None, None, channels), name="images")
     kernel, stride = {"imagenet": (7, 2), "cifar": (3, 1)}[stem]
     x = _convolution(inputs, width, kernel, stride, "conv1")
     x = keras.layers.ReLU(name="relu1")(batch_norm("bn1")(x))

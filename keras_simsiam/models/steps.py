@@ -14,6 +14,7 @@ from keras_simsiam.fields import Count
 from keras_simsiam.models import batches
 from keras_simsiam.models.gradients import averaged, checked, with_loss_scale
 from keras_simsiam.models.objectives import mean_over_replicas, replicas, share, z_std
+from keras_simsiam.models.parts import input_channels
 from keras_simsiam.models.saving import SavedWithParts
 from keras_simsiam.optimizers import named
 from keras_simsiam.preprocessing import Preprocessing, remembered
@@ -181,7 +182,7 @@ class TrainedOnViews(SavedWithParts):
         return batches.agreed(made, self.preprocessing, self._assumed)
 
     def _views(self, data) -> tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]:
-        """The views of a batch, float32 ``[B, H, W, 3]`` each, and what else it says of its images.
+        """The views of a batch, float32 ``[B, H, W, C]`` each, and what else it says of its images.
 
         Raises:
             InputError: If the batch is no batch of views.
@@ -190,9 +191,11 @@ class TrainedOnViews(SavedWithParts):
         if self.augmentation is not None and self.image_size is not None:
             small, size = self.small_views, self.image_size
             batch = augment.make_views(self.augmentation, batch, size, small_views=small)
-        batches.check(batch, self.view_count, self.small_views)
+        channels = input_channels(self.backbone)
+        batches.check(batch, self.view_count, self.small_views, channels)
         if self.preprocessing is None:
-            self.preprocessing = self._assumed = Preprocessing(batch[0].shape[1])
+            size = batch[0].shape[1]
+            self.preprocessing = self._assumed = Preprocessing.assumed(size, channels)
         if self.preprocessing is self._assumed:  # nothing says how the views were normalized
             batch = batches.none_in_bytes(tuple(batch), self.jit_compile)
         return tuple(batch), also

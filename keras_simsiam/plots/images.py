@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_simsiam.arrays import check_images, check_views
+from keras_simsiam.arrays import as_rgb, check_images, check_views
 from keras_simsiam.errors import InputError, shown
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.plots.style import GREEN, ORANGE, save
@@ -28,7 +28,7 @@ def views(
     """Draws the views of images as the network sees them, but without normalization.
 
     Args:
-        batch: For each view float32 ``[B, H, W, 3]``, normalized. Views may differ in size.
+        batch: For each view float32 ``[B, H, W, C]``, normalized. Views may differ in size.
         path: The PNG to write.
         preprocessing: Has the mean and std of the normalization.
         images: The most images to draw.
@@ -37,7 +37,7 @@ def views(
         InputError: If an argument is invalid.
     """
     for i, view in enumerate(batch, start=1):
-        check_views(view, f"view x{i}")
+        check_views(view, f"view x{i}", preprocessing.channels)
     if not batch or 0 in {len(view) for view in batch} or len({len(v) for v in batch}) > 1:
         raise InputError(f"batch must be views of the same images; got {shown(batch)}")
     images = min(images, len(batch[0]))
@@ -49,7 +49,7 @@ def views(
         block, column = divmod(i, columns)
         for j, view in enumerate(batch):
             pixels = np.asarray(view[i], np.float32) * preprocessing.std + preprocessing.mean
-            axes[block * len(batch) + j, column].imshow(np.clip(pixels, 0, 1))
+            axes[block * len(batch) + j, column].imshow(as_rgb(np.clip(pixels, 0, 1)))
     for row in range(rows):
         axes[row, 0].set_ylabel(f"x{row % len(batch) + 1}")
     figure.suptitle("Views of the same image, one above the other")

@@ -18,7 +18,7 @@ from keras_simsiam.evaluation.collapse import effective_rank, singular_values
 from keras_simsiam.fields import Count, Share, checks_arguments
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.models.objectives import z_std
-from keras_simsiam.preprocessing import Preprocessing
+from keras_simsiam.preprocessing import Preprocessing, channels_of
 
 _LEAST_IMAGE_STD = 1.0
 """Least standard deviation of a pixel over the images, of 255; photographs have 50 or more."""
@@ -71,7 +71,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         log_dir: str | None = None,
     ):
         super().__init__()
-        self.images = as_images(images)
+        self.images = as_images(images, channels=channels_of(preprocessing, images))
         self.sample = self.images.sample(samples)
         self.stop = stop
         self.least_std, self.least_rank = least_std, least_rank
@@ -146,7 +146,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         """Batches of the sample, which is decoded once and kept, because it is small."""
         if size not in self._decoded:
             self._decoded = {size: np.concatenate([*self.sample.resized(size)])}
-        return as_images(self._decoded[size]).resized(size)
+        return as_images(self._decoded[size], channels=None).resized(size)
 
     def _log_spectra(self, epoch: int) -> None:
         with self._writer.as_default(step=epoch):

@@ -26,12 +26,12 @@ _SHOWN = (
 def describe(prepared: Prepared) -> str:
     """The description of a run that is ready to train."""
     run, inputs, folder = prepared.run, prepared.inputs, prepared.folder
-    natively = made_natively(run, prepared.devices.data_service)
+    natively = made_natively(run, inputs, prepared.devices.data_service)
     lines = {
-        "dataset": f"{inputs.description}{inputs.left_out}",
+        "dataset": f"{inputs.description}{_pixels(prepared)}{inputs.left_out}",
         "views": f"{_views(prepared)}, made on the {run.data.augment_on}, "
         f"{'blurred' if run.augmentation.blur_probability else 'not blurred'}"
-        f"{', by compiled operations' if natively else ''}",
+        f"{', by compiled operations' if natively else ''}{_without(prepared)}",
         "model": _model(prepared),
         "settings": _changed(run.model) or "the paper's",
         "weights": f"{prepared.start}, step {prepared.model.steps_done:,}",
@@ -42,6 +42,31 @@ def describe(prepared: Prepared) -> str:
     }
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())
+
+
+def _pixels(prepared: Prepared) -> str:
+    """The channels and the range of the values in the files, where they are not the usual ones."""
+    inputs, text = prepared.inputs, ""
+    channels = inputs.preprocessing.channels
+    if channels != 3:
+        text += f", {channels} channel{'s' * (channels > 1)}"
+    if measured := inputs.preprocessing.pixels.range:
+        text += f", of whose values {measured} become 0 to 255"
+    if inputs.augmentation != prepared.run.augmentation:
+        mean, std = (
+            " ".join(f"{v:g}" for v in values)
+            for values in (inputs.preprocessing.mean, inputs.preprocessing.std)
+        )
+        text += f", mean {mean}, std {std}"
+    return text
+
+
+def _without(prepared: Prepared) -> str:
+    """What is left out of the views, because there are not three channels."""
+    dropped = [*prepared.run.augmentation.on_color]
+    if not dropped or prepared.inputs.preprocessing.channels == 3:
+        return ""
+    return f", without {' and '.join(dropped)}, which need three channels"
 
 
 def _views(prepared: Prepared) -> str:

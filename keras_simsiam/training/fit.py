@@ -47,7 +47,7 @@ class Callbacks:
     def of(cls, prepared: Prepared) -> Callbacks:
         """The callbacks of a run; in a resumed run, with the state in its checkpoint."""
         run, inputs, folder = prepared.run, prepared.inputs, prepared.folder
-        natively = made_natively(run, prepared.devices.data_service)
+        natively = made_natively(run, inputs, prepared.devices.data_service)
         state = _resumed_state(prepared, natively)
         collapse = CollapseMonitor(
             inputs.images,
@@ -208,5 +208,5 @@ def _draw_views(prepared: Prepared) -> None:
     batch, _ = unpacked(next(iter(views_of(run, inputs))))
     if run.data.augment_on == "device":
         small = run.model.small_views_of(inputs.image_size)
-        batch = augment.make_views(run.augmentation, batch, inputs.image_size, small_views=small)
+        batch = augment.make_views(inputs.augmentation, batch, inputs.image_size, small_views=small)
     plots.views(batch, path, inputs.preprocessing)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import tensorflow as tf
 
 from keras_simsiam import augment, data, datasets
+from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError, NoSuchSplit
 from keras_simsiam.preprocessing import Preprocessing
@@ -26,16 +27,19 @@ class Inputs:
         epochs: Epochs of the whole training.
         description: The dataset and its sizes.
         left_out: What was left out of the images and why, as text to append to the description.
+        augmentation: That of the run, with what the images say: mean and std where these are
+            measured, and without operations on color where there are not three channels.
         fingerprints: Digests of the images, see `keras_simsiam.data.Dataset.fingerprints`.
     """
 
-    images: data.ImagesLike
+    images: data.Images
     monitor: KNNMonitor | None
     preprocessing: Preprocessing
     batch_size: int
     epochs: int
     description: str
     left_out: str = ""
+    augmentation: Augmentation = field(default_factory=Augmentation)
     fingerprints: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -68,7 +72,8 @@ def load_inputs(run: Run) -> Inputs:
             f"batch_size must be at most {len(train.images):,}, the number of training images; "
             f"got {batch_size}"
         )
-    images = data.as_images(train.images)
+    images = data.as_images(train.images, channels=None)
+    augmentation = data.fitted(run.augmentation, images)
     if by_image(run.model.target):
         images.check_numbered()
     size = run.data.image_size or images.side()
@@ -80,9 +85,12 @@ def load_inputs(run: Run) -> Inputs:
     if queries is not None:
         splits["test"] = queries
     return Inputs(
-        images=train.images,
+        images=images,
         monitor=_monitor(run, bank, queries) if queries is not None else None,
-        preprocessing=Preprocessing(size, run.augmentation.mean, run.augmentation.std),
+        augmentation=augmentation,
+        preprocessing=Preprocessing.of_views([augmentation], size).replace(
+            low=train.pixels.low, high=train.pixels.high
+        ),
         batch_size=batch_size,
         epochs=run.training.epochs,
         description=data.sizes(dataset, train, queries),
@@ -93,14 +101,23 @@ def load_inputs(run: Run) -> Inputs:
 
 def _monitor(run: Run, bank: data.Dataset, queries: data.Dataset) -> KNNMonitor:
     """The kNN evaluation of a run."""
-    e, labeled = run.evaluation, (bank.images, bank.labels, queries.images, queries.labels)
+    e, labeled = (
+        run.evaluation,
+        (
+            data.as_images(bank.images, channels=None),
+            bank.labels,
+            data.as_images(queries.images, channels=None),
+            queries.labels,
+        ),
+    )
     monitor = KNNMonitor(*labeled, every=e.knn_every, k=e.knn_k, temperature=e.knn_temperature)
     monitor.epochs = run.training.epochs
     return monitor
 
 
 def _loaded(run: Run, split: str) -> data.Dataset:
-    return data.load(run.data.dataset, split, run.data.data_dir, run.data.check_files)
+    d = run.data
+    return data.load(d.dataset, split, d.data_dir, d.check_files, d.pixels)
 
 
 def _test_images(run: Run) -> data.Dataset | None:
@@ -112,10 +129,10 @@ def _test_images(run: Run) -> data.Dataset | None:
     return None if found.labels is None else found
 
 
-def made_natively(run: Run, data_service: str | None) -> bool:
+def made_natively(run: Run, inputs: Inputs, data_service: str | None) -> bool:
     """Whether `keras_simsiam.native` makes the views of a run, and not TensorFlow."""
     on_host = run.data.augment_on == "host" and data_service is None
-    return on_host and augment.native_makes([run.augmentation.of_view(i) for i in range(2)])
+    return on_host and augment.native_makes(augment.per_view(inputs.augmentation, 2))
 
 
 def views_of(
@@ -128,7 +145,7 @@ def views_of(
     """The batches of a run from a step on, see `keras_simsiam.data.views`."""
     return data.views(
         inputs.images,
-        run.augmentation,
+        inputs.augmentation,
         inputs.batch_size,
         seed=run.training.seed,
         image_size=inputs.image_size,

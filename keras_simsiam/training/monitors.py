@@ -19,7 +19,7 @@ from keras_simsiam.evaluation import (
 from keras_simsiam.evaluation.averages import settled
 from keras_simsiam.fields import Count, Index, Positive, checks_arguments
 from keras_simsiam.models.base import network_of
-from keras_simsiam.preprocessing import Preprocessing
+from keras_simsiam.preprocessing import Preprocessing, channels_of
 
 
 class KNNMonitor(keras.callbacks.Callback):
@@ -69,7 +69,9 @@ class KNNMonitor(keras.callbacks.Callback):
         preprocessing: Preprocessing | Count | None = None,
     ):
         super().__init__()
-        self.bank, self.queries = as_images(bank, "bank"), as_images(queries, "queries")
+        channels = channels_of(preprocessing, bank)
+        self.bank = as_images(bank, "bank", channels)
+        self.queries = as_images(queries, "queries", channels)
         self.bank_labels = as_labels(bank_labels, len(self.bank), "bank_labels")
         self.query_labels = as_labels(query_labels, len(self.queries), "query_labels")
         self.every = every

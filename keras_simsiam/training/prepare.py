@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_simsiam import user_code
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError
-from keras_simsiam.evaluation import Encoder, raw_pixels
+from keras_simsiam.evaluation import Encoder, raw_pixels_of
 from keras_simsiam.evaluation.retrieval import view_retrieval
 from keras_simsiam.metrics import baseline_key
 from keras_simsiam.models import backbones
@@ -184,9 +184,9 @@ def _build_model(run: Run, inputs: Inputs) -> JointEmbedding:
     on_device = run.data.augment_on == "device"
     model = method(m.method).from_settings(
         m,
-        backbones.build(m, inputs.image_size),
+        backbones.build(m, inputs.image_size, inputs.preprocessing.channels),
         Length(inputs.steps, inputs.steps_per_epoch, len(inputs.images)),
-        augmentation=run.augmentation if on_device else None,
+        augmentation=inputs.augmentation if on_device else None,
         image_size=inputs.image_size if on_device else None,
         small_views=m.small_views_of(inputs.image_size),
     )
@@ -213,7 +213,8 @@ def measure_baselines(model: JointEmbedding, monitor: KNNMonitor | None) -> dict
 
     They are measured on a sample of at most `BASELINE_IMAGES`.
     """
-    encoders = {"raw_pixels": raw_pixels, "random_weights": None}
+    channels = 3 if monitor is None else monitor.bank.channels
+    encoders = {"raw_pixels": raw_pixels_of(channels), "random_weights": None}
     keys = {name: baseline_key("knn_top1", name) for name in encoders}
     if monitor is None:
         return dict.fromkeys(keys.values())
@@ -229,7 +230,8 @@ def _baselines(
     """The baselines of a run: without labels, view retrieval in place of kNN accuracy."""
     found = measure_baselines(model, inputs.monitor)
     if chief and inputs.monitor is None:
-        encoders = {"raw_pixels": raw_pixels, "random_weights": Encoder.of(model)}
+        pixels = raw_pixels_of(inputs.preprocessing.channels)
+        encoders = {"raw_pixels": pixels, "random_weights": Encoder.of(model)}
         for name, encoder in encoders.items():
             found[baseline_key("view_retrieval", name)] = retrieval(encoder, run, inputs)
     return found
@@ -237,4 +239,4 @@ def _baselines(
 
 def retrieval(encoder: Encoder, run: Run, inputs: Inputs) -> float:
     """How often an encoder finds the other view of a training image."""
-    return view_retrieval(encoder, inputs.images, run.augmentation, inputs.image_size)
+    return view_retrieval(encoder, inputs.images, inputs.augmentation, inputs.image_size)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from keras_simsiam.config import Run
-from keras_simsiam.errors import InputError
+from keras_simsiam.errors import InputError, shown
 from keras_simsiam.models import backbones, pytorch
 from keras_simsiam.models.base import JointEmbedding
+from keras_simsiam.models.parts import input_channels
 from keras_simsiam.training import transfer
 
 
@@ -23,7 +24,7 @@ def with_own_normalization(run: Run) -> Run:
         if given not in (needed, getattr(type(a), name)):
             raise InputError(
                 f"{name} must be that of {run.model.backbone}, "
-                f"{' '.join(f'{v:.6g}' for v in needed)}; got {' '.join(map(str, given))}"
+                f"{' '.join(f'{v:.6g}' for v in needed)}; got {shown(given)}"
             )
     return run.replace(augmentation=own._asdict())
 
@@ -39,6 +40,7 @@ def load_weights(run: Run, model: JointEmbedding, size: int) -> str | None:
     Raises:
         InputError: If they cannot be read, or do not fit.
     """
+    channels = input_channels(model.backbone)
     m, source = run.model, run.model.start_from
     if source is not None and source.endswith(".h5"):
         m, source = m.replace(start_from=None, backbone_weights=source), None
@@ -46,7 +48,7 @@ def load_weights(run: Run, model: JointEmbedding, size: int) -> str | None:
         loaded = transfer.take(source, run, model)
     elif m.pytorch_weights is not None:
         loaded = _load_pytorch(m.pytorch_weights, model)
-    elif (network := backbones.pretrained(m, size)) is not None:
+    elif (network := backbones.pretrained(m, size, channels)) is not None:
         model.backbone.set_weights(network.get_weights())
         loaded = f"backbone from {m.backbone_weights or m.backbone}"
     else:

@@ -33,7 +33,7 @@ def read(monkeypatch):
     names, before = [], checking._read
 
     def noting(files, *args):
-        names.extend(os.path.basename(file) for file in files)
+        names.extend(os.path.basename(file) for file in files.paths)
         return before(files, *args)
 
     monkeypatch.setattr(checking, "_read", noting)
@@ -84,7 +84,7 @@ def test_an_index_that_does_not_fit_is_thrown_away(damage, folder, read, tmp_pat
         parts |= (
             {"about": parts["about"][:-1]}
             if damage == "other folder"
-            else {"values": parts["values"][:, :2]}
+            else {"values": parts["values"][:, :1]}
         )
         np.savez(path, **parts)
     else:
@@ -117,7 +117,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(folder, read, monkeypatch, t
 def test_what_an_interrupted_check_has_found_is_kept(folder, read, monkeypatch):
     monkeypatch.setattr(checking, "_TOGETHER", 4)
 
-    def interrupted(total):
+    def interrupted(word, total):
         def say(done):
             if done > 4:
                 raise KeyboardInterrupt
@@ -125,7 +125,7 @@ def test_what_an_interrupted_check_has_found_is_kept(folder, read, monkeypatch):
         return say
 
     with monkeypatch.context() as patch:
-        patch.setattr(checking, "_progress", interrupted)
+        patch.setattr(checking, "Progress", interrupted)
         with pytest.raises(KeyboardInterrupt):
             loaded(folder)
     read.clear()

@@ -6,7 +6,7 @@ import pkgutil
 
 import pytest
 
-from keras_simsiam import InputError, data, datasets, load
+from keras_simsiam import InputError, Pixels, data, datasets, load
 
 
 def test_each_module_that_reads_a_dataset_is_in_the_table_and_the_other_way_round():
@@ -16,8 +16,8 @@ def test_each_module_that_reads_a_dataset_is_in_the_table_and_the_other_way_roun
     assert readers == {source.module for source in datasets.DATASETS.values()}
     for name in readers:
         _, *parameters = inspect.signature(modules[name].read).parameters
-        checks = any(s.checks_files for s in datasets.DATASETS.values() if s.module == name)
-        assert parameters == ["split", "data_dir", *["check_files"] * checks]
+        checks = any(s.from_files for s in datasets.DATASETS.values() if s.module == name)
+        assert parameters == ["split", "data_dir", *["check_files", "pixels"] * checks]
 
 
 @pytest.mark.parametrize("name", ["mnits", "photo_patches:x", "folder:", "tfds"])
@@ -38,5 +38,5 @@ def test_the_argument_is_the_name_or_what_follows_the_colon(monkeypatch):
     assert asked == [
         ("cifar10", "validation", "cache"),
         ("imagenette/160px-v2", "train", None),
-        ("/a:b/c", "validation", None, "full"),
+        ("/a:b/c", "validation", None, "full", Pixels()),
     ]

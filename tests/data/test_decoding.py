@@ -9,6 +9,7 @@ import tensorflow as tf
 from helpers import write_image
 from PIL import Image, ImageOps
 
+from keras_simsiam import Pixels
 from keras_simsiam.data.decoding import MAX_PIXELS, decode
 
 needs_webp = pytest.mark.skipif(
@@ -29,7 +30,10 @@ def encoded(kind, mode="RGB", size=(40, 30), **options):
 
 
 def pillow(contents):
-    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(contents))).convert("RGB"))
+    """RGB; what is transparent is laid on white."""
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(contents))).convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return np.asarray(Image.alpha_composite(white, image).convert("RGB"))
 
 
 def in_tf_data(contents):
@@ -153,7 +157,8 @@ def test_damaged_exif_data_are_as_none():
 def test_an_animated_webp_becomes_its_first_frame(mode, lossless):
     black = Image.new(mode, (40, 30))
     contents = encoded("WEBP", mode, save_all=True, append_images=[black], lossless=lossless)
-    np.testing.assert_array_equal(decode(contents), pillow(contents))
+    difference = decode(contents).numpy().astype(int) - pillow(contents)
+    assert np.abs(difference).max() <= (mode == "RGBA")  # the sums of alpha are rounded
 
 
 def bmp(bits, width=9, compression=0, masks=(), colors=0, old=False, top_down=False):
@@ -227,3 +232,51 @@ def test_a_jpeg_without_its_end_is_refused():
     contents = [encoded("JPEG", size=(400, 300), **o) for o in ({}, {"progressive": True})]
     cut = [c[: int(len(c) * part)] for c in contents for part in (0.3, 0.9, 0.99)]
     assert in_tf_data(cut) == [None] * len(cut)
+
+
+def transparent(mode):
+    """A red image whose lower half is transparent, over hidden green."""
+    image = Image.new("RGBA", (8, 8), (255, 0, 0, 255))
+    image.paste((0, 255, 0, 0), (0, 4, 8, 8))
+    options = {}
+    if mode == "P":
+        image = Image.new("P", (8, 8), 0)
+        image.putpalette([255, 0, 0, 0, 255, 0])
+        image.paste(1, (0, 4, 8, 8))
+        options = {"transparency": 1}
+    if mode == "RGB":
+        image, options = image.convert("RGB"), {"transparency": (0, 255, 0)}
+    if mode == "LA":
+        image = image.convert("LA")
+    return image, options
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB"])
+def test_what_is_transparent_is_laid_on_white(mode):
+    image, options = transparent(mode)
+    file = io.BytesIO()
+    image.save(file, "PNG", **options)
+    found = decode(file.getvalue()).numpy()
+    np.testing.assert_array_equal(found, pillow(file.getvalue()))
+    assert (found[4:] == 255).all()
+    assert (found[:4] != 255).any()
+    gray = decode(file.getvalue(), Pixels(1)).numpy()
+    assert gray.shape == (8, 8, 1)
+    assert (gray[4:] == 255).all()
+
+
+@needs_webp
+def test_a_transparent_webp_is_laid_on_white():
+    file = io.BytesIO()
+    transparent("RGBA")[0].save(file, "WEBP", lossless=True, exact=True)
+    np.testing.assert_array_equal(decode(file.getvalue()), pillow(file.getvalue()))
+
+
+def test_pngs_with_alpha_can_be_two_or_four_channels():
+    for mode in ("LA", "RGBA"):
+        contents, count = encoded("PNG", mode), len(mode)
+        found = decode(contents, Pixels(count))
+        np.testing.assert_array_equal(found, np.asarray(Image.open(io.BytesIO(contents))))
+    for contents, message in ((encoded("PNG"), "3 channels"), (encoded("JPEG"), "3 channels")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"{message} in place of 4"):
+            decode(contents, Pixels(4))

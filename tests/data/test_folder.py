@@ -170,7 +170,7 @@ def test_links_are_followed_and_loops_of_links_end(tmp_path):
 
 def test_what_is_left_out_is_counted_with_the_reason(tmp_path):
     name = class_folders(tmp_path)
-    for place in ("cat/0.tif", "cat/1.TIF", "dog/a.heic", "dog/notes.txt"):
+    for place in ("cat/0.avif", "cat/1.AVIF", "dog/a.heic", "dog/notes.txt"):
         (tmp_path / "train" / place).write_bytes(b"anything")
     (tmp_path / "train/bird").mkdir()
     (tmp_path / "train/dog/gone.png").symlink_to("nowhere.png")
@@ -180,7 +180,7 @@ def test_what_is_left_out_is_counted_with_the_reason(tmp_path):
     with pytest.warns(UserWarning, match="left out"):
         train = load(name, "train")
     assert train.left_out == (
-        "2 .tif (cat/0.tif, cat/1.TIF), 1 .heic (dog/a.heic), "
+        "2 .avif (cat/0.avif, cat/1.AVIF), 1 .heic (dog/a.heic), "
         "3 broken links (dog/gone, dog/gone.png, dog/self.png), 1 not a file (dog/pipe.png), "
         "1 empty class folder (bird)"
     )
@@ -228,9 +228,17 @@ def test_files_that_vanish_after_the_scan_are_counted(tmp_path, monkeypatch):
 
 def test_a_folder_of_other_pictures_only_is_refused_with_their_number(tmp_path):
     for i in range(5):
-        (tmp_path / f"{i}.tiff").write_bytes(b"anything")
-    with pytest.raises(InputError, match=r"must contain images, .*; it has 5 \.tiff \(0\.tiff"):
+        (tmp_path / f"{i}.avif").write_bytes(b"anything")
+    with pytest.raises(InputError, match=r"must contain images, .*; it has 5 \.avif \(0\.avif"):
         load(f"folder:{tmp_path}", "train")
+
+
+def test_arrays_beside_other_images_are_left_out(tmp_path):
+    for i in range(3):
+        write_image(tmp_path / f"{i}.png", i)
+    np.save(tmp_path / "labels.npy", np.arange(3))
+    with pytest.warns(UserWarning, match=r"left out 1 \.npy beside other images \(labels\.npy\)"):
+        assert len(load(f"folder:{tmp_path}", "train").images) == 3
 
 
 NAMES = (

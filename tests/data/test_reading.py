@@ -163,16 +163,6 @@ def test_the_cause_is_a_few_plain_words(tmp_path):
     assert cause(lambda x: x, 1) == "unreadable at first, readable now"
 
 
-def test_dark_images_of_sixteen_bits_are_warned_of(tmp_path):
-    from PIL import Image
-
-    for i in range(2):
-        gray = np.linspace(0, 4095, 200).reshape(10, 20).astype(np.uint16)
-        Image.fromarray(gray).save(tmp_path / f"{i}.png")
-    with pytest.warns(UserWarning, match="exceeds 4,095 of 65,535. As 8 bits they use 16 of 256"):
-        load(f"folder:{tmp_path}", "train")
-
-
 def test_too_many_unreadable_files_are_an_input_error_at_first(tmp_path):
     for i in range(101):
         write_image(tmp_path / f"{i:03}.jpg", i, (20 + i % 2, 18))

@@ -14,9 +14,9 @@ from keras_simsiam.models.batch_norm import batch_norm
 from keras_simsiam.models.resnet import BACKBONES
 
 
-def tiny(width=1, stem="imagenet"):
+def tiny(width=1, stem="imagenet", channels=3):
     """A backbone of one convolution, with a ResNet-18's features and names of its first layers."""
-    images = keras.Input((None, None, 3))
+    images = keras.Input((None, None, channels))
     x = keras.layers.Conv2D(8 * width, 3, 2, use_bias=False, name="conv1")(images)
     x = keras.layers.ReLU()(batch_norm("bn1")(x))
     return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
