@@ -11,17 +11,24 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from keras_simsiam.data import ImageArray, ImageFiles, Images, ImagesLike, as_images, load, scan
+from keras_simsiam.data import (
+    ImageArray,
+    ImageFiles,
+    Images,
+    ImagesLike,
+    SeparateImages,
+    as_images,
+    load,
+    scan,
+)
 from keras_simsiam.data.fingerprint import of_parts
 from keras_simsiam.data.folder import split_folders
 from keras_simsiam.data.images import square
 from keras_simsiam.data.paths import Paths
-from keras_simsiam.data.reading import cause
 from keras_simsiam.errors import InputError, shown
 
 _FOLDER = "folder:"
 _BATCH = 256
-_RECORD_SIDE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +65,8 @@ class Source:
         Yields:
             Positions int64 ``[B]``, and images uint8 ``[B, size, size, 3]``.
         """
-        if isinstance(self.images, ImageFiles):
-            at = self.images.paths.at
-            each = tf.data.Dataset.range(start, end)
-            each = each.map(lambda i: (i, square(ImageFiles.decode(at(i)), size)), _AUTO)
-            each = each.ignore_errors()
+        if isinstance(self.images, SeparateImages):
+            each = self.images.squares(start, end, size)
         else:
             each = self.images.dataset().skip(start).take(end - start).enumerate(start)
             each = each.map(lambda i, image: (i, square(image, size)), _AUTO)
@@ -71,20 +75,19 @@ class Source:
 
     def why(self, position: int) -> str:
         """Why an image cannot be read."""
-        assert isinstance(self.images, ImageFiles)
-        return cause(ImageFiles.decode, os.fsencode(self.images.paths[position]))
+        assert isinstance(self.images, SeparateImages)
+        return self.images.why(position)
 
     def pick(self, positions: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
         """Some of the images, uint8 ``[n, size, size, 3]``; black ones for what is not readable."""
         return self.images.pick(np.asarray(positions, np.int64), size)
 
     def original(self, position: int) -> np.ndarray:
-        """An image in its own size, uint8 ``[H, W, 3]``; of records, its square in the center."""
-        if isinstance(self.images, ImageFiles):
-            return ImageFiles.decode(os.fsencode(self.images.paths[position])).numpy()
-        if isinstance(self.images, ImageArray):
-            return self.images.array[position]
-        return self.pick([position], _RECORD_SIDE)[0]
+        """An image in its own size, uint8 ``[H, W, 3]``."""
+        if isinstance(self.images, SeparateImages):
+            return self.images.image(position)
+        assert isinstance(self.images, ImageArray)
+        return self.images.array[position]
 
     def digest(self, position: int) -> bytes:
         """Of the bytes of an image: equal for copies of a file, or images of equal pixels."""
@@ -193,13 +196,10 @@ def _of_files(files: list[str]) -> Source:
 
 
 def _chosen(images: Images, rows: list[int]) -> Images:
-    if isinstance(images, ImageFiles):
-        return ImageFiles(Paths.of([images.paths[i] for i in rows]))
-    if isinstance(images, ImageArray):
-        return ImageArray(images.array[rows])
-    if rows != list(range(len(images))):
-        raise InputError("images of many sizes in records can only be used all and in order")
-    return images
+    if isinstance(images, SeparateImages):
+        return images.take(rows)
+    assert isinstance(images, ImageArray)
+    return ImageArray(images.array[rows])
 
 
 _AUTO = tf.data.AUTOTUNE

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +13,7 @@ from keras_simsiam.config import CheckFiles
 from keras_simsiam.data import index
 from keras_simsiam.data.decoding import examine
 from keras_simsiam.data.paths import Paths
-from keras_simsiam.data.reading import LEFT_OUT, Unreadable, readable
+from keras_simsiam.data.reading import LEFT_OUT, Unreadable, progress, readable
 from keras_simsiam.errors import first_line
 
 _HEADER, _FULL = 1, 2
@@ -24,7 +22,6 @@ _HEADER, _FULL = 1, 2
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 _TOGETHER = 256
 _THREADS = 16
-_FIRST, _EVERY = 5, 10  # seconds until progress is said, and from then on
 
 
 def check(
@@ -69,7 +66,7 @@ def _read(
     files: Paths, places: np.ndarray, known: np.ndarray, depth: int, unreadable: Unreadable
 ) -> None:
     """Fills in what is found in files, whose rows of `known` are `places`."""
-    say = _progress(len(files))
+    say = progress(len(files))
     read = _to_the_end if depth == _FULL else _headers
     for rows, found in read(files, unreadable):
         known[places[rows], :3], known[places[rows], 3] = found, depth
@@ -108,23 +105,3 @@ def _size(path: str) -> tuple[int, int] | str:
             return image.height, image.width
     except Exception as e:  # of a damaged file, each format's reader may raise its own error
         return first_line(e)
-
-
-def _progress(total: int) -> Callable[[int], None]:
-    """A function that says from time to time how many files have been checked."""
-    started = time.monotonic()
-    due = started + _FIRST
-
-    def say(done: int) -> None:
-        nonlocal due
-        now = time.monotonic()
-        if now >= due and done < total:
-            due = now + _EVERY
-            left = (now - started) * (total - done) / done
-            print(
-                f"checked {done:,} of {total:,} images, {left / 60:.1f} minutes left",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    return say

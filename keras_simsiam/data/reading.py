@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -20,6 +22,7 @@ LEFT_OUT = "They are left out"
 """What becomes of images that cannot be read at first."""
 
 _SHOWN = 10
+_FIRST, _EVERY = 5, 10  # seconds until progress is said, and from then on
 _AT_ONCE = 2**24
 """The most bytes of decoded images that are handed over at a time."""
 
@@ -144,6 +147,26 @@ def readable(
         names[i]: functools.partial(cause, read, items[i]) for i in np.flatnonzero(failed).tolist()
     }
     (unreadable or Unreadable(len(names))).add(causes, LEFT_OUT)
+
+
+def progress(total: int, done_to_them: str = "checked") -> Callable[[int], None]:
+    """A function that says from time to time how many images have been checked, or the like."""
+    started = time.monotonic()
+    due = started + _FIRST
+
+    def say(done: int) -> None:
+        nonlocal due
+        now = time.monotonic()
+        if now >= due and done < total:
+            due = now + _EVERY
+            left = (now - started) * (total - done) / done
+            print(
+                f"{done_to_them} {done:,} of {total:,} images, {left / 60:.1f} minutes left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    return say
 
 
 def batched(

@@ -69,8 +69,6 @@ def load_inputs(run: Run) -> Inputs:
             f"got {batch_size}"
         )
     images = data.as_images(train.images)
-    if by_image(run.model.target):
-        images.check_numbered()
     size = run.data.image_size or images.side()
     bank = train if pretraining == "train" else _loaded(run, "train")
     queries = _test_images(run) if bank.labels is not None else None

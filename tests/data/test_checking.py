@@ -125,7 +125,7 @@ def test_what_an_interrupted_check_has_found_is_kept(folder, read, monkeypatch):
         return say
 
     with monkeypatch.context() as patch:
-        patch.setattr(checking, "_progress", interrupted)
+        patch.setattr(checking, "progress", interrupted)
         with pytest.raises(KeyboardInterrupt):
             loaded(folder)
     read.clear()
