@@ -12,7 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simsiam.arrays import as_rgb
-from keras_simsiam.data import ImageArray, ImageFiles, Images, ImagesLike, as_images, load, scan
+from keras_simsiam.data import (
+    ImageArray,
+    ImageFiles,
+    Images,
+    ImagesLike,
+    SeparateImages,
+    as_images,
+    load,
+    scan,
+)
 from keras_simsiam.data.copies import readable_paths
 from keras_simsiam.data.fingerprint import of_parts
 from keras_simsiam.data.folder import split_folders
@@ -25,7 +34,6 @@ from keras_simsiam.preprocessing import Preprocessing
 
 _FOLDER = "folder:"
 _BATCH = 256
-_RECORD_SIDE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +85,8 @@ class Source:
         Yields:
             Positions int64 ``[B]``, and images uint8 ``[B, size, size, C]``.
         """
-        if isinstance(self.images, ImageFiles):
-            decode = self.images.decode
-            each = tf.data.Dataset.range(start, end)
-            each = each.map(lambda i: (i, square(decode(i), size)), _AUTO)
-            each = each.ignore_errors()
+        if isinstance(self.images, SeparateImages):
+            each = self.images.squares(start, end, size)
         else:
             each = self.images.dataset().skip(start).take(end - start).enumerate(start)
             each = each.map(lambda i, image: (i, square(image, size)), _AUTO)
@@ -90,7 +95,7 @@ class Source:
 
     def why(self, position: int) -> str:
         """Why an image cannot be read."""
-        assert isinstance(self.images, ImageFiles)
+        assert isinstance(self.images, SeparateImages)
         return self.unread.get(position) or self.images.why(position)
 
     def pick(self, positions: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
@@ -98,12 +103,11 @@ class Source:
         return as_rgb(self.images.pick(np.asarray(positions, np.int64), size))
 
     def original(self, position: int) -> np.ndarray:
-        """An image to look at in its own size, uint8 ``[H, W, 3]``; of records, its center."""
-        if isinstance(self.images, ImageFiles):
-            return as_rgb(self.images.decode(position).numpy())
-        if isinstance(self.images, ImageArray):
-            return as_rgb(self.images.array[position])
-        return self.pick([position], _RECORD_SIDE)[0]
+        """An image to look at in its own size, uint8 ``[H, W, 3]``."""
+        if isinstance(self.images, SeparateImages):
+            return as_rgb(self.images.image(position))
+        assert isinstance(self.images, ImageArray)
+        return as_rgb(self.images.array[position])
 
     def digest(self, position: int) -> bytes:
         """Of the bytes of an image: equal for copies of a file, or images of equal pixels."""
@@ -227,14 +231,10 @@ def _seen(files: ImageFiles, pixels: Pixels) -> ImageFiles:
 
 
 def _chosen(images: Images, rows: list[int]) -> Images:
-    if isinstance(images, ImageFiles):
-        paths, stored = (Paths.of([p[i] for i in rows]) for p in (images.paths, images.stored))
-        return ImageFiles(paths, pixels=images.pixels, stored=stored)
-    if isinstance(images, ImageArray):
-        return ImageArray(images.array[rows])
-    if rows != list(range(len(images))):
-        raise InputError("images of many sizes in records can only be used all and in order")
-    return images
+    if isinstance(images, SeparateImages):
+        return images.take(rows)
+    assert isinstance(images, ImageArray)
+    return ImageArray(images.array[rows])
 
 
 _AUTO = tf.data.AUTOTUNE

@@ -13,7 +13,8 @@ from keras_simsiam.data.images import ImagesLike as ImagesLike
 from keras_simsiam.data.in_files import ImageFiles as ImageFiles
 from keras_simsiam.data.in_memory import ImageArray as ImageArray
 from keras_simsiam.data.in_memory import as_images as as_images
-from keras_simsiam.data.in_records import ImageStream as ImageStream
+from keras_simsiam.data.in_records import ImageRecords as ImageRecords
 from keras_simsiam.data.measuring import fitted as fitted
 from keras_simsiam.data.pipeline import views as views
 from keras_simsiam.data.plan import Plan as Plan
+from keras_simsiam.data.separate import SeparateImages as SeparateImages

@@ -26,7 +26,7 @@ class Dataset:
 
     Attributes:
         images: uint8 ``[N, H, W, C]`` if all have one size and fit into memory, else `ImageFiles`
-            or `ImageStream`.
+            or `ImageRecords`.
         labels: int64 ``[N]``, indices into `class_names`; None if there are none.
         class_names: Human-readable names.
         paths: The file of each image; None if images are not files of their own.

@@ -218,7 +218,7 @@ def _images(
         images, still = read_images(
             files.paths,
             tf.range(len(files), dtype=tf.int64),
-            files.decode,
+            files.decoded,
             shape,
             files.unreadable,
         )

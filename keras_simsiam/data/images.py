@@ -51,7 +51,7 @@ class Images(abc.ABC):
         Returns:
             ``(step, batch)``, where the batch is the input of `keras_simsiam.augment.make_views`
             and may also have "examples", the numbers of the images, int64 ``[B]``, and "unread",
-            see `keras_simsiam.data.in_files.ImageFiles.batches`.
+            see `keras_simsiam.data.separate.SeparateImages.batches`.
         """
 
     def checked(self, unread: tf.Tensor, batch: Any) -> Any:
@@ -66,10 +66,6 @@ class Images(abc.ABC):
     @abc.abstractmethod
     def check_sendable(self) -> None:
         """Raises InputError if the workers of a tf.data service cannot read the images."""
-
-    @abc.abstractmethod
-    def check_numbered(self) -> None:
-        """Raises InputError if the images are not known by their numbers in the dataset."""
 
     @abc.abstractmethod
     def fingerprint(self) -> str:
@@ -87,6 +83,7 @@ class Images(abc.ABC):
         """About `count` evenly spaced images, so that all classes are represented if sorted."""
         return self.every(max(1, len(self) // count))
 
+    @abc.abstractmethod
     def resized(self, size: int, batch_size: int = 256) -> Iterator[tf.Tensor]:
         """Batches of every image once, in order, for evaluation.
 
@@ -97,12 +94,6 @@ class Images(abc.ABC):
         Yields:
             uint8 ``[B, size, size, C]``.
         """
-
-        def make() -> tf.data.Dataset:
-            each = self.dataset().map(lambda image: square(image, size), tf.data.AUTOTUNE)
-            return each.batch(batch_size).prefetch(2)
-
-        yield from self.made_once((size, batch_size), make)
 
     def made_once(self, key: tuple, make: Callable[[], tf.data.Dataset]) -> tf.data.Dataset:
         """The dataset that `make` returns, made once for each key.

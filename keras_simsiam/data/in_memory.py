@@ -85,9 +85,6 @@ class ImageArray(Images):
                 "Extract them to files and use --dataset folder:PATH"
             )
 
-    def check_numbered(self) -> None:
-        """Never raises."""
-
     def fingerprint(self) -> str:
         """Of the pixels."""
         return fingerprint.of_array(self.array)

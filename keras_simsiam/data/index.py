@@ -13,6 +13,7 @@ import pathlib
 import zipfile
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +28,8 @@ LEAST_FILES = 2000
 _FORMAT = 2
 """To be raised if files are found to be different from what they were found to be before."""
 
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged index may raise."""
 
 
 def stamps(files: Paths) -> np.ndarray:
@@ -63,12 +65,12 @@ def recall(root: str, files: Paths, now: np.ndarray, channels: int, columns: int
     """
     known = np.full([len(files), columns], -1, np.int32)
     try:
-        with np.load(_place(root), allow_pickle=False) as kept:
-            if kept["about"].tobytes() != _about(root, channels):
+        with np.load(place(root), allow_pickle=False) as kept:
+            if not np.array_equal(kept["about"], about(root, channels)):
                 return known
             old, values = kept["stamps"], kept["values"]
             runs = _parts(kept["folders"]), np.cumsum([0, *kept["counts"]]), kept["names"].tobytes()
-    except _DAMAGED:
+    except DAMAGED:
         return known
     if len(old) != len(values) or values.shape[1:] != (columns,) or old.shape[1:] != (3,):
         return known
@@ -93,21 +95,27 @@ def keep(root: str, files: Paths, now: np.ndarray, channels: int, values: np.nda
     """
     if len(files) < LEAST_FILES:
         return
-    path, runs = _place(root), [*_named(root, files)]
+    runs = [*_named(root, files)]
+    write(
+        root,
+        channels,
+        folders=np.frombuffer(b"\0".join(folder for folder, _, _ in runs), np.uint8),
+        counts=np.array([run.stop - run.start for _, run, _ in runs], np.int64),
+        names=np.frombuffer(b"/".join(names for _, _, names in runs), np.uint8),
+        stamps=now,
+        values=values,
+    )
+
+
+def write(of: str, channels: int = 3, **arrays: Any) -> None:
+    """Keeps arrays for a file or folder; nothing happens where that is not possible."""
+    path = place(of)
     with (
         contextlib.suppress(InputError, CannotWrite, OSError),
         claimed(path, beside=True),
         written_atomically(path) as partial,
     ):
-        np.savez(
-            partial,
-            about=np.frombuffer(_about(root, channels), np.uint8),
-            folders=np.frombuffer(b"\0".join(folder for folder, _, _ in runs), np.uint8),
-            counts=np.array([run.stop - run.start for _, run, _ in runs], np.int64),
-            names=np.frombuffer(b"/".join(names for _, _, names in runs), np.uint8),
-            stamps=now,
-            values=values,
-        )
+        np.savez(partial, about=about(of, channels), **arrays)
 
 
 def _rows(
@@ -143,13 +151,15 @@ def _parts(joined: np.ndarray) -> list[bytes]:
     return joined.tobytes().split(b"\0")
 
 
-def _about(root: str, channels: int) -> bytes:
-    """What the values hold for: this folder, these decoders."""
-    return f"{_FORMAT} {tf.__version__} {channels} ".encode() + os.fsencode(os.path.realpath(root))
+def about(of: str, channels: int = 3) -> np.ndarray:
+    """What arrays hold for: this file or folder, these channels and decoders; uint8 ``[n]``."""
+    text = f"{_FORMAT} {tf.__version__} {channels} ".encode() + os.fsencode(os.path.realpath(of))
+    return np.frombuffer(text, np.uint8)
 
 
-def _place(root: str) -> pathlib.Path:
-    name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:32]
+def place(of: str) -> pathlib.Path:
+    """The file that keeps the arrays of a file or folder."""
+    name = hashlib.sha256(os.fsencode(os.path.realpath(of))).hexdigest()[:32]
     return cache_folder() / f"{name}.npz"
 
 

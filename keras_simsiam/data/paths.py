@@ -59,8 +59,7 @@ class Paths(Sequence[str]):
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            found = range(*index.indices(len(self)))
-            return self.take(found) if found.step > 0 else Paths.of([self[i] for i in found])
+            return self.take(range(*index.indices(len(self))))
         return os.path.join(self.folders[self.folder_of[index]], self.names[index])
 
     def __eq__(self, other: object) -> bool:
@@ -71,9 +70,11 @@ class Paths(Sequence[str]):
     def __repr__(self) -> str:
         return f"<{len(self):,} paths in {len(self.folders):,} folders>"
 
-    def take(self, positions: np.ndarray | range) -> Paths:
-        """The paths at ascending positions."""
+    def take(self, positions: Sequence[int] | np.ndarray) -> Paths:
+        """The paths at some positions."""
         of = self.folder_of[np.asarray(positions, np.int64)]
+        if (of[1:] < of[:-1]).any():
+            return Paths.of([self[i] for i in positions])
         return Paths(self.folders, of, [self.names[i] for i in positions])
 
     def runs(self) -> Iterator[tuple[str, slice]]:

@@ -45,7 +45,7 @@ def views(
     the batch size nor on how many there are; see `keras_simsiam.data.plan`.
 
     Args:
-        images: uint8 ``[N, H, W, C]``, or the `ImageFiles` or `ImageStream` that
+        images: uint8 ``[N, H, W, C]``, or the `ImageFiles` or `ImageRecords` that
             `keras_simsiam.data.load` gives for images of many sizes.
         augmentation: One for all views, or one per view. Its mean and std are measured on the
             images where they are "auto", and say how many channels there are. If these are not
@@ -63,10 +63,9 @@ def views(
         part: Which part of each batch to make, and of how many equal parts: ``(0, 2)`` is the first
             half, for the first of two workers.
         data_service: Address of a tf.data service whose workers make the batches, such as
-            "grpc://10.0.0.1:5000"; not for an `ImageStream`.
+            "grpc://10.0.0.1:5000".
         numbered: Whether a batch is ``{"views": batch, "examples": numbers}`` with the numbers of
-            its images in the dataset, int64 ``[B]``, for ``SimSiam(target="images:0.8")``; not for
-            an `ImageStream`.
+            its images in the dataset, int64 ``[B]``, for ``SimSiam(target="images:0.8")``.
         small_views: Small views that follow the others in a batch (multi-crop).
 
     Returns:
@@ -92,8 +91,6 @@ def views(
         raise InputError(f"batch_size must be a multiple of {parts} parts; got {batch_size:,}")
     if data_service is not None:
         images.check_sendable()
-    if numbered:
-        images.check_numbered()
     size = image_size or images.side()
     at_once = max(1, _CACHED_PIXELS // size**2)
     together = 1

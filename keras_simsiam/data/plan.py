@@ -66,12 +66,6 @@ class Plan:
         steps = step + tf.range(self.together, dtype=tf.int64)
         return tf.reshape(steps[:, None] * self.batch_size + first, [self.made])
 
-    def contains(self, position: tf.Tensor) -> tf.Tensor:
-        """Whether a position belongs to this part of a batch from `start_step` on."""
-        step, place = position // self.batch_size, position % self.batch_size
-        mine = place * self.parts // self.batch_size == self.part
-        return (step >= self.start_step) & mine
-
     def numbers(self, epochs: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
         """The random numbers of all views, float32 ``[views, B, n]``; see `augment.uniforms`."""
         return augment.uniforms(self.seed, epochs, examples, self.augmentations, self.use_native)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import socket
 import urllib.request
-import warnings
+from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
-from keras_simsiam.data import tiny_imagenet  # noqa: F401  registers its builder
+from keras_simsiam.data import (
+    record_index,
+    tiny_imagenet,  # noqa: F401  registers its builder
+)
 from keras_simsiam.data.dataset import Dataset
 from keras_simsiam.data.in_memory import MAX_IN_MEMORY
-from keras_simsiam.data.in_records import SHUFFLE_BUFFER, ImageStream
+from keras_simsiam.data.in_records import ImageRecords
 from keras_simsiam.errors import InputError, NoSuchSplit, first_line
 
 
@@ -27,7 +31,7 @@ def read(name: str, split: str, data_dir: str | None = None) -> Dataset:
         data_dir: Where TensorFlow Datasets keeps its data; its own default if None.
 
     Returns:
-        Images in memory if all have one size and fit, else an `ImageStream`; with labels if the
+        Images in memory if all have one size and fit, else `ImageRecords`; with labels if the
         dataset has any.
 
     Raises:
@@ -47,18 +51,62 @@ def read(name: str, split: str, data_dir: str | None = None) -> Dataset:
         raise InputError(
             f"dataset '{name}' has no images; its features are {', '.join(info.features)}"
         )
-    stream = _stream(builder, stored)
-    labels, classes = _labels(builder, stream)
-    if None not in image.shape and np.prod(image.shape) * len(stream) <= MAX_IN_MEMORY:
+    label = _feature(builder, "label", tfds.features.ClassLabel)
+    found = find(builder, stored, () if label is None else ("label",))
+
+    def decode(record: tf.Tensor) -> tf.Tensor:
+        image = builder.info.features.deserialize_example(record)["image"]
+        image = tf.image.convert_image_dtype(image, tf.uint8)  # it may have 16 bits
+        return tf.image.grayscale_to_rgb(image) if image.shape[-1] == 1 else image[..., :3]
+
+    images = ImageRecords(found.shards, decode, found.unreadable)
+    labels, classes = labels_of(found, label)
+    if None not in image.shape and np.prod(image.shape) * len(images) <= MAX_IN_MEMORY:
         pixels = np.dtype((np.uint8, (*image.shape[:2], 3)))
-        images = np.fromiter(stream.dataset().as_numpy_iterator(), pixels, len(stream))
-        return Dataset(images, labels, classes)
-    warnings.warn(
-        f"{name} has images of many sizes or does not fit into memory: it is read as a stream and "
-        f"shuffled approximately, by files and a buffer of {SHUFFLE_BUFFER:,} images",
-        stacklevel=2,
-    )
-    return Dataset(stream, labels, classes)
+        held = np.fromiter(images.dataset().as_numpy_iterator(), pixels, len(images))
+        return Dataset(held, labels, classes)
+    return Dataset(images, labels, classes)
+
+
+def find(
+    builder: tfds.core.DatasetBuilder, split: str, keys: Collection[str]
+) -> record_index.Found:
+    """The records of a split of a dataset.
+
+    Args:
+        builder: The dataset.
+        split: The split.
+        keys: See `record_index.find`.
+
+    Raises:
+        InputError: If the files are neither TFRecord nor ArrayRecord files, or more than 1% of
+            their records cannot be read.
+    """
+    info, stored_as = builder.info.splits[split], builder.info.file_format
+    is_array = stored_as == tfds.core.FileFormat.ARRAY_RECORD
+    if not is_array and stored_as != tfds.core.FileFormat.TFRECORD:
+        raise InputError(
+            f"dataset '{builder.name}' must be stored as tfrecord or array_record; "
+            f"got {stored_as.value}"
+        )
+    if is_array and importlib.util.find_spec("array_record") is None:
+        raise InputError(
+            f"dataset '{builder.name}' is stored as array_record, for which the package "
+            "array_record must be installed"
+        )
+    files = [str(file) for file in info.filepaths]
+    return record_index.find(files, info.shard_lengths, is_array, keys)
+
+
+def labels_of(
+    found: record_index.Found, feature: tfds.features.ClassLabel | None
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The labels of records and the names of the classes; None and none if there are no labels."""
+    if feature is None:
+        return None, ()
+    labels = found.numbers[:, 0].astype(np.int64)
+    # In TensorFlow Datasets, unlabeled images have label -1.
+    return (None if (labels < 0).all() else labels), tuple(feature.names)
 
 
 def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
@@ -84,39 +132,6 @@ def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
             "set data_dir to where the dataset is stored"
         ) from e
     return builder
-
-
-def _stream(builder: tfds.core.DatasetBuilder, split: str) -> ImageStream:
-    info = builder.info.splits[split]
-    if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
-        raise InputError(
-            f"dataset '{builder.name}' must be stored as tfrecord; "
-            f"got {builder.info.file_format.value}"
-        )
-
-    def decode(record: tf.Tensor) -> tf.Tensor:
-        image = builder.info.features.deserialize_example(record)["image"]
-        image = tf.image.convert_image_dtype(image, tf.uint8)  # it may have 16 bits
-        return tf.image.grayscale_to_rgb(image) if image.shape[-1] == 1 else image[..., :3]
-
-    return ImageStream([str(f) for f in info.filepaths], info.num_examples, decode)
-
-
-def _labels(
-    builder: tfds.core.DatasetBuilder, stream: ImageStream
-) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Every label in the stored order, read without decoding the images, and the class names."""
-    features, label = builder.info.features, _feature(builder, "label", tfds.features.ClassLabel)
-    if label is None:
-        return None, ()
-    skip = {"image": tfds.decode.SkipDecoding()}
-    numbers = tf.data.TFRecordDataset(stream.files).map(
-        lambda record: features.deserialize_example(record, decoders=skip)["label"],
-        tf.data.AUTOTUNE,
-    )
-    labels = np.concatenate(list(numbers.batch(1024).as_numpy_iterator()))
-    # In TensorFlow Datasets, unlabeled images have label -1.
-    return (None if (labels < 0).all() else labels), tuple(label.names)
 
 
 def _feature(builder: tfds.core.DatasetBuilder, name: str, kind: type):

@@ -74,8 +74,6 @@ def load_inputs(run: Run) -> Inputs:
         )
     images = data.as_images(train.images, channels=None)
     augmentation = data.fitted(run.augmentation, images)
-    if by_image(run.model.target):
-        images.check_numbered()
     size = run.data.image_size or images.side()
     bank = train if pretraining == "train" else _loaded(run, "train")
     queries = _test_images(run) if bank.labels is not None else None

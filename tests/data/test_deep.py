@@ -182,7 +182,7 @@ def test_tiffs_are_copied_once_and_again_where_they_change(tmp_path, monkeypatch
     tifffile.imwrite(file, photographs(1)[0][:20])
     (second,), _ = copies.readable_paths(files)
     assert second != first
-    found = ImageFiles(files, stored=Paths.of([second])).decode(0)
+    found = ImageFiles(files, stored=Paths.of([second])).image(0)
     assert found.shape == (20, 32, 3)
 
 

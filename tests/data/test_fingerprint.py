@@ -6,7 +6,8 @@ import unicodedata
 import numpy as np
 import pytest
 
-from keras_simsiam.data import Dataset, ImageArray, ImageFiles, ImageStream, fingerprint
+from keras_simsiam.data import Dataset, ImageArray, ImageFiles, ImageRecords, fingerprint
+from keras_simsiam.data.shards import Shards
 
 
 @pytest.fixture
@@ -68,14 +69,14 @@ def test_other_files_are_told_apart(change, folder):
 
 
 def test_record_files_are_known_like_image_files(folder, tmp_path):
-    def stream(paths):
-        return ImageStream(paths, 200, decode=lambda record: record)
+    def records(paths):
+        return ImageRecords(Shards(paths, np.zeros([200, 2], np.int64)), lambda record: record)
 
-    before = of(folder, stream)
+    before = of(folder, records)
     moved = folder.rename(tmp_path / "elsewhere")
-    assert of(moved, stream) == before
+    assert of(moved, records) == before
     lengthen(moved)
-    assert of(moved, stream) != before
+    assert of(moved, records) != before
 
 
 def test_arrays_are_known_by_their_pixels(monkeypatch):

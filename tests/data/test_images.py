@@ -7,8 +7,9 @@ from helpers import write_image
 from PIL import Image
 
 from keras_simsiam import InputError
-from keras_simsiam.data import ImageArray, ImageFiles, ImageStream, as_images
+from keras_simsiam.data import ImageArray, ImageFiles, ImageRecords, as_images
 from keras_simsiam.data.images import square
+from keras_simsiam.data.record_index import find
 
 COUNT = 40
 
@@ -22,7 +23,7 @@ def squares():
     )
 
 
-@pytest.fixture(scope="module", params=["array", "files", "stream"])
+@pytest.fixture(scope="module", params=["array", "files", "records"])
 def images(request, squares, tmp_path_factory):
     """The same images in each of the three ways."""
     if request.param == "array":
@@ -39,7 +40,8 @@ def images(request, squares, tmp_path_factory):
         with tf.io.TFRecordWriter(file) as writer:
             for contents in encoded[i * COUNT // 2 : (i + 1) * COUNT // 2]:
                 writer.write(contents.numpy())
-    return as_images(ImageStream(files, COUNT, lambda record: tf.io.decode_png(record, 3)))
+    shards = find(files, [COUNT // 2] * 2, False, ()).shards
+    return as_images(ImageRecords(shards, lambda record: tf.io.decode_png(record, 3)))
 
 
 def whole(images, size, **options):
@@ -67,7 +69,7 @@ def test_whole_images_are_traced_once_however_often_they_are_read(tmp_path, monk
         traced.append(size)
         return square(image, size)
 
-    monkeypatch.setattr("keras_simsiam.data.in_files.square", counted)
+    monkeypatch.setattr("keras_simsiam.data.separate.square", counted)
     first, again = whole(files, 12), whole(files, 12)
     np.testing.assert_array_equal(first, again)
     assert traced == [12]

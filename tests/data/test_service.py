@@ -10,7 +10,8 @@ import tensorflow as tf
 from helpers import write_image
 
 from keras_simsiam import Augmentation, InputError, SmallViews, load, preset, views
-from keras_simsiam.data import ImageStream, in_memory, service
+from keras_simsiam.data import ImageRecords, in_memory, service
+from keras_simsiam.data.shards import Shards
 from keras_simsiam.errors import LostWorker
 from keras_simsiam.training.devices import Devices
 from keras_simsiam.training.output import Output
@@ -189,9 +190,9 @@ def test_a_dispatcher_that_does_not_answer_is_named(monkeypatch):
 
 
 def test_images_that_workers_cannot_read_are_refused(images, monkeypatch):
-    stream = ImageStream(["a.tfrecord"], 100, tf.io.decode_jpeg)
-    with pytest.raises(InputError, match="record files"):
-        batches(stream, 1, data_service="grpc://127.0.0.1:1")
+    shards = Shards(["a.array_record"], np.zeros([100, 2], np.int64), is_array=True)
+    with pytest.raises(InputError, match="got ArrayRecord files"):
+        batches(ImageRecords(shards, tf.io.decode_jpeg), 1, data_service="grpc://127.0.0.1:1")
     monkeypatch.setattr(in_memory, "_SENDABLE", 1000)
     with pytest.raises(InputError, match=r"at most 0.0 GiB, .*; got 0.0 GiB"):
         batches(images, 1, data_service="grpc://127.0.0.1:1")

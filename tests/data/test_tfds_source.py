@@ -2,14 +2,13 @@
 
 import inspect
 
-import keras
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from helpers import LocalOneSize
 
 from keras_simsiam import Augmentation, InputError, load, views
-from keras_simsiam.data import ImageStream
+from keras_simsiam.data import ImageRecords
 from keras_simsiam.datasets import DATASETS
 
 
@@ -78,21 +77,23 @@ def test_labels_of_minus_one_are_none(data_dir):
     assert load("tfds:local_unlabeled", "train", data_dir).labels is None
 
 
-def test_images_of_many_sizes_are_a_stream_and_say_so(data_dir):
-    with pytest.warns(UserWarning, match="buffer of 10,000 images"):
-        train = load("tfds:local_many_sizes", "train", data_dir)
-    assert isinstance(train.images, ImageStream)
+@pytest.fixture(params=["tfrecord", "array_record"])
+def stored_as(request, data_dir):
+    """A folder with images of many sizes in record files of each kind."""
+    folder = f"{data_dir}/{request.param}"
+    builder = tfds.builder("local_many_sizes", data_dir=folder, file_format=request.param)
+    builder.download_and_prepare()
+    return folder
+
+
+def test_images_of_many_sizes_are_read_from_records_of_each_kind(stored_as):
+    train = load("tfds:local_many_sizes", "train", stored_as)
+    assert isinstance(train.images, ImageRecords)
     assert len(train.images) == 10
     images = list(train.images.dataset().as_numpy_iterator())
     numbers = np.array([image[0, 0, 0] // 10 for image in images])
     assert [image.shape[0] for image in images] == [12 + i for i in numbers]
     np.testing.assert_array_equal(train.labels, numbers % 2)
-
-
-@pytest.fixture
-def stream(data_dir):
-    with pytest.warns(UserWarning, match="stream"):
-        return load("tfds:local_many_sizes", "train", data_dir).images
 
 
 def colors(batches, steps):
@@ -104,47 +105,15 @@ def colors(batches, steps):
     ]
 
 
-def test_a_stream_gives_each_image_once_an_epoch_in_another_order(stream):
-    batches = views(stream, Augmentation.preset("none"), 5, seed=1, image_size=8)
-    found = colors(batches, 6)
+def test_each_image_comes_once_an_epoch_in_another_order_from_any_step_on(stored_as):
+    images = load("tfds:local_many_sizes", "train", stored_as).images
+    options = {"batch_size": 5, "seed": 1, "image_size": 8}
+    found = colors(views(images, Augmentation.preset("none"), **options), 6)
     epochs = [found[0] + found[1], found[2] + found[3], found[4] + found[5]]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
-
-
-def test_the_order_of_a_stream_depends_on_its_own_seed_alone(stream):
-    found = []
-    for global_seed in (0, 1):
-        keras.utils.set_random_seed(global_seed)
-        batches = views(stream, Augmentation.preset("none"), 5, seed=1, image_size=8)
-        found.append(colors(batches, 2))
-    assert found[0] == found[1]
-
-
-def test_a_sample_of_a_stream_is_spread_over_it(stream):
-    whole = [image[0, 0, 0] for image in stream.dataset().as_numpy_iterator()]
-    some = stream.sample(4)
-    assert len(some) == 5
-    assert [image[0, 0, 0] for image in some.dataset().as_numpy_iterator()] == whole[::2]
-
-
-def test_a_stream_entered_at_a_step_gives_the_batches_of_an_unbroken_run(stream):
-    unbroken = list(views(stream, Augmentation(), 4, seed=1, image_size=8).take(7))
-    for step in (1, 2, 5):
-        entered = views(stream, Augmentation(), 4, seed=1, image_size=8, start_step=step)
-        for expected, found in zip(unbroken[step:], entered, strict=False):
-            for x, y in zip(expected, found, strict=True):
-                np.testing.assert_array_equal(x, y)
-
-
-def test_parts_of_a_streams_batches_are_the_batches_of_one_worker(stream):
-    shared = {"batch_size": 4, "seed": 1, "image_size": 8, "start_step": 1}
-    whole = list(views(stream, Augmentation(), **shared).take(5))
-    parts = [list(views(stream, Augmentation(), **shared, part=(i, 2)).take(5)) for i in range(2)]
-    for step, expected in enumerate(whole):
-        for view, x in enumerate(expected):
-            together = np.concatenate([part[step][view] for part in parts])
-            np.testing.assert_allclose(together, x, atol=1e-5)
+    late = views(images, Augmentation.preset("none"), start_step=3, **options)
+    assert colors(late, 3) == found[3:]
 
 
 @pytest.mark.parametrize(
