@@ -183,7 +183,7 @@ def better_than_simclr(results: Results) -> Judged:
     verdict: Verdict = (
         "contradicted" if -1 in outcomes else "reproduced" if 0 not in outcomes else "open"
     )
-    limits = "At this size: in the paper, on ImageNet, SimSiam is ahead by 0.9 to 1.7 points."
+    limits = "This is at this size; in the paper, on ImageNet, SimSiam leads by 0.9 to 1.7 points."
     return Judged(verdict, [*said, limits], list(dict.fromkeys(figures)))
 
 
