@@ -141,7 +141,7 @@ def others_gain_more(results: Results) -> Judged:
     """Whether more methods are ahead of SimSiam after longer trainings."""
     said, verdicts, figures = [], [], []
     for found in evidence.of(results, "methods"):
-        lengths = evidence.lengths(found)
+        lengths = {n: lines for n, lines in evidence.lengths(found).items() if "simsiam" in lines}
         if len(lengths) < 2:
             said.append(f"{found.dataset}: trained for one length only.")
             continue
