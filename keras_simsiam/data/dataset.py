@@ -29,6 +29,8 @@ class Dataset:
         labels: int64 ``[N]``, indices into `class_names`; None if there are none.
         class_names: Human-readable names.
         paths: The file of each image; None if images are not files of their own.
+        names: The name of each image in its folder, for images in records that were packed from
+            one; else None.
         left_out: What was found but is not among the images, and why; empty if nothing was.
     """
 
@@ -37,6 +39,7 @@ class Dataset:
     class_names: tuple[str, ...]
     paths: Sequence[str] | None = None
     left_out: str = ""
+    names: Sequence[str] | None = None
 
     def __iter__(self) -> Iterator:
         return iter((self.images, self.labels, self.class_names))
@@ -97,7 +100,7 @@ def load(
     Args:
         name: "photo_patches" (bundled), "tiny_imagenet", "cifar10", "cifar100", "stl10",
             "imagenette", "tfds:NAME" for any image dataset of TensorFlow Datasets, or
-            "folder:PATH" for your own images.
+            "folder:PATH" and "records:PATH" for your own images, in files or packed.
         split: Name of the split: "train", "validation", "test", or "unlabelled" for stl10. If a
             dataset has no validation split, "validation" is its test split.
         data_dir: For tiny_imagenet its zip or extracted folder, which needs no network; for the
