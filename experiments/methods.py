@@ -55,11 +55,14 @@ def best_trials(folder: pathlib.Path) -> dict[str, dict[str, float]]:
     if not path.is_file():
         raise InputError(f"search must be the folder of a finished sweep; there is no '{path}'")
     best: dict[str, dict[str, float]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):  # the best first
-            if row["knn_top1"] and row["status"] == "finished":
-                settings = {name: row[name] for name in SEARCHED if row[name]}
-                best.setdefault(row["method"], {k: float(v) for k, v in settings.items()})
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):  # the best first
+                if row["knn_top1"] and row["status"] == "finished":
+                    settings = {name: float(row[name]) for name in SEARCHED if row[name]}
+                    best.setdefault(row["method"], settings)
+    except KeyError as e:
+        raise InputError(f"search must be a sweep of tune methods; '{path}' has no {e}") from e
     return best
 
 

@@ -173,6 +173,8 @@ def worth(accuracy: float, without: Mapping[int, float]) -> float | None:
     reached = np.maximum.accumulate([without[count] for count in labels])
     if accuracy > reached[-1]:
         return None
+    if accuracy <= reached[0]:
+        return float(labels[0])
     return float(np.exp(np.interp(accuracy, reached, np.log(labels))))
 
 
@@ -193,10 +195,15 @@ def worths(curves: Mapping[str, Curve]) -> dict[int, float | None]:
 
 def in_words(curves: Mapping[str, Curve]) -> list[str]:
     """`worths` in words."""
-    most = max(curves[OURS])
+    counts = sorted(curves[OURS])
+
+    def without(same: float | None) -> str:
+        if same is None:
+            return f"more than {counts[-1]:,}"
+        return f"{same:,.0f}" if same > counts[0] else f"at most {counts[0]:,}"
+
     return [
-        f"{count:,} labels with {OURS} are worth "
-        f"{f'more than {most:,}' if same is None else f'{same:,.0f}'} without"
+        f"{count:,} labels with {OURS} are worth {without(same)} without"
         for count, same in worths(curves).items()
     ]
 

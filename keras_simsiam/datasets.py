@@ -34,6 +34,7 @@ DATASETS = {
     "imagenette": Source("tfds_source"),
     "tfds:NAME": Source("tfds_source"),
     "folder:PATH": Source("folder", from_files=True),
+    "records:PATH": Source("records"),
 }
 """Sources by name. NAME and PATH stand for what the user gives."""
 
@@ -42,8 +43,8 @@ def find(dataset: str) -> tuple[Source, str]:
     """The source of a dataset, and the argument for the ``read`` of its module.
 
     Args:
-        dataset: A name in `DATASETS`, with a name or path of the user's own after "tfds:" or
-            "folder:".
+        dataset: A name in `DATASETS`, with a name or path of the user's own after "tfds:",
+            "folder:" or "records:".
 
     Returns:
         The source, and what follows the colon, or the name if there is none.

@@ -27,7 +27,7 @@ class FineTuning(Settings):
     """Name of the dataset; required."""
     labels: list[str] = setting(["1"], metavar="SHARE ...|FILE")
     """Shares of the training labels to learn from, such as 0.01 0.1 1, with at least one image of
-    each class; or a CSV file of names and labels of some images in the folder, for any number."""
+    each class; or one CSV file with the names and labels of some images in the folder."""
     output: str | None = setting(None, alias="-o")
     """Folder for the classifier; by default saved_models/NAME-classifier."""
     data_dir: str | None = None

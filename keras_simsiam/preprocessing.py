@@ -145,11 +145,24 @@ def resize_square(images: tf.Tensor, size: int) -> tf.Tensor:
     Returns:
         float32 ``[..., size, size, C]``.
     """
-    target = _target(tf.shape(images)[-3:-1], size)
-    images = tf.image.resize(images, target, antialias=True)
-    top, left = (target[0] - size) // 2, (target[1] - size) // 2
+    images = shorter_side(images, size)
+    height, width = tf.unstack(tf.shape(images)[-3:-1])
+    top, left = (height - size) // 2, (width - size) // 2
     images = images[..., top : top + size, left : left + size, :]
     return tf.ensure_shape(images, [*images.shape[:-3], size, size, images.shape[-1]])
+
+
+def shorter_side(images: tf.Tensor, size: int) -> tf.Tensor:
+    """Resizes the short side to `size`, antialiased bilinear.
+
+    Args:
+        images: See `resize_square`.
+        size: The short side of the result in pixels.
+
+    Returns:
+        float32 ``[..., h, w, 3]``.
+    """
+    return tf.image.resize(images, _target(tf.shape(images)[-3:-1], size), antialias=True)
 
 
 def _resize_square_portably(images: tf.Tensor, size: int) -> tf.Tensor:

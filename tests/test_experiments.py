@@ -259,6 +259,9 @@ def test_methods_take_the_rates_of_a_search_and_lengths_of_their_own(
     assert runs["swav"].training.learning_rate == 0.125  # that of the search on photo_patches
     with pytest.raises(InputError, match=r"'nowhere/results\.csv'"):
         methods.main(["--search", "nowhere"])
+    (tmp_path / "results.csv").write_text("predictor,status,knn_top1\nmlp,finished,0.5\n")
+    with pytest.raises(InputError, match="must be a sweep of tune methods"):
+        methods.main(["--search", str(tmp_path)])
 
 
 def test_the_stop_gradients_runs_without_it_may_be_shorter_and_stand_beside_the_reports(

@@ -12,7 +12,7 @@ PACKAGE = pathlib.Path(keras_simsiam.__file__).parent
 LAYERS = (
     {"train", "evaluate", "tune", "import_weights"}
     | {"embed", "duplicates", "label", "map", "neighbors", "select"}
-    | {"fine_tune", "predict", "convert"},
+    | {"fine_tune", "predict", "convert", "pack"},
     {"fine_tuning"},
     {"collection"},
     {"training", "tuning", "evaluation", "export", "exchange", "plots"},

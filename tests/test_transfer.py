@@ -26,6 +26,11 @@ def test_labels_are_worth_what_the_curve_without_needs_for_the_same_accuracy(mon
         "10 labels with SimSiam are worth 178 without",
         "100 labels with SimSiam are worth more than 1,000 without",
     ]
+    worse = {**read, "SimSiam": {10: [0.1], 100: [0.6], 1000: [0.9]}}
+    assert transfer.in_words(worse) == [
+        "10 labels with SimSiam are worth at most 10 without",
+        "100 labels with SimSiam are worth 178 without",
+    ]
     judged = judging.few_labels([])
     assert judged.verdict == "reproduced"
     assert (tmp_path / f"figures/{judged.figures[0]}.png").exists()

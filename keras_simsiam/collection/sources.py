@@ -178,7 +178,7 @@ def find_source(
         return _of_files([name])
     dataset = load(name, split, data_dir)
     found = as_images(dataset.images, channels=None)
-    names = [f"{split}/{i}" for i in range(len(found))]
+    names = [f"{split}/{name}" for name in dataset.names or range(len(found))]
     labels = dataset.labels
     classes = None if labels is None else [dataset.class_names[i] for i in labels]
     return Source(found, names, classes, None, name)

@@ -30,6 +30,8 @@ class Dataset:
         labels: int64 ``[N]``, indices into `class_names`; None if there are none.
         class_names: Human-readable names.
         paths: The file of each image; None if images are not files of their own.
+        names: The name of each image in its folder, for images in records that were packed from
+            one; else None.
         left_out: What was found but is not among the images, and why; empty if nothing was.
         pixels: How values of files became uint8, with the range that was measured, if any.
     """
@@ -40,6 +42,7 @@ class Dataset:
     paths: Sequence[str] | None = None
     left_out: str = ""
     pixels: Pixels = field(default_factory=Pixels)
+    names: Sequence[str] | None = None
 
     def __iter__(self) -> Iterator:
         return iter((self.images, self.labels, self.class_names))
@@ -102,7 +105,7 @@ def load(
     Args:
         name: "photo_patches" (bundled), "tiny_imagenet", "cifar10", "cifar100", "stl10",
             "imagenette", "tfds:NAME" for any image dataset of TensorFlow Datasets, or
-            "folder:PATH" for your own images.
+            "folder:PATH" and "records:PATH" for your own images, in files or packed.
         split: Name of the split: "train", "validation", "test", or "unlabelled" for stl10. If a
             dataset has no validation split, "validation" is its test split.
         data_dir: For tiny_imagenet its zip or extracted folder, which needs no network; for the

@@ -22,7 +22,7 @@ def test_each_module_that_reads_a_dataset_is_in_the_table_and_the_other_way_roun
 
 @pytest.mark.parametrize("name", ["mnits", "photo_patches:x", "folder:", "tfds"])
 def test_an_unknown_dataset_is_named_with_those_that_there_are(name):
-    message = rf"dataset must be one of photo_patches, .*folder:PATH; got '{name}'"
+    message = rf"dataset must be one of photo_patches, .*records:PATH; got '{name}'"
     with pytest.raises(InputError, match=message):
         load(name)
 

@@ -1,0 +1,105 @@
+"""Reads the record files that `keras_simsiam.data.packing` writes."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from keras_simsiam import documents
+from keras_simsiam.data import record_index
+from keras_simsiam.data.dataset import Dataset
+from keras_simsiam.data.decoding import decode
+from keras_simsiam.data.images import ImagesLike
+from keras_simsiam.data.in_memory import MAX_IN_MEMORY
+from keras_simsiam.data.in_records import ImageRecords
+from keras_simsiam.data.reading import read_images
+from keras_simsiam.errors import InputError, NoSuchSplit, check_choice
+
+ABOUT = "records.json"
+"""The file that says what the others in the folder are."""
+
+_SPLITS = ("train", "validation")
+
+
+def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
+    """Reads a split of a folder that ``python -m keras_simsiam.pack`` has written.
+
+    Args:
+        path: The folder.
+        split: "train" or "validation".
+        data_dir: Not used.
+
+    Returns:
+        Images in memory if all have one size and fit, else `ImageRecords`; with names, and with
+        labels if the folder that was packed had any.
+
+    Raises:
+        InputError: If there is no such folder or split, it has not been packed to the end, or more
+            than 1% of its images cannot be read.
+    """
+    folder = pathlib.Path(path).expanduser()
+    if not (folder / ABOUT).is_file():
+        raise InputError(
+            f"'{path}' must be a folder that python -m keras_simsiam.pack has written; "
+            f"it has no {ABOUT}"
+        )
+    about = documents.read_json(folder / ABOUT)
+    check_choice("split", split, _SPLITS)
+    counts = counts_of(about)
+    if counts is None:
+        raise InputError(
+            f"'{path}' has not been packed to the end; the same command of pack goes on"
+        )
+    if split not in counts:
+        raise NoSuchSplit(f"'{path}' has no {split} split; it has {', '.join(counts)}")
+    found = index(folder, split, counts[split])
+    classes = tuple(about.get("class_names") or ())
+    labels = found.numbers[:, 0].astype(np.int64) if classes else None
+    images: ImagesLike = ImageRecords(found.shards, image_of, found.unreadable)
+    names = found.names
+    sizes = found.numbers[:, 1:]
+    height, width = sizes[0].tolist() if len(sizes) else (0, 0)
+    one_size = bool((sizes == (height, width)).all())
+    if one_size and 0 < len(sizes) * height * width * 3 <= MAX_IN_MEMORY:
+        shards, unreadable, shape = found.shards, found.unreadable, (height, width, 3)
+        images, kept = read_images(
+            shards, shards.places, lambda p: image_of(shards.record(p)), shape, unreadable
+        )
+        names = [names[i] for i in kept]
+        labels = None if labels is None else labels[kept]
+    return Dataset(images, labels, classes, names=names)
+
+
+def counts_of(about: dict) -> dict[str, list[int]] | None:
+    """The number of images in each file of each split; None if packing has not come to its end."""
+    counts = about.get("images")
+    return counts if isinstance(counts, dict) else None
+
+
+def file_of(folder: pathlib.Path, split: str, number: int, of: int) -> pathlib.Path:
+    """The path of a record file of a split."""
+    return folder / f"{split}-{number:05}-of-{of:05}.tfrecord"
+
+
+def index(folder: pathlib.Path, split: str, counts: list[int]) -> record_index.Found:
+    """The records of a split, which are all read once.
+
+    Args:
+        folder: Their folder.
+        split: The split.
+        counts: The number of images in each file.
+
+    Raises:
+        InputError: If more than 1% cannot be read.
+    """
+    files = [os.fspath(file_of(folder, split, i, len(counts))) for i in range(len(counts))]
+    return record_index.find(files, counts, False, ("label", "height", "width", "file_name"))
+
+
+def image_of(record: tf.Tensor) -> tf.Tensor:
+    """The image in a record, uint8 ``[H, W, 3]``."""
+    wanted = {"image": tf.io.FixedLenFeature([], tf.string)}
+    return decode(tf.io.parse_single_example(record, wanted)["image"])
