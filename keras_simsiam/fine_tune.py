@@ -85,15 +85,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fine_tune(t: FineTuning, learning: Learning) -> None:
-    import tensorflow as tf
-
     from keras_simsiam.collection.labeling import read_labels
     from keras_simsiam.export import check_replaceable
     from keras_simsiam.fine_tuning import find_labeled, fine_tune, report
+    from keras_simsiam.training.devices import op_determinism
 
     started = time.perf_counter()
     check_replaceable(pathlib.Path(t.folder))
-    tf.config.experimental.enable_op_determinism()
     labels = None if t.file is None else read_labels(t.file)
     images = find_labeled(t.dataset, labels, t.data_dir)
     tested = "no test images" if images.test is None else f"{len(images.test):,} test images"
@@ -102,14 +100,15 @@ def _fine_tune(t: FineTuning, learning: Learning) -> None:
         f"of {len(images.class_names)} classes, {tested}, seed {learning.seed}",
         flush=True,
     )
-    found = fine_tune(
-        t.saved_model,
-        images,
-        shares=t.shares,
-        image_size=t.image_size,
-        progress=lambda text: print(f"{time.perf_counter() - started:4.0f} s  {text}", flush=True),
-        **vars(learning),
-    )
+    with op_determinism(True):
+        found = fine_tune(
+            t.saved_model,
+            images,
+            shares=t.shares,
+            image_size=t.image_size,
+            progress=lambda x: print(f"{time.perf_counter() - started:4.0f} s  {x}", flush=True),
+            **vars(learning),
+        )
     about = {
         "saved_model": t.saved_model,
         "dataset": t.dataset,

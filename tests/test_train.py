@@ -68,7 +68,7 @@ def test_a_run_first_describes_itself_and_last_prints_its_outcome(finished):
     before, _, after = printed.partition("epoch 1/2")
     for words in (
         "photo_patches, 5,400 training images, 1,080 test images, 18 classes",
-        "resnet18, width 2",
+        "resnet18 of width 2",
         "parameters",
         "18 steps in all",
         "learning rate 1.172 (0.5 × 600 / 256)",
@@ -282,7 +282,11 @@ def test_a_dataset_of_tensorflow_datasets_trains(dataset, tmp_path, monkeypatch)
     ("argv", "named"),
     [
         (["--dataset", "mnits"], "dataset must be one of photo_patches, tiny_imagenet"),
-        (["--backbone", "vgg"], "backbone must be one of resnet18, resnet34, resnet50; got 'vgg'"),
+        (
+            ["--backbone", "vgg"],
+            "backbone must be one of resnet18, resnet34, resnet50, keras:NAME, FILE.keras or "
+            "MODULE:FUNCTION; got 'vgg'",
+        ),
         (["--bakbone", "vgg"], "unknown option '--bakbone'; did you mean --backbone?"),
         (
             ["--batch-size", "5401"],

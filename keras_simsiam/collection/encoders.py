@@ -90,7 +90,13 @@ def find_model(
             f"model must be the folder of a run or a SavedModel, a .keras file, or keras:NAME of "
             f"keras.applications; got '{text}'"
         )
-    return _model(text, path, image_size)
+    network, preprocessing = _model(text, path, image_size)
+    if preprocessing.channels != 3:
+        raise InputError(
+            f"model must take images of 3 channels to be fine-tuned; '{text}' takes "
+            f"{preprocessing.channels}"
+        )
+    return network, preprocessing
 
 
 def with_random_weights(network: keras.Model, seed: int) -> keras.Model:

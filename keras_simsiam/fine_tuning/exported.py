@@ -35,7 +35,7 @@ def write_classifier(classifier: Classifier, folder: pathlib.Path) -> None:
     # A network may need AutoGraph, which takes half a second for the preprocessing.
     prepared = tf.autograph.experimental.do_not_convert(classifier.preprocessing.__call__)
 
-    @tf.function(input_signature=[classifier.preprocessing.spec])
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
         features = classifier.network(prepared(images), training=False)
         probabilities = tf.nn.softmax(classifier.head(tf.cast(features, tf.float32)))

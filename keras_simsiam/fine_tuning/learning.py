@@ -91,7 +91,7 @@ class _Training:
         side, truth = part.crop_side(size), part.truth
         images = part.pixels[side]
         if not self._velocities:
-            self._crops = random_crops(side, size, settings.seed, images.shape[-1])
+            self._crops = random_crops(side, size, settings.seed)
             self._variables = self._classifier.trainable_variables
             self._velocities = [tf.Variable(tf.zeros(v.shape)) for v in self._variables]
         for velocity in self._velocities:

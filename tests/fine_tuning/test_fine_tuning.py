@@ -189,7 +189,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         ("fine_tune", tune, "must have labels", {"--dataset": f"folder:{photos}/val"}),
         ("fine_tune", tune, "must contain images", {"--dataset": f"folder:{tmp_path}/empty"}),
         ("fine_tune", tune, "model must be", {"--saved-model": "pixels"}),
-        ("fine_tune", tune, "must take images", {"--saved-model": tmp_path / "gray.keras"}),
+        ("fine_tune", tune, "of 3 channels", {"--saved-model": tmp_path / "gray.keras"}),
         ("fine_tune", tune, "exists", {"-o": tmp_path / "encoder"}),
         ("predict", ask, "must be a classifier", {"--classifier": tmp_path / "encoder"}),
         ("predict", ask, "does not exist", {"--classifier": tmp_path / "none"}),
