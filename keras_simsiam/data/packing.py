@@ -193,8 +193,8 @@ def _stored(contents: tf.Tensor, how: Packing) -> tuple[tf.Tensor, tf.Tensor]:
     Fails if the file cannot be decoded.
     """
     if how.image_size is None:
-        return contents, examine(contents)[:2]
-    image = decode(contents)
+        return contents, examine(contents, arrays=False)[:2]
+    image = decode(contents, arrays=False)
     sides, size = tf.shape(image)[:2], how.image_size
 
     def smaller() -> tuple[tf.Tensor, tf.Tensor]:

@@ -102,4 +102,4 @@ def index(folder: pathlib.Path, split: str, counts: list[int]) -> record_index.F
 def image_of(record: tf.Tensor) -> tf.Tensor:
     """The image in a record, uint8 ``[H, W, 3]``."""
     wanted = {"image": tf.io.FixedLenFeature([], tf.string)}
-    return decode(tf.io.parse_single_example(record, wanted)["image"])
+    return decode(tf.io.parse_single_example(record, wanted)["image"], arrays=False)
