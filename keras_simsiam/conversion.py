@@ -15,7 +15,7 @@ import typing
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from keras_simsiam.errors import InputError, check_choice, shown
+from keras_simsiam.errors import InputError, check_choice, check_local, shown
 
 
 def converted(name: str, value: Any, kind: Any, from_text: bool = False) -> Any:
@@ -110,6 +110,7 @@ def _instance(name: str, value: Any, kind: Any, from_text: bool) -> Any:
     if not isinstance(value, accepted):
         is_section = from_text and dataclasses.is_dataclass(accepted)
         raise _misfit(name, dict if is_section else kind, value)
+    check_local(name, value)
     return value
 
 

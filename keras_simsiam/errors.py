@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Iterable
@@ -74,6 +75,23 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
     allowed = tuple(allowed)
     if not isinstance(value, str) or value not in allowed:
         raise InputError(f"{name} must be one of {', '.join(allowed)}; got {shown(value)}")
+
+
+_STORE = re.compile(
+    r"(?:\w+:)*?(?:gs|s3[an]?|hdfs|webhdfs|viewfs|abfss?|wasbs?|adl|az|oss):/.*", re.DOTALL
+)
+"""A path in an object store, also after "folder:"; `pathlib` makes one slash of two."""
+
+
+def check_local(name: str, value: object) -> None:
+    """Raises InputError if a value is a path in an object store, which would become a folder."""
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    found = _STORE.fullmatch(path) if isinstance(path, str) else None
+    if found is not None:
+        raise InputError(
+            f"{name} must be on a local or mounted disk; got '{path}'. Mount the store, such as "
+            "with gcsfuse, mount-s3 or rclone mount, or copy what is in it"
+        )
 
 
 def is_address(value: object) -> bool:

@@ -29,6 +29,7 @@ from keras_simsiam.errors import (
     LostWorker,
     Terminated,
     TrainingDiverged,
+    check_local,
     printable,
 )
 from keras_simsiam.files import why_full
@@ -91,6 +92,9 @@ class Parser(_InputErrors, simple_parsing.ArgumentParser):
             near = difflib.get_close_matches(unknown[0], self._option_string_actions, n=1)
             hint = f"did you mean {near[0]}?" if near else "see --help"
             raise InputError(f"unknown option '{unknown[0]}'; {hint}")
+        for name, value in vars(options).items():  # those that are no settings
+            for each in value if isinstance(value, list) else [value]:
+                check_local(name, each)
         return options
 
 

@@ -1,12 +1,15 @@
 """Options from the configuration: where a value comes from, and what help says."""
 
+import contextlib
+import importlib
+import pathlib
 import re
 import subprocess
 import sys
 
 import pytest
 
-from keras_simsiam import InputError, options
+from keras_simsiam import InputError, options, train
 from keras_simsiam.config import Run
 
 
@@ -90,3 +93,31 @@ def test_help_answers_in_groups_with_defaults_and_without_waiting_for_tensorflow
     for words in ("Where the images come from", "How it is trained", "default: 64"):
         assert words in run.stdout
     assert "['" not in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "argv", "name"),
+    [
+        ("train", ["--run-dir", "gs://bucket/runs"], "run_dir"),
+        ("train", ["--dataset", "folder:s3://bucket/images"], "dataset"),
+        ("evaluate", ["--saved-model", "hdfs://host/model"], "saved_model"),
+        ("pack", ["folder:images", "gs://bucket/out"], "output"),
+        ("pack", ["folder:gs://bucket/images", "out"], "dataset"),
+        ("duplicates", ["s3://bucket/features.npz", "-o", "x.csv"], "features"),
+    ],
+)
+def test_a_path_in_an_object_store_is_refused_by_every_command(command, argv, name, tmp_path):
+    main = importlib.import_module(f"keras_simsiam.{command}").main
+    with contextlib.chdir(tmp_path), pytest.raises(InputError, match=f"{name} must be on a local"):
+        main(argv)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_path_in_an_object_store_is_refused_in_python_and_yaml(tmp_path):
+    for path in ("gs://bucket/x", pathlib.Path("gs://bucket/x")):
+        with pytest.raises(InputError, match="path must be on a local or mounted disk; got 'gs:/"):
+            Run().save(path)
+    (tmp_path / "run.yaml").write_text("data: {data_dir: 's3://bucket/data'}")
+    with pytest.raises(InputError, match="data_dir must be on a local"):
+        train.main(["--config", str(tmp_path / "run.yaml")])
+    assert Run().replace(data={"data_dir": "gs_data/s3:x"}).data.data_dir == "gs_data/s3:x"

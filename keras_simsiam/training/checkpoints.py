@@ -176,16 +176,36 @@ def intact(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict]]:
             yield path, state
 
 
+def check_begun_with(
+    folder: pathlib.Path, dataset: str, fingerprints: dict[str, str], partly: bool = False
+) -> None:
+    """Raises InputError if the latest checkpoint is of other images.
+
+    Args:
+        folder: Folder of the checkpoints.
+        dataset: Description of the run's images.
+        fingerprints: Digests of the images, which must equal those in the checkpoint.
+        partly: Whether only some of the run's images are given.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `restore` warns of those that are damaged
+        path, state = next(intact(folder), (None, {}))
+    if partly:
+        before = state.get("fingerprints")
+        named = None if before is None else {k: v for k, v in before.items() if k in fingerprints}
+        state = {"dataset": dataset, "fingerprints": named}
+    if path is not None:
+        check_images(state, dataset, fingerprints, f"cannot resume from '{path}'")
+
+
 def restore(
-    folder: pathlib.Path, built: JointEmbedding, dataset: str, fingerprints: dict[str, str]
+    folder: pathlib.Path, built: JointEmbedding
 ) -> tuple[pathlib.Path, JointEmbedding, dict]:
-    """Loads the latest checkpoint, if it belongs to this run.
+    """Loads the latest checkpoint.
 
     Args:
         folder: Folder of the checkpoints.
         built: The run's model, whose networks the checkpoint must have.
-        dataset: Description of the run's images.
-        fingerprints: Digests of the images, which must equal those in the checkpoint.
 
     Returns:
         The checkpoint's path, its model, and its state.
@@ -194,7 +214,6 @@ def restore(
         InputError: If there is no intact checkpoint, or it belongs to another run.
     """
     for path, state in intact(folder):
-        check_images(state, dataset, fingerprints, f"cannot resume from '{path}'")
         written_by = state.get("keras", keras.__version__)
         if written_by.split(".")[0] != keras.__version__.split(".")[0]:
             raise InputError(

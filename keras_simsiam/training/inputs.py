@@ -58,8 +58,12 @@ class Inputs:
         return self.epochs * self.steps_per_epoch
 
 
-def load_inputs(run: Run) -> Inputs:
+def load_inputs(run: Run, evaluates: bool = True) -> Inputs:
     """Loads the images, and the labeled images for kNN if there are any.
+
+    Args:
+        run: The run.
+        evaluates: Whether this process evaluates; if not, it loads the images to train on only.
 
     Raises:
         InputError: If the images are not available, or there are fewer than a batch.
@@ -75,8 +79,8 @@ def load_inputs(run: Run) -> Inputs:
     images = data.as_images(train.images, channels=None)
     augmentation = data.fitted(run.augmentation, images)
     size = run.data.image_size or images.side()
-    bank = train if pretraining == "train" else _loaded(run, "train")
-    queries = _test_images(run) if bank.labels is not None else None
+    bank = train if pretraining == "train" or not evaluates else _loaded(run, "train")
+    queries = _test_images(run) if evaluates and bank.labels is not None else None
     splits = {"training": train}
     if bank is not train:
         splits["labeled training"] = bank

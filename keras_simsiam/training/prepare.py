@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from dataclasses import dataclass, field
 
@@ -112,9 +111,7 @@ def prepare(
         # Measured before the random weights are replaced.
         baselines = folder.baselines() or _baselines(model, run, inputs, chief)
         with strategy.scope():
-            path, model, resumed = checkpoints.restore(
-                folder.checkpoints, model, inputs.description, inputs.fingerprints
-            )
+            path, model, resumed = checkpoints.restore(folder.checkpoints, model)
             synchronize(model)
         users = make_callbacks(output.callback, run) if chief else []
         if chief:
@@ -145,7 +142,10 @@ def _check(
         folder.check_resumable(run)
     elif chief:
         folder.check_free(output.overwrite)
-    inputs = load_inputs(run)
+    inputs = load_inputs(run, evaluates=chief)
+    if output.resume:
+        images = inputs.description, inputs.fingerprints
+        checkpoints.check_begun_with(folder.checkpoints, *images, partly=not chief)
     _warn_if_short(inputs)
     t, replicas = run.training, strategy.num_replicas_in_sync
     if t.batch_size % (replicas * t.accumulate):
@@ -154,7 +154,7 @@ def _check(
             f"batch_size must be a multiple of {replicas}, the number of devices{parts}; "
             f"got {t.batch_size}"
         )
-    return inputs if chief else dataclasses.replace(inputs, monitor=None)  # the chief evaluates
+    return inputs
 
 
 def _warn_if_short(inputs: Inputs) -> None:

@@ -139,7 +139,22 @@ def test_no_intact_checkpoint_is_an_error(folder):
         pytest.warns(UserWarning, match="damaged"),
         pytest.raises(InputError, match=r"none of the 3 checkpoints in .* is intact"),
     ):
-        checkpoints.restore(folder, make(), "noise", {})
+        checkpoints.restore(folder, make())
+
+
+def test_other_images_are_refused_by_each_process_that_has_them(tmp_path):
+    digests = {"training images": "4 (a)", "test images": "2 (b)"}
+    saved = Checkpoints(tmp_path, remember=lambda: {"dataset": "d", "fingerprints": digests})
+    saved.set_model(make())
+    saved.save_within_epoch()
+    checkpoints.check_begun_with(tmp_path, "d", digests)
+    checkpoints.check_begun_with(tmp_path, "", {"training images": "4 (a)"}, partly=True)
+    for found, partly in (
+        ({**digests, "test images": "2 (c)"}, False),
+        ({"training images": "4 (b)"}, True),
+    ):
+        with pytest.raises(InputError, match="the images differ from those with which it began"):
+            checkpoints.check_begun_with(tmp_path, "d", found, partly)
 
 
 def test_a_checkpoint_that_is_not_finite_is_named_and_the_one_before_it_is_used(folder):
@@ -148,7 +163,7 @@ def test_a_checkpoint_that_is_not_finite_is_named_and_the_one_before_it_is_used(
     model.backbone.get_layer("conv1").kernel.assign(np.full((3, 3, 3, 16), np.inf))
     checkpoint_file.write(path, model, checkpoint_file.read(path))
     with pytest.warns(UserWarning, match=r"step-00000008.*conv1/kernel is not finite"):
-        used, _, state = checkpoints.restore(folder, make(), "noise", {})
+        used, _, state = checkpoints.restore(folder, make())
     assert (used.name, state["step"]) == ("step-00000006.keras", 6)
 
 
@@ -176,7 +191,7 @@ def test_a_checkpoint_that_keras_cannot_read_is_one_line(folder):
 
     checkpoint_file.write(path, Model(), checkpoint_file.read(path))
     with pytest.raises(InputError, match=r"cannot read checkpoint '.*step-00000008\.keras': \w+"):
-        checkpoints.restore(folder, make(), "noise", {})
+        checkpoints.restore(folder, make())
 
 
 def best_after_resuming(folder):
@@ -222,7 +237,7 @@ def of_an_earlier_version(folder):
 
 def test_checkpoints_of_earlier_versions_are_used(of_an_earlier_version):
     folder = of_an_earlier_version
-    path, model, state = checkpoints.restore(folder, make(), "noise", {})
+    path, model, state = checkpoints.restore(folder, make())
     assert (path.name, model.steps_done) == ("step-00000008.keras", 8)
     assert state["best"] == {"knn_top1": 0.5, "step": 4}
     callback = Checkpoints(folder, resumed=state)
