@@ -139,13 +139,13 @@ def draw_once():
     figure.savefig(os.devnull, format="png")
 
 
-def tiny(width, stem):
+def tiny(width, stem, channels):
     """A backbone like a ResNet, but small."""
     import keras
 
     from keras_simsiam.models.batch_norm import batch_norm
 
-    images = keras.Input((None, None, 3))
+    images = keras.Input((None, None, channels))
     x = keras.layers.Conv2D(width, 3, 2, use_bias=False, name="conv1")(images)
     x = keras.layers.ReLU()(batch_norm("bn1")(x))
     return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
