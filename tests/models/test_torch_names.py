@@ -9,6 +9,7 @@ import pytest
 import keras_simsiam as ks
 from keras_simsiam.models import pytorch, torch_files, torch_names
 
+ROOT = pathlib.Path(__file__).parents[2]
 CHILDREN = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
 """Places of a ResNet's children in an ``nn.Sequential`` of them."""
 
@@ -78,6 +79,6 @@ def test_the_state_dict_may_be_under_a_key(tmp_path, key):
 
 
 def test_the_readme_lists_each_layout():
-    readme = (pathlib.Path(pytorch.__file__).parent / "README.md").read_text()
+    readme = (ROOT / "keras_simsiam/models/README.md").read_text()
     for layout in LAYOUTS:
         assert re.split(r" v\d|,", layout)[0] in readme
