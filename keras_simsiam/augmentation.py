@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Literal
 
-from keras_simsiam.errors import InputError, check_choice
+from keras_simsiam.errors import InputError, check_choice, shown
 from keras_simsiam.fields import Settings, setting
+from keras_simsiam.view_rules import SmallViews
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -121,6 +122,57 @@ class Augmentation(Settings):
         """
         check_choice("augmentation", name, AUGMENTATIONS)
         return cls(**AUGMENTATIONS[name])
+
+
+def per_view(
+    augmentation: Augmentation | Sequence[Augmentation], views: int
+) -> tuple[Augmentation, ...]:
+    """The augmentation of each view, without settings that only apply to some views.
+
+    Args:
+        augmentation: One for all views, or one per view.
+        views: The number of views.
+
+    Raises:
+        InputError: If it is neither a single augmentation nor one per view.
+    """
+    if isinstance(augmentation, Augmentation):
+        return tuple(map(augmentation.of_view, range(views)))
+    if not isinstance(augmentation, Sequence):
+        raise InputError(f"augmentation must be an Augmentation; got {shown(augmentation)}")
+    if len(augmentation) != views:
+        raise InputError(
+            f"augmentation must be one Augmentation, or one for each of {views} views; "
+            f"got {len(augmentation)}"
+        )
+    return tuple(a.of_view(i) for i, a in enumerate(augmentation))
+
+
+def each_view(
+    augmentation: Augmentation | Sequence[Augmentation],
+    large: int,
+    size: int,
+    small_views: SmallViews | None = None,
+) -> tuple[tuple[Augmentation, ...], tuple[int, ...]]:
+    """The augmentation and the side in pixels of each view, the small ones last.
+
+    Args:
+        augmentation: One for all large views, or one for each.
+        large: Number of large views.
+        size: Side of the large views in pixels.
+        small_views: The small views, if there are any.
+
+    Raises:
+        InputError: If there is neither a single augmentation nor one per large view, or the small
+            views are not smaller.
+    """
+    augmentations, sizes = per_view(augmentation, large), (size,) * large
+    if small_views is None:
+        return augmentations, sizes
+    small_views.check_below(size)
+    small = augmentations[0].replace(crop_area=small_views.crop_area)
+    count = small_views.count
+    return augmentations + (small,) * count, sizes + (small_views.size,) * count
 
 
 def check_same_channels(mean: Sized, std: Sized) -> None:

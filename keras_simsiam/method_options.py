@@ -1,6 +1,6 @@
 """The self-supervised methods: which options each has, and with which defaults.
 
-A method is a row here, its name in `config.Model.method`, and a module of that name in
+A method is a row here, its name in `model_settings.Method`, and a module of that name in
 `keras_simsiam.models`. No TensorFlow here.
 """
 

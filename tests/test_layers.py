@@ -30,6 +30,7 @@ LAYERS = (
         "fine_tuning_options",
         "streams",
         "method_options",
+        "model_settings",
         "tables",
         "target_rules",
         "user_code",

@@ -12,8 +12,8 @@ import sys
 import pytest
 
 import keras_simsiam
-from keras_simsiam.config import Model
 from keras_simsiam.fields import choices
+from keras_simsiam.model_settings import Model
 from keras_simsiam.models.methods import method
 
 COMMAND = ("-m", "keras_simsiam.train", "--help")

@@ -32,9 +32,7 @@ from keras_simsiam.augment.views import OPERATIONS as OPERATIONS
 from keras_simsiam.augment.views import apply as apply
 from keras_simsiam.augment.views import crops as crops
 from keras_simsiam.augment.views import draw as draw
-from keras_simsiam.augment.views import each_view as each_view
 from keras_simsiam.augment.views import make_views as make_views
 from keras_simsiam.augment.views import native_makes as native_makes
-from keras_simsiam.augment.views import per_view as per_view
 from keras_simsiam.augment.views import proportions as proportions
 from keras_simsiam.augment.views import uniforms as uniforms

@@ -23,7 +23,7 @@ from keras_simsiam.augment.planes import normalize, to_images, to_planes
 from keras_simsiam.augment.solarize import Solarize
 from keras_simsiam.augment.turn import Turn
 from keras_simsiam.augment.vertical_flip import VerticalFlip
-from keras_simsiam.augmentation import Augmentation
+from keras_simsiam.augmentation import Augmentation, each_view
 from keras_simsiam.errors import InputError, shown
 from keras_simsiam.view_rules import SmallViews
 
@@ -248,57 +248,6 @@ def crops(
     }
     each = enumerate(zip(augmentations, sizes, strict=True))
     return tuple(crop_image(image, boxes[a][i], size) for i, (a, size) in each)
-
-
-def per_view(
-    augmentation: Augmentation | Sequence[Augmentation], views: int
-) -> tuple[Augmentation, ...]:
-    """The augmentation of each view, without settings that only apply to some views.
-
-    Args:
-        augmentation: One for all views, or one per view.
-        views: The number of views.
-
-    Raises:
-        InputError: If it is neither a single augmentation nor one per view.
-    """
-    if isinstance(augmentation, Augmentation):
-        return tuple(map(augmentation.of_view, range(views)))
-    if not isinstance(augmentation, Sequence):
-        raise InputError(f"augmentation must be an Augmentation; got {shown(augmentation)}")
-    if len(augmentation) != views:
-        raise InputError(
-            f"augmentation must be one Augmentation, or one for each of {views} views; "
-            f"got {len(augmentation)}"
-        )
-    return tuple(a.of_view(i) for i, a in enumerate(augmentation))
-
-
-def each_view(
-    augmentation: Augmentation | Sequence[Augmentation],
-    large: int,
-    size: int,
-    small_views: SmallViews | None = None,
-) -> tuple[tuple[Augmentation, ...], tuple[int, ...]]:
-    """The augmentation and the side in pixels of each view, the small ones last.
-
-    Args:
-        augmentation: One for all large views, or one for each.
-        large: Number of large views.
-        size: Side of the large views in pixels.
-        small_views: The small views, if there are any.
-
-    Raises:
-        InputError: If there is neither a single augmentation nor one per large view, or the small
-            views are not smaller.
-    """
-    augmentations, sizes = per_view(augmentation, large), (size,) * large
-    if small_views is None:
-        return augmentations, sizes
-    small_views.check_below(size)
-    small = augmentations[0].replace(crop_area=small_views.crop_area)
-    count = small_views.count
-    return augmentations + (small,) * count, sizes + (small_views.size,) * count
 
 
 def _own_blocks(augmentations: Sequence[Augmentation]) -> list[Operation]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tensorflow as tf
 
 from keras_simsiam import augment, preprocessing
-from keras_simsiam.augmentation import Augmentation
+from keras_simsiam.augmentation import Augmentation, each_view, per_view
 from keras_simsiam.config import AugmentOn
 from keras_simsiam.data import service
 from keras_simsiam.data.images import Images, ImagesLike
@@ -76,7 +76,7 @@ def views(
         tf.errors.UnknownError: While iterating, if more than 1% of the files have become
             unreadable; its message contains that of a `keras_simsiam.errors.CannotRead`.
     """
-    each = augment.per_view(augmentation, count)
+    each = per_view(augmentation, count)
     known = [a.channels for a in each if a.channels is not None]
     images = as_images(images, channels=max(known) if known else None)
     total, parts = len(images), part[1]
@@ -98,7 +98,7 @@ def views(
         # Small batches share the fixed costs of a batch.
         together = max(1, min(at_once * parts, total) // batch_size)
     augmentation = _for(images, each)
-    augmentations, sizes = augment.each_view(augmentation, count, size, small_views)
+    augmentations, sizes = each_view(augmentation, count, size, small_views)
     made_as = preprocessing.Preprocessing.of_views(augmentations, size)
     sent = data_service is not None
     plan = Plan(augmentations, batch_size, sizes, seed, start_step, *part, together, sent)

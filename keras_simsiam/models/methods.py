@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-from keras_simsiam.config import Model
 from keras_simsiam.errors import check_choice
 from keras_simsiam.fields import choices
+from keras_simsiam.model_settings import Model
 from keras_simsiam.models.base import JointEmbedding
 
 

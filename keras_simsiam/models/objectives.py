@@ -6,8 +6,8 @@ import functools
 
 import tensorflow as tf
 
-from keras_simsiam.config import Model
 from keras_simsiam.fields import choices
+from keras_simsiam.model_settings import Model
 
 
 def negative_cosine_similarity(

@@ -15,9 +15,9 @@ import typing
 import keras
 
 from keras_simsiam.backbone_rules import ResNet
-from keras_simsiam.config import Stem
 from keras_simsiam.errors import check_choice
 from keras_simsiam.fields import Count, checks_arguments
+from keras_simsiam.model_settings import Stem
 from keras_simsiam.models.batch_norm import batch_norm
 
 

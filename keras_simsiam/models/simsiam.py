@@ -19,8 +19,8 @@ import tensorflow as tf
 
 from keras_simsiam import config
 from keras_simsiam.augmentation import Augmentation
-from keras_simsiam.config import Similarity, Symmetry
 from keras_simsiam.fields import Bounds, Count, checks_arguments
+from keras_simsiam.model_settings import Similarity, Symmetry
 from keras_simsiam.models import heads
 from keras_simsiam.models.base import JointEmbedding, Length, ModelArguments
 from keras_simsiam.models.objectives import SIMILARITIES

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import tensorflow as tf
 
 from keras_simsiam import augment, data, datasets
-from keras_simsiam.augmentation import Augmentation
+from keras_simsiam.augmentation import Augmentation, per_view
 from keras_simsiam.config import Run
 from keras_simsiam.errors import InputError, NoSuchSplit
 from keras_simsiam.preprocessing import Preprocessing
@@ -134,7 +134,7 @@ def _test_images(run: Run) -> data.Dataset | None:
 def made_natively(run: Run, inputs: Inputs, data_service: str | None) -> bool:
     """Whether `keras_simsiam.native` makes the views of a run, and not TensorFlow."""
     on_host = run.data.augment_on == "host" and data_service is None
-    return on_host and augment.native_makes(augment.per_view(inputs.augmentation, 2))
+    return on_host and augment.native_makes(per_view(inputs.augmentation, 2))
 
 
 def views_of(

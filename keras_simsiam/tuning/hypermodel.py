@@ -28,7 +28,7 @@ class SimSiamHyperModel(kt.HyperModel):
     Args:
         run: The run whose settings the sweep changes. Its dataset must have labeled training and
             test images.
-        sweep: What varies; see `keras_simsiam.tuning.space`.
+        sweep: What varies; see `keras_simsiam.tuning.parameter`.
 
     Raises:
         InputError: If the sweep is invalid.

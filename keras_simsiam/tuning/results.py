@@ -14,7 +14,8 @@ from typing import NamedTuple
 from keras_simsiam import metrics, plots
 from keras_simsiam.files import written_atomically
 from keras_simsiam.tuning.ledger import Entry, Ledger
-from keras_simsiam.tuning.space import SEED, Space, Value, short
+from keras_simsiam.tuning.parameter import Value
+from keras_simsiam.tuning.space import SEED, Space, short
 
 MOST_BARS = 24
 """Combinations up to which a figure has a bar for each."""

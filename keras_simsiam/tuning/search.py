@@ -101,7 +101,7 @@ def run_sweep(
 
     Args:
         title: Its name, or the path of its file.
-        spec: What it varies; see `keras_simsiam.tuning.space`.
+        spec: What it varies; see `keras_simsiam.tuning.parameter`.
         run: The run whose settings it changes.
         search: How to search, and where to write.
         devices: What each trial is trained on.

@@ -1,4 +1,4 @@
-"""The ablations of the paper and the sweeps of `tune`, in the language of `tuning.space`.
+"""The ablations of the paper and the sweeps of `tune`, in the language of `tuning.parameter`.
 
 Each is one entry: a mapping from parameters to their values, or a function that makes one from the
 run that the sweep changes, where values depend on its epochs or its dataset. The paper's figures,

@@ -13,6 +13,7 @@ from helpers.views import N, numbers
 
 from keras_simsiam import Augmentation, InputError, augment, views
 from keras_simsiam.augment import views as module
+from keras_simsiam.augmentation import each_view
 
 FULL = Augmentation()
 FADED = Augmentation(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -53,7 +54,7 @@ def uniforms(examples=(3,), epochs=(0,), seed=5, augmentations=(FULL, FULL)):
 
 def make(augmentation, images):
     """The numbers and both views of some images."""
-    both, _ = augment.each_view(augmentation, 2, 8)
+    both, _ = each_view(augmentation, 2, 8)
     numbers = uniforms(range(len(images)), augmentations=both)
     parameters = augment.draw(both, tf.constant(numbers), *images.shape[1:3])
     batch = {"images": tf.constant(images), "parameters": parameters}

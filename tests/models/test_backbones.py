@@ -8,7 +8,8 @@ import pytest
 
 import keras_simsiam as ks
 from keras_simsiam import InputError, _compat
-from keras_simsiam.config import Model, Run
+from keras_simsiam.config import Run
+from keras_simsiam.model_settings import Model
 from keras_simsiam.models import backbones
 from keras_simsiam.models.batch_norm import synchronize
 from keras_simsiam.training.inputs import Inputs

@@ -19,8 +19,8 @@ from keras_simsiam import (
     data,
     paper_optimizers,
 )
-from keras_simsiam.config import Model
 from keras_simsiam.fields import choices
+from keras_simsiam.model_settings import Model
 from keras_simsiam.models import methods
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.models.heads import projector

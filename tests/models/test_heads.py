@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_simsiam import InputError, predictor, projector
-from keras_simsiam.config import Model
+from keras_simsiam.model_settings import Model
 from keras_simsiam.models.heads import predictor_of
 
 stats = pytest.importorskip("scipy.stats")

@@ -19,8 +19,8 @@ from keras_simsiam import (
     projector,
     resnet18,
 )
-from keras_simsiam.config import Model
 from keras_simsiam.fields import choices
+from keras_simsiam.model_settings import Model
 from keras_simsiam.models.barlow_twins import barlow_twins_loss
 from keras_simsiam.models.moco import info_nce
 from keras_simsiam.models.objectives import negative_cosine_similarity
