@@ -15,7 +15,6 @@ from sklearn.metrics import average_precision_score
 from keras_simsiam import find_encoder, options, tables
 from keras_simsiam.collection import Source, find_source
 from keras_simsiam.collection.duplicates import VARIANTS, variant
-from keras_simsiam.collection.search import unit
 from keras_simsiam.collection.similarity import (
     HASHED_SIDE,
     Likeness,
@@ -24,6 +23,7 @@ from keras_simsiam.collection.similarity import (
 )
 from keras_simsiam.data.images import square
 from keras_simsiam.evaluation import Encoder
+from keras_simsiam.evaluation.products import unit
 
 IMAGES = 540
 

@@ -56,14 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _embed(e: Embedding, collection: Collection) -> None:
     from keras_simsiam.collection import embed_to_file, find_source
-    from keras_simsiam.collection.progress import Progress
 
     started = time.perf_counter()
     source = find_source(collection.images(), collection.split, collection.data_dir)
     print(f"{printable(e.saved_model)} on {len(source):,} images", flush=True)
-    found = embed_to_file(
-        e.saved_model, source, e.place, _share(e.shard), e.image_size, Progress("features")
-    )
+    found = embed_to_file(e.saved_model, source, e.place, _share(e.shard), e.image_size)
     seconds = time.perf_counter() - started
     print(
         f"{found.images:,} × {found.dimension:,} features in {e.place}, {seconds:.0f} seconds\n"

@@ -42,13 +42,13 @@ def _search(paths: list[str], search: Search, inputs: shared.Inputs) -> None:
     from keras_simsiam import plots
     from keras_simsiam.collection import embed, find_source
     from keras_simsiam.collection.opened import SHOWN_SIDE, Opened, name_of
-    from keras_simsiam.collection.search import nearest, unit
+    from keras_simsiam.evaluation.nearest import nearest
 
     opened = Opened.of(paths, inputs)
     source, names = opened.source(), opened.features.names
     queries = embed(opened.encoder(), search.image)
     k = min(search.k, len(names))
-    similarity, rows = nearest(unit(opened.features.values), unit(queries.values), k)
+    similarity, rows = nearest(opened.features.values, queries.values, k)
     pictures, captions = [], []
     asked = find_source(queries.names).pick(range(len(queries)), SHOWN_SIDE)
     for query, picture, similar, row in zip(queries.names, asked, similarity, rows, strict=True):

@@ -43,7 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _predict(p: Prediction, collection: Collection) -> None:
     from keras_simsiam.collection import find_source
-    from keras_simsiam.collection.progress import Progress
     from keras_simsiam.files import write_csv
     from keras_simsiam.fine_tuning import load_classifier, predict
 
@@ -55,7 +54,7 @@ def _predict(p: Prediction, collection: Collection) -> None:
         )
     source = find_source(collection.images(), collection.split, collection.data_dir)
     print(f"{printable(p.classifier)} on {len(source):,} images", flush=True)
-    found = predict(classifier, source, p.top, Progress("classes"))
+    found = predict(classifier, source, p.top)
     head = ["name"]
     for place in range(1, p.top + 1):
         head += [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import keras
@@ -15,6 +15,7 @@ from keras_simsiam.collection.encoders import find_encoder, probe
 from keras_simsiam.collection.features import Features, Origin, check_format, write
 from keras_simsiam.collection.sources import Source, find_source
 from keras_simsiam.data import ImagesLike
+from keras_simsiam.data.progress import Progress
 from keras_simsiam.errors import InputError, Terminated
 from keras_simsiam.evaluation import Encoder
 from keras_simsiam.fields import checks_arguments
@@ -22,9 +23,6 @@ from keras_simsiam.files import claimed, discard, write_json, written_atomically
 
 PART = 4096
 """Images after which their features are written, so that an interrupted command goes on there."""
-
-Progress = Callable[[int, int], None]
-"""Is called with how many images are done, and how many there are."""
 
 
 class Embedded(NamedTuple):
@@ -88,7 +86,6 @@ def embed_to_file(
     output: str | os.PathLike,
     shard: tuple[int, int] = (1, 1),
     image_size: int | None = None,
-    progress: Progress = lambda done, total: None,
 ) -> Embedded:
     """Writes the features of a collection, with memory that its size does not change.
 
@@ -101,7 +98,6 @@ def embed_to_file(
         output: The file, which ends in ``.npz``, ``.csv`` or ``.parquet``.
         shard: ``(3, 8)`` for the third of eight equal shares of the images.
         image_size: See `find_encoder`.
-        progress: See `Progress`.
 
     Raises:
         InputError: If an argument is invalid, or no image can be read.
@@ -119,7 +115,7 @@ def embed_to_file(
         work = output.with_name(f".embedding.{output.name}")
         parts = _Parts(work, {"images": source.fingerprint(), "part": [start, end]}, origin.probe)
         try:
-            parts.make(found, source, start, end, progress)
+            parts.make(found, source, start, end)
         except KeyboardInterrupt as e:
             raise Terminated.of(e, "the same command goes on") from None
         positions = parts.positions()
@@ -175,19 +171,17 @@ class _Parts:
             discard(folder)
         write_json(before, {**plan, "probe": of_probe.tolist()})
 
-    def make(
-        self, encoder: Encoder, source: Source, start: int, end: int, progress: Progress
-    ) -> None:
+    def make(self, encoder: Encoder, source: Source, start: int, end: int) -> None:
         """Computes and writes what is missing."""
         files = self._files()
         begin = start if not files else int(np.load(files[-1])["end"])
         waiting: list[tuple[np.ndarray, np.ndarray]] = []
         count = 0
-        progress(begin - start, end - start)
+        say = Progress("embedded", end - start, begin - start)
         for positions, values in computed(encoder, source, begin, end):
             waiting.append((positions, values))
             count += len(positions)
-            progress(int(positions[-1]) + 1 - start, end - start)
+            say(int(positions[-1]) + 1 - start)
             if count >= PART:
                 self._write(waiting, int(positions[-1]) + 1)
                 waiting, count = [], 0

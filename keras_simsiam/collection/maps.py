@@ -17,9 +17,9 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from keras_simsiam.arrays import as_features
-from keras_simsiam.collection.search import unit
 from keras_simsiam.collection.sources import Source
 from keras_simsiam.errors import InputError
+from keras_simsiam.evaluation.products import unit
 from keras_simsiam.fields import Count, Seed, checks_arguments
 from keras_simsiam.files import write_text
 

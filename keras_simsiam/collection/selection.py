@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from keras_simsiam.arrays import as_features
-from keras_simsiam.collection.search import others, unit
+from keras_simsiam.collection.search import others
+from keras_simsiam.evaluation.products import unit
 from keras_simsiam.fields import Count, checks_arguments
 
 

@@ -14,7 +14,9 @@ import numpy as np
 import scipy.fft
 from sklearn.covariance import ledoit_wolf_shrinkage
 
-from keras_simsiam.collection.search import nearest, others, unit
+from keras_simsiam.collection.search import others
+from keras_simsiam.evaluation.nearest import nearest
+from keras_simsiam.evaluation.products import unit
 
 HASHED_SIDE = 32
 """Side in pixels of the images that are hashed."""
@@ -88,7 +90,7 @@ class Likeness:
     def __init__(self, features: np.ndarray, hashes: np.ndarray):
         self._whitening = Whitening.of(features)
         self._white, self._hashes = self._whitening(features), hashes
-        # The inner product of joined vectors is cosine - distance / 64 + 1/2.
+        # The cosine of joined vectors is (cosine - distance / 64 + 1/2) / 1.5.
         self._joined = _joined(self._white, hashes)
         _, self._rows = others(self._joined, _CANDIDATES)
         self._scales = self._scale(self._white, self._rows)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_simsiam.collection.embedding import Progress
 from keras_simsiam.collection.sources import Source
+from keras_simsiam.data.progress import Progress
 from keras_simsiam.errors import InputError
 from keras_simsiam.fine_tuning.exported import ExportedClassifier
 
@@ -32,12 +32,7 @@ class Predicted(NamedTuple):
         return np.array([label == name for label, name in given if label], bool)
 
 
-def predict(
-    classifier: ExportedClassifier,
-    source: Source,
-    top: int = 1,
-    progress: Progress = lambda done, total: None,
-) -> Predicted:
+def predict(classifier: ExportedClassifier, source: Source, top: int = 1) -> Predicted:
     """The most probable classes of the images that can be read.
 
     What cannot be read is added to the `left_out` of the source.
@@ -46,18 +41,18 @@ def predict(
         classifier: See `load_classifier`.
         source: The images.
         top: Number of classes for each.
-        progress: See `Progress`.
 
     Raises:
         InputError: If no image can be read.
     """
     found = []
     source = source.seen_by(classifier.preprocessing)
+    say = Progress("classified", len(source))
     for positions, images in source.read(classifier.image_size, 0, len(source)):
         probabilities = np.asarray(classifier(images))
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
         found.append((positions, best, np.take_along_axis(probabilities, best, axis=1)))
-        progress(int(positions[-1]) + 1, len(source))
+        say(int(positions[-1]) + 1)
     if not found:
         raise InputError(f"none of the images can be read, such as {source.names[0]}")
     predicted = Predicted(*(np.concatenate(column) for column in zip(*found, strict=True)))

@@ -15,6 +15,7 @@ import keras_simsiam as ks
 from keras_simsiam.collection import search
 from keras_simsiam.collection.duplicates import VARIANTS, variant
 from keras_simsiam.collection.similarity import Likeness, Whitening, perceptual_hash
+from keras_simsiam.evaluation.products import unit
 
 RANDOM = np.random.RandomState(0)
 
@@ -41,17 +42,17 @@ def test_whitening_is_that_of_scikit_learn():
 
 
 @pytest.mark.parametrize("large", [10**9, 1])
-def test_the_nearest_are_those_of_a_full_sort(large, monkeypatch):
+def test_the_others_are_those_of_a_full_sort(large, monkeypatch):
     if large == 1:
         pytest.importorskip("faiss", reason="needs faiss")
     monkeypatch.setattr(search, "LARGE", large)
-    monkeypatch.setattr(search, "_AT_ONCE", 3000)
     monkeypatch.setattr(search, "_SEARCHED", 1000)
-    bank, queries = (RANDOM.normal(size=(n, 8)).astype("f") for n in (500, 20))
-    products, rows = search.nearest(bank, queries, 7)
-    expected = np.argsort(-(queries @ bank.T), axis=1)[:, :7]
-    np.testing.assert_array_equal(rows, expected)
-    np.testing.assert_allclose(products, np.take_along_axis(queries @ bank.T, rows, 1), rtol=1e-4)
+    bank = RANDOM.normal(size=(500, 8)).astype("f")
+    similarity, rows = search.others(bank, 7)
+    cosines = unit(bank) @ unit(bank).T
+    np.fill_diagonal(cosines, -2)
+    np.testing.assert_array_equal(rows, np.argsort(-cosines, axis=1)[:, :7])
+    np.testing.assert_allclose(similarity, np.take_along_axis(cosines, rows, 1), rtol=1e-4)
 
 
 def test_no_image_is_its_own_neighbor():

@@ -123,18 +123,33 @@ def small_parts(monkeypatch):
     monkeypatch.setattr("keras_simsiam.collection.sources._BATCH", 2)
 
 
-def interrupt(done, total):
-    if done >= 5:
-        raise KeyboardInterrupt  # a signal would be ignored where a shell's & has started the tests
+@pytest.fixture
+def begun(monkeypatch):
+    """Interrupts the first work at its fifth image; has how many were done before each."""
+    begun = []
+
+    def progress(word, total, before):
+        begun.append(before)
+
+        def say(done):
+            if len(begun) == 1 and done >= 5:
+                raise KeyboardInterrupt  # a signal is ignored if a shell's & started this
+
+        return say
+
+    monkeypatch.setattr(embedding, "Progress", progress)
+    return begun
 
 
-def test_interrupted_it_goes_on_to_the_same_file(photos, exported, whole, tmp_path, small_parts):
-    x, source, begun = tmp_path / "x.npz", find_source(photos), []
+def test_interrupted_it_goes_on_to_the_same_file(
+    photos, exported, whole, tmp_path, small_parts, begun
+):
+    x = tmp_path / "x.npz"
     with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
-        embed_to_file(str(exported), source, x, progress=interrupt)
+        embed_to_file(str(exported), find_source(photos), x)
     assert not x.exists()
-    embed_to_file(str(exported), find_source(photos), x, progress=lambda *c: begun.append(c[0]))
-    assert begun[0] >= 4
+    embed_to_file(str(exported), find_source(photos), x)
+    assert begun[1] >= 4
     found = ks.Features.read(x)
     assert found.names == whole.names
     np.testing.assert_allclose(found.values, whole.values, atol=1e-6)
@@ -142,12 +157,12 @@ def test_interrupted_it_goes_on_to_the_same_file(photos, exported, whole, tmp_pa
 
 
 @pytest.mark.slow
-def test_what_another_model_began_is_begun_anew(photos, exported, tmp_path, small_parts):
-    x, begun = tmp_path / "x.npz", []
+def test_what_another_model_began_is_begun_anew(photos, exported, tmp_path, small_parts, begun):
+    x = tmp_path / "x.npz"
     with pytest.raises(KeyboardInterrupt):
-        embed_to_file(str(exported), find_source(photos), x, progress=interrupt)
-    embed_to_file("pixels", find_source(photos), x, progress=lambda *c: begun.append(c[0]))
-    assert begun[0] == 0
+        embed_to_file(str(exported), find_source(photos), x)
+    embed_to_file("pixels", find_source(photos), x)
+    assert begun[1] == 0
     assert ks.Features.read(x).values.shape == (8, 3072)
 
 
