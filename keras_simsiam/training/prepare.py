@@ -19,7 +19,7 @@ from keras_simsiam.models.base import JointEmbedding, Length
 from keras_simsiam.models.batch_norm import synchronize
 from keras_simsiam.models.methods import method
 from keras_simsiam.optimizers import paper_optimizers
-from keras_simsiam.training import checkpoints
+from keras_simsiam.training import resuming
 from keras_simsiam.training.devices import Devices, agreed, is_chief
 from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.inputs import Inputs, load_inputs
@@ -111,7 +111,7 @@ def prepare(
         # Measured before the random weights are replaced.
         baselines = folder.baselines() or _baselines(model, run, inputs, chief)
         with strategy.scope():
-            path, model, resumed = checkpoints.restore(folder.checkpoints, model)
+            path, model, resumed = resuming.restore(folder.checkpoints, model)
             synchronize(model)
         users = make_callbacks(output.callback, run) if chief else []
         if chief:
@@ -145,7 +145,7 @@ def _check(
     inputs = load_inputs(run, evaluates=chief)
     if output.resume:
         images = inputs.description, inputs.fingerprints
-        checkpoints.check_begun_with(folder.checkpoints, *images, partly=not chief)
+        resuming.check_begun_with(folder.checkpoints, *images, partly=not chief)
     _warn_if_short(inputs)
     t, replicas = run.training, strategy.num_replicas_in_sync
     if t.batch_size % (replicas * t.accumulate):

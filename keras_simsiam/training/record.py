@@ -13,7 +13,7 @@ from keras_simsiam.export import exporting
 from keras_simsiam.files import write_csv, write_json
 from keras_simsiam.metrics import SUMMARY
 from keras_simsiam.models.base import JointEmbedding
-from keras_simsiam.training import checkpoints
+from keras_simsiam.training import resuming
 from keras_simsiam.training.fit import Callbacks
 from keras_simsiam.training.interrupts import Ending
 from keras_simsiam.training.outcome import Outcome
@@ -79,8 +79,8 @@ def _usable_model(prepared: Prepared, ending: Ending) -> JointEmbedding | None:
     """The model, or the last intact checkpoint if it diverged; None if there is none."""
     if ending.status != "diverged":
         return prepared.model
-    latest = next(checkpoints.intact(prepared.folder.checkpoints), None)
-    return checkpoints.load(latest[0], prepared.model) if latest is not None else None
+    latest = next(resuming.intact(prepared.folder.checkpoints), None)
+    return resuming.load(latest[0], prepared.model) if latest is not None else None
 
 
 def _final_accuracy(

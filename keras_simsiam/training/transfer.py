@@ -18,7 +18,7 @@ from keras_simsiam.models import backbones
 from keras_simsiam.models.base import JointEmbedding
 from keras_simsiam.models.parts import layers_of
 from keras_simsiam.preprocessing import Preprocessing
-from keras_simsiam.training import checkpoints
+from keras_simsiam.training import resuming
 
 
 class Earlier(NamedTuple):
@@ -79,7 +79,7 @@ def _read(path: pathlib.Path) -> Earlier:
     """
     if (path / "config.yaml").is_file():
         settings = Run.load(path / "config.yaml").model
-        found, _ = next(checkpoints.intact(path / "checkpoints"), (None, None))
+        found, _ = next(resuming.intact(path / "checkpoints"), (None, None))
         inner = _of_file(found) if found is not None else _of_saved_model(_exported(path))
         return inner._replace(backbone=settings.architecture)
     if (path / "saved_model.pb").is_file():

@@ -101,7 +101,7 @@ class SweepFolder:
                 )
 
     def _check_images(self, inputs: Inputs) -> None:
-        from keras_simsiam.training.checkpoints import check_images
+        from keras_simsiam.training.resuming import check_images
 
         refusal = f"cannot continue sweep '{self.path}'"
         before = documents.read_yaml(self._about)
