@@ -46,6 +46,7 @@ from .preprocessing import Preprocessing as Preprocessing
 from .presets import preset as preset
 from .training.collapse import CollapseMonitor as CollapseMonitor
 from .training.monitors import KNNMonitor as KNNMonitor
+from .training.threads import one_core_per_view as one_core_per_view
 from .tuning.hypermodel import SimSiamHyperModel as SimSiamHyperModel
 from .view_rules import SmallViews as SmallViews
 

@@ -118,7 +118,7 @@ def model_and_pairs(
     from keras_simsiam.data import ImageFiles
     from keras_simsiam.training import threads
 
-    threads.one_for_each_view()  # as the training command does
+    threads.one_core_per_view()  # as the training command does
     found = images()
     held = ImageFiles(found) if isinstance(found[0], str) else found
     pairs = ks.views(held, ks.Augmentation(), batch_size, image_size=size)

@@ -65,7 +65,7 @@ def make_strategy(devices: Devices) -> tf.distribute.Strategy:
                     f"logical_devices must be set before TensorFlow is used; got "
                     f"{devices.logical_devices} afterwards"
                 ) from e
-    threads.one_for_each_view()
+    threads.one_core_per_view()
     if devices.strategy == "multi_worker":
         return _multi_worker()
     gpus = len(tf.config.list_physical_devices("GPU"))

@@ -7,12 +7,13 @@ import os
 from keras_simsiam.environment import cores
 
 
-def one_for_each_view() -> None:
+def one_core_per_view() -> None:
     """Runs the passes of two views side by side, a core each, on two cores without a GPU.
 
-    With both cores at work on one operation, a narrow network takes up to 1.4 times as long. With
-    more cores neither way was measured, and TensorFlow's defaults stay. So they do if the user has
-    set threads, or TensorFlow has computed something already.
+    With both cores at work on one operation, a narrow network takes up to twice as long. The
+    training command calls it; in your own script, call it before anything that computes. It does
+    nothing if TensorFlow has computed something already, if threads are set, also in the
+    environment, or with more cores, for which neither way was measured.
     """
     import tensorflow as tf
 

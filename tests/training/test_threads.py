@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_simsiam.training import threads
 
 os.sched_setaffinity(0, set(list(os.sched_getaffinity(0))[: int(os.environ["CORES"])]))
-threads.one_for_each_view()
+threads.one_core_per_view()
 tf.zeros([])
 get = tf.config.threading
 print(get.get_inter_op_parallelism_threads(), get.get_intra_op_parallelism_threads())
