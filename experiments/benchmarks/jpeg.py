@@ -23,9 +23,10 @@ def small(folder: str, data_dir: str | None) -> list[str]:
     from keras_simsiam.data.tiny_imagenet import Archive
 
     files = []
-    for name, _, file in Archive(data_dir).examples("train"):
+    for name, _, opener in Archive(data_dir).examples("train"):
         files.append(str(pathlib.Path(folder) / name))
-        pathlib.Path(files[-1]).write_bytes(file.read_bytes())
+        with opener() as file:
+            pathlib.Path(files[-1]).write_bytes(file.read())
     return files
 
 

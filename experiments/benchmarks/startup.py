@@ -47,8 +47,8 @@ def to_first_step() -> float:
     started = time.perf_counter()
     terminal, inner = pty.openpty()  # without a terminal there is no progress bar
     with tempfile.TemporaryDirectory() as folder, open(terminal, "rb", buffering=0) as shown:
-        output = ("--run-dir", folder, "--saved-model-dir", folder)
-        command = subprocess.Popen([*COMMAND, *output], stdout=inner)
+        output = ("--run-dir", f"{folder}/runs", "--saved-model-dir", f"{folder}/saved_models")
+        command = subprocess.Popen([*COMMAND, *output], stdout=inner, stderr=inner)
         os.close(inner)
         text = b""
         while b"s/step" not in text:
