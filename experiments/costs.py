@@ -66,8 +66,10 @@ def _measure(runs: dict[str, Run]) -> dict[str, dict[str, float]]:
 
 def steps(run: Run) -> Callable[[], int]:
     """The training step of a run, its input included: a function that takes one."""
+    from keras_simsiam.training import threads
     from keras_simsiam.training.inputs import load_inputs, views_of
     from keras_simsiam.training.prepare import build_model
 
+    threads.one_core_per_view()  # as the training command does
     inputs = load_inputs(run)
     return steps_of(build_model(run, inputs), views_of(run, inputs), 1)
