@@ -2,8 +2,8 @@
 
 All rivals apply the paper's whole recipe (resized crop, flip, color jitter, grayscale, blur,
 normalization) with parameters of its own for each image, from decoded images in memory to a batch
-of float32 views. Needs ``pip install -e '.[bench]'``, albumentations, and for our compiled views
-``python -m keras_simsiam.native``.
+of float32 views. Needs ``pip install -e '.[bench]'``, albumentations, kornia, and for our compiled
+views ``python -m keras_simsiam.native``.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def main(argv: list[str] | None = None) -> None:
         "keras-simsiam, TensorFlow": (ours, {"KERAS_SIMSIAM_NATIVE": "0"}),
         "albumentations": (albumentations, {}),
         "albumentations, malloc keeps pages": (albumentations, common.KEEPS_PAGES),
+        "kornia": (kornia, {}),
         "torchvision v2, tensors": (torchvision_v2, {}),
         "Keras layers": (keras_layers, {}),
     }
@@ -152,6 +153,24 @@ def _blur(image):
     from PIL import ImageFilter
 
     return image.filter(ImageFilter.GaussianBlur(radius=random.uniform(0.1, 2.0)))
+
+
+def kornia(name: str) -> Callable[[], int]:
+    """Kornia's layers, on whole batches of float tensors."""
+    import torch
+    from kornia import augmentation as k
+
+    torch.set_num_threads(1)
+    view = torch.nn.Sequential(
+        k.RandomResizedCrop(2 * SETTINGS[name][:1], scale=(0.2, 1.0)),
+        k.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
+        k.RandomGrayscale(p=0.2),
+        k.RandomGaussianBlur((13, 13), (0.1, 2.0), p=0.5),
+        k.RandomHorizontalFlip(),
+        k.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+    )
+    photos = torch.from_numpy(images(name)).permute(0, 3, 1, 2).contiguous()
+    return lambda: len(view(photos.float() / 255))
 
 
 def torchvision_v2(name: str) -> Callable[[], int]:
