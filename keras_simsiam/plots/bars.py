@@ -73,13 +73,15 @@ def _bars(
     values: Mapping[str, Sequence[float]], center: Callable, title: str, unit: str, dot: str
 ) -> tuple[Figure, Axes]:
     """Draws horizontal bars, the first at the top; no bar for a name without values."""
-    height = (0.6 if len(values) <= 8 else 0.35) * len(values) + 1.5
-    figure, axis = style.one_panel(6.4, height, title)
+    names = [style.text(name, 60) for name in values]
+    width = 6.4 + 0.08 * max(0, max(map(len, names), default=0) - 24)
+    height = (0.6 if len(names) <= 8 else 0.35) * len(names) + 1.5
+    figure, axis = style.one_panel(width, height, title)
     for i, found in enumerate(values.values()):
         if found:
             axis.barh(i, center(found), color=BLUE, alpha=0.6)
     points = [(v, i) for i, found in enumerate(values.values()) for v in found]
     axis.plot(*np.reshape(points, (-1, 2)).T, "o", color="black", markersize=4, label=dot)
-    axis.set_yticks(range(len(values)), [style.text(name, 60) for name in values])
+    axis.set_yticks(range(len(names)), names)
     axis.set(xlabel=unit, ylim=(len(values) - 0.5, -0.5))
     return figure, axis

@@ -75,7 +75,8 @@ def one_panel(width: float, height: float, title: str = "") -> tuple[Figure, Axe
     """A figure, with width and height in inches, that has one panel."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axis = figure.subplots()
-    axis.set_title(text(title, _LONGEST_TITLE), fontsize=10)
+    if title:  # over the whole figure, because long names beside an axis leave it narrow
+        figure.suptitle(text(title, _LONGEST_TITLE), fontsize=10)
     return figure, axis
 
 
