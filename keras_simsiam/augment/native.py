@@ -81,3 +81,8 @@ def crops(
             broad=[broad for _, broad in ranges],
         )
     )
+
+
+def square(image: tf.Tensor, size: int) -> tf.Tensor:
+    """As `keras_simsiam.data.images.square` of one image with three channels, bit for bit."""
+    return operations().keras_simsiam_square(image, size=size)

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
+from keras_simsiam.augment import native
 from keras_simsiam.data.images import Images, square
 from keras_simsiam.data.plan import Plan, shuffled
 from keras_simsiam.data.reading import Unreadable, batched, cause
@@ -70,7 +71,7 @@ class SeparateImages(Images):
     def squares(self, start: int, end: int, size: int) -> tf.data.Dataset:
         """``(position, uint8 [size, size, C])`` of the images of a range that can be read."""
         each = tf.data.Dataset.range(start, end).map(
-            lambda i: (i, square(self.decoded(i), size)), tf.data.AUTOTUNE
+            lambda i: (i, _square(self.decoded(i), size)), tf.data.AUTOTUNE
         )
         return each.ignore_errors()
 
@@ -161,3 +162,10 @@ class SeparateImages(Images):
             CannotRead,
         )
         return np.int64(len(positions))
+
+
+def _square(image: tf.Tensor, size: int) -> tf.Tensor:
+    """`square` of an image ``[H, W, C]``, by the compiled operations where they are there."""
+    if image.shape[-1] == 3 and native.knows([]):
+        return native.square(image, size)
+    return square(image, size)

@@ -14,7 +14,12 @@ from keras_simsiam.native import build
 VARIABLE = "KERAS_SIMSIAM_NATIVE"
 """Environment variable that turns the operations off if it is 0."""
 
-_NAMES = ("keras_simsiam_views", "keras_simsiam_crops", "keras_simsiam_uniforms")
+_NAMES = (
+    "keras_simsiam_views",
+    "keras_simsiam_crops",
+    "keras_simsiam_square",
+    "keras_simsiam_uniforms",
+)
 _BUILD = "python -m keras_simsiam.native builds them again; until then, TensorFlow makes the views"
 
 

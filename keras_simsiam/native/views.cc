@@ -669,6 +669,50 @@ class Crops : public OpKernel {
   std::vector<float> narrow_, broad_;
 };
 
+// A whole image: its shorter side resized to `size`, and the center cropped, as `square` of
+// data/images.py does, number by number.
+class Square : public OpKernel {
+ public:
+  explicit Square(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("size", &size_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& image = context->input(0);
+    CHECKED(image.dims() == 3 && image.dim_size(2) == 3 && image.NumElements() > 0,
+            "image must be [H, W, 3]");
+    const int height = image.dim_size(0), width = image.dim_size(1);
+    Tensor* made;
+    OP_REQUIRES_OK(context, context->allocate_output(0, {size_, size_, 3}, &made));
+    uint8_t* __restrict__ out = made->flat<uint8_t>().data();
+    const uint8_t* pixels = image.flat<uint8_t>().data();
+    Resizer resizer;
+    central(height, std::min(height, width), &resizer.rows);
+    central(width, std::min(height, width), &resizer.columns);
+    resizer.start(pixels, height, width);
+    std::vector<float> row(3 * size_ + 8);
+    for (int y = 0; y < size_; ++y, out += 3 * size_) {
+      resizer.row(y, size_, row.data());
+      const float* __restrict__ r = row.data();
+      for (int i = 0; i < 3 * size_; ++i) out[i] = uint8_t(int(std::nearbyint(r[i])));
+    }
+  }
+
+ private:
+  // The taps of the central pixels of a side.
+  void central(int length, int shorter, Taps* taps) const {
+    const int whole = std::nearbyint(float(int64_t(length) * size_) / float(shorter));
+    taps_of_tensorflow(length, whole, taps);
+    const int before = (whole - size_) / 2;
+    taps->first.erase(taps->first.begin(), taps->first.begin() + before);
+    taps->first.resize(size_);
+    taps->weights.erase(taps->weights.begin(),
+                        taps->weights.begin() + size_t(before) * taps->count);
+  }
+
+  int size_;
+};
+
 class Uniforms : public OpKernel {
  public:
   explicit Uniforms(OpKernelConstruction* context) : OpKernel(context) {
@@ -753,6 +797,17 @@ REGISTER_OP("KerasSimsiamCrops")
       return tensorflow::Status();
     });
 
+REGISTER_OP("KerasSimsiamSquare")
+    .Input("image: uint8")
+    .Attr("size: int >= 1")
+    .Output("square: uint8")
+    .SetShapeFn([](InferenceContext* c) {
+      int size;
+      TF_RETURN_IF_ERROR(c->GetAttr("size", &size));
+      c->set_output(0, c->MakeShape({size, size, 3}));
+      return tensorflow::Status();
+    });
+
 REGISTER_OP("KerasSimsiamUniforms")
     .Input("keys: int64")
     .Attr("views: int")
@@ -770,6 +825,7 @@ REGISTER_OP("KerasSimsiamUniforms")
 
 REGISTER_KERNEL_BUILDER(Name("KerasSimsiamViews").Device(tensorflow::DEVICE_CPU), Views);
 REGISTER_KERNEL_BUILDER(Name("KerasSimsiamCrops").Device(tensorflow::DEVICE_CPU), Crops);
+REGISTER_KERNEL_BUILDER(Name("KerasSimsiamSquare").Device(tensorflow::DEVICE_CPU), Square);
 REGISTER_KERNEL_BUILDER(Name("KerasSimsiamUniforms").Device(tensorflow::DEVICE_CPU), Uniforms);
 
 }  // namespace

@@ -16,6 +16,7 @@ from keras_simsiam.augment.color_jitter import color_jitter
 from keras_simsiam.augment.crop import Crop, crop_image
 from keras_simsiam.augment.planes import to_images, to_planes
 from keras_simsiam.data import ImageFiles
+from keras_simsiam.data.images import square
 from keras_simsiam.data.plan import Plan
 
 pytestmark = [pytest.mark.usefixtures("native"), pytest.mark.slow]  # they are compiled first
@@ -176,6 +177,16 @@ def test_crops_of_files_are_tf_image_resize_bit_for_bit(height, width, size):
         expected = augment.crops(both, image, drawn, (size, size // 2))
         for crop, crop_expected in zip(found, expected, strict=True):
             np.testing.assert_array_equal(crop, crop_expected)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"),
+    [(64, 64, 64), (375, 500, 224), (300, 30, 64), (3, 1, 8), (33, 47, 64), (501, 331, 100)],
+)
+def test_whole_images_are_tf_image_resize_bit_for_bit(height, width, size):
+    for image in photographs(1, height, width):
+        expected = square(tf.constant(image), size)
+        np.testing.assert_array_equal(ops.square(tf.constant(image), size), expected)
 
 
 def test_boxes_are_those_of_tensorflow():

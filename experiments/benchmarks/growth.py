@@ -1,0 +1,253 @@
+"""What grows with the number of images: ``python -m experiments.benchmarks.growth``.
+
+Processor time and peak memory of each part of a run, each in a process of its own, with the
+exponent fitted to the numbers of images and the cost at 1.28 million, ImageNet's. Files are JPEG of
+several sizes in its layout, made in a temporary folder; labels and features are synthetic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import multiprocessing
+import os
+import pty
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from experiments.benchmarks import common, folders
+from keras_simsiam import options
+from keras_simsiam.environment import processor, versions
+from keras_simsiam.files import write_json
+from keras_simsiam.tables import markdown
+
+IMAGENET = 1_281_167
+_CLASSES, _DIMENSIONS, _QUERIES = 1000, 512, 1000
+
+Cost = tuple[float, float, float]
+"""Seconds of processor time, seconds by the clock, and the peak of memory in MiB."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measures the chosen parts, and writes and draws one file for each."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS])
+    parser.add_argument("--counts", nargs="+", type=int, help="numbers of images, ascending")
+    args = parser.parse_args(argv)
+    for part in args.parts:
+        counts = args.counts or COUNTS[part]
+        found: dict[str, dict[int, Cost]] = {}
+        for count in counts:
+            for name, cost in PARTS[part](count).items():
+                found.setdefault(name, {})[count] = cost
+                print(f"{name}, {count:,}: {', '.join(map(common.number, cost))}", flush=True)
+        for name, costs in found.items():
+            report(f"{part}: {name}" if name != part else part, costs)
+
+
+def report(title: str, costs: dict[int, Cost]) -> None:
+    """Prints, writes and draws the costs of one part by number of images."""
+    exponent, scaled = fitted({n: cost[0] for n, cost in costs.items()})
+    memory = scaled_memory({n: cost[2] for n, cost in costs.items()})
+    written = {
+        "title": title,
+        "costs": {str(n): cost for n, cost in costs.items()},
+        "exponent": exponent,
+        "seconds_at_imagenet": scaled,
+        "memory_at_imagenet": memory,
+        "processor": processor(),
+        "versions": versions(),
+    }
+    rows = [[title, "CPU, s", "clock, s", "peak, MiB"]]
+    rows += [[f"{n:,}", *map(common.number, cost)] for n, cost in costs.items()]
+    rows.append([f"1.28 million, fitted: n^{exponent:.2f}", common.number(scaled), "", ""])
+    rows[-1][-1] = common.number(memory)
+    print(f"\n{markdown(rows)}\n{processor()}\n", flush=True)
+    name = title.replace(": ", "_").replace(" ", "_")
+    write_json(common.HERE / "results/growth" / f"{name}.json", written)
+
+
+def fitted(seconds: dict[int, float]) -> tuple[float, float]:
+    """How what is beyond the cost of the fewest images grows.
+
+    Args:
+        seconds: By number of images, ascending, three or more.
+
+    Returns:
+        The exponent of the number of images, by least squares on logarithms; and the seconds at
+        ImageNet's number, by a straight line from the fewest to the most images.
+    """
+    (least, base), *others = seconds.items()
+    more = [(np.log(n - least), np.log(max(s - base, 1e-3))) for n, s in others]
+    exponent = float(np.polyfit(*zip(*more, strict=True), 1)[0]) if len(more) > 1 else float("nan")
+    return exponent, scaled_memory(seconds)
+
+
+def scaled_memory(costs: dict[int, float]) -> float:
+    """A cost at ImageNet's number, by a straight line from the fewest to the most images."""
+    (least, first), (most, last) = min(costs.items()), max(costs.items())
+    return first + (last - first) / (most - least) * (IMAGENET - least)
+
+
+def measured(work: Callable[[], object]) -> Cost:
+    """What a picklable function costs in a process of its own, without starting the process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measure, [work])
+
+
+def _measure(work: Callable[[], object]) -> Cost:
+    import keras_simsiam.data
+    import keras_simsiam.evaluation  # noqa: F401 (importing them is not measured)
+
+    started, before = time.perf_counter(), time.process_time()
+    work()
+    taken = time.process_time() - before, time.perf_counter() - started
+    return *taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+# --- files
+
+
+def files(count: int) -> dict[str, Cost]:
+    """Listing and checks of the files of a folder, and reading them as for features."""
+    with folders.imagenet_layout(count) as root:
+        train = os.path.join(root, "train")
+        found = {"listing": measured(functools.partial(_listed, train))}
+        for how in ("header", "full"):
+            shutil.rmtree(os.environ["KERAS_SIMSIAM_CACHE"], ignore_errors=True)
+            found[f"first {how} check"] = measured(functools.partial(_loaded, root, how))
+        found["check again"] = measured(functools.partial(_loaded, root, "full"))
+        found["whole images, 32 pixels"] = measured(functools.partial(_whole, train))
+        found["bare decoder"] = measured(functools.partial(_decoded, train))
+    return found
+
+
+def _listed(train: str) -> None:
+    from keras_simsiam.data import scan
+
+    scan.images(train, scan.LeftOut())
+
+
+def _loaded(root: str, how: str) -> None:
+    from keras_simsiam import load
+
+    load(f"folder:{root}", check_files=how)
+
+
+def _whole(train: str) -> None:
+    from keras_simsiam.data import ImageFiles, scan
+
+    for _ in ImageFiles(scan.images(train, scan.LeftOut())).resized(32):
+        pass
+
+
+def _decoded(train: str) -> None:
+    import tensorflow as tf
+
+    from keras_simsiam.data import scan
+
+    paths = scan.images(train, scan.LeftOut())
+
+    def shape(path: tf.Tensor) -> tf.Tensor:
+        pixels = tf.io.decode_jpeg(tf.io.read_file(path), 3, dct_method="INTEGER_ACCURATE")
+        return tf.shape(pixels)
+
+    each = tf.data.Dataset.from_tensor_slices([*paths]).map(shape, tf.data.AUTOTUNE)
+    for _ in each.batch(256):
+        pass
+
+
+def start(count: int) -> dict[str, Cost]:
+    """A training until its first step, baselines included: for the first time, and again."""
+    with folders.imagenet_layout(count) as root:
+        return {name: first_step(root) for name in ("first start", "second start")}
+
+
+def first_step(root: str) -> Cost:
+    """What a narrow training costs until the progress bar shows its first step."""
+    narrow = ("--width", "4", "--image-size", "32", "--batch-size", "64", "--epochs", "1")
+    output = ("--run-dir", f"{root}/.runs", "--saved-model-dir", f"{root}/.models")
+    command = (sys.executable, "-m", "keras_simsiam.train", "--dataset", f"folder:{root}")
+    terminal, inner = pty.openpty()  # without a terminal there is no progress bar
+    started, text = time.perf_counter(), b""
+    process = subprocess.Popen([*command, *narrow, *output], stdout=inner, stderr=inner)
+    os.close(inner)
+    with open(terminal, "rb", buffering=0) as shown:
+        while b"s/step" not in text:
+            try:
+                text += shown.read(4096)
+            except OSError:  # the command has closed the terminal
+                raise RuntimeError(f"no training step in the output: {text.decode()}") from None
+    taken = time.perf_counter() - started
+    process.kill()
+    used = os.wait4(process.pid, 0)[2]
+    shutil.rmtree(f"{root}/.runs", ignore_errors=True)
+    return used.ru_utime + used.ru_stime, taken, used.ru_maxrss / 1024
+
+
+# --- labels and features
+
+
+def labels(count: int) -> dict[str, Cost]:
+    """A tenth of each of 1,000 classes."""
+    return {"part of each class": measured(functools.partial(_part, count))}
+
+
+def _part(count: int) -> None:
+    from keras_simsiam.evaluation.linear import part_of_each_class
+
+    part_of_each_class(np.random.default_rng(0).integers(0, _CLASSES, count), 0.1, 0)
+
+
+def knn(count: int) -> dict[str, Cost]:
+    """The vote for 1,000 queries among features of 512 dimensions."""
+    return {"kNN, 1,000 queries": measured(functools.partial(_knn, count))}
+
+
+def _knn(count: int) -> None:
+    from keras_simsiam.evaluation import knn_predict
+
+    knn_predict(*_features(count), 200)
+
+
+def linear(count: int) -> dict[str, Cost]:
+    """An epoch of the linear probe with 1,000 classes: all rates, then the best."""
+    return {"linear, one epoch": measured(functools.partial(_linear, count))}
+
+
+def _linear(count: int) -> None:
+    from keras_simsiam.evaluation.linear import linear_predict
+
+    linear_predict(*_features(count), epochs=1)
+
+
+def _features(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    features = random.standard_normal([count + _QUERIES, _DIMENSIONS], np.float32)
+    return features[:count], np.arange(count) % _CLASSES, features[count:]
+
+
+PARTS: dict[str, Callable[[int], dict[str, Cost]]] = {
+    "files": files,
+    "start": start,
+    "labels": labels,
+    "knn": knn,
+    "linear": linear,
+}
+COUNTS = {
+    "files": (1_000, 10_000, 40_000),
+    "start": (200, 10_000, 100_000),
+    "labels": (10_000, 100_000, 1_000_000),
+    "knn": (10_000, 30_000, 100_000),
+    "linear": (5_000, 10_000, 20_000),
+}
+
+
+if __name__ == "__main__":
+    options.run_command(main)
