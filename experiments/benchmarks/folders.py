@@ -7,10 +7,13 @@ import functools
 import io
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 
 import numpy as np
+
+from keras_simsiam.native import build
 
 CLASSES = 1000
 SIDES = ((64, 96), (96, 64), (72, 96), (80, 80), (64, 80))
@@ -25,6 +28,10 @@ def imagenet_layout(count: int) -> Iterator[str]:
         for split, number in (("train", count), ("val", _VALIDATION)):
             write(pathlib.Path(root, split), number, classes)
         cache = pathlib.Path(root, ".cache")
+        cache.mkdir()
+        for library in build.libraries():  # the compiled operations, which are in the cache
+            for file in (library, build.record(library)):
+                shutil.copy(file, cache)
         before = os.environ.get("KERAS_SIMSIAM_CACHE")
         os.environ["KERAS_SIMSIAM_CACHE"] = str(cache)
         try:
