@@ -87,7 +87,7 @@ class Bfloat16Products(Products):
     @staticmethod
     def proposals(k: int) -> int:
         """How many of the largest products are to be compared exactly, for k neighbors."""
-        return k + max(k // 2, 32)
+        return k + max(k // 3, 32)
 
     def block(self, rows: np.ndarray) -> Block:
         """Rows of the bank less the constant vector, bfloat16 ``[n, D]``."""
