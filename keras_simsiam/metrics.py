@@ -100,6 +100,7 @@ METRICS = {
         Metric("linear_top1", "linear top-1", "{:.1%}", summary=False, panel=_ACCURACY),
         Metric("top1", "top-1", "{:.1%}", summary=False, panel=_ACCURACY),
         Metric("images_per_second", "images/s", "{:,.0f}", "never", table=False),
+        Metric("input_wait", "input wait", "{:.0%}", "never", summary=False, table=False),
         Metric("step_ms", "ms a step", "{:.0f}", "never", summary=False, curve=False),
         Metric("step_memory", "memory, MiB", "{:,.0f}", "never", summary=False, curve=False),
         Metric("seconds", "seconds", "{:.0f}", "never"),

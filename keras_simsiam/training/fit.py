@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
+import tensorflow as tf
 
 from keras_simsiam import augment, plots
 from keras_simsiam.environment import processor
@@ -25,6 +26,7 @@ from keras_simsiam.training.callbacks import (
 from keras_simsiam.training.checkpoints import Checkpoints
 from keras_simsiam.training.collapse import CollapseMonitor
 from keras_simsiam.training.devices import share_out
+from keras_simsiam.training.input_wait import InputWait, remedies
 from keras_simsiam.training.inputs import Inputs, made_natively, views_of
 from keras_simsiam.training.interrupts import Preemption
 from keras_simsiam.training.monitors import KNNMonitor
@@ -34,9 +36,10 @@ from keras_simsiam.training.tensorboard import EpochCurves, keep_epochs
 
 @dataclass(frozen=True)
 class Callbacks:
-    """The callbacks of a run whose results are needed after the training."""
+    """The callbacks of a run that others ask or that need its state."""
 
     throughput: Throughput
+    input_wait: InputWait | None
     collapse: CollapseMonitor
     knn: KNNMonitor | None
     history: HistoryFile
@@ -47,7 +50,8 @@ class Callbacks:
     def of(cls, prepared: Prepared) -> Callbacks:
         """The callbacks of a run; in a resumed run, with the state in its checkpoint."""
         run, inputs, folder = prepared.run, prepared.inputs, prepared.folder
-        natively = made_natively(run, inputs, prepared.devices.data_service)
+        service = prepared.devices.data_service
+        natively = made_natively(run, inputs, service)
         state = _resumed_state(prepared, natively)
         collapse = CollapseMonitor(
             inputs.images,
@@ -70,8 +74,13 @@ class Callbacks:
             resumed=state,
         )
         checkpoints.set_model(prepared.model)
+        input_wait = None
+        if InputWait.measurable():
+            helping = remedies(run, inputs, natively, service) if prepared.chief else []
+            input_wait = InputWait(inputs.steps_per_epoch, helping)
         return cls(
             Throughput(inputs.batch_size, inputs.steps),
+            input_wait,
             collapse,
             inputs.monitor,
             history,
@@ -81,7 +90,7 @@ class Callbacks:
 
     def in_order(self, prepared: Prepared) -> list[keras.callbacks.Callback]:
         """All callbacks for `fit`, those that log metrics before those that write them."""
-        logging = [self.throughput, StopOnBadLoss(), self.collapse, self.knn]
+        logging = [self.throughput, self.input_wait, StopOnBadLoss(), self.collapse, self.knn]
         first, writing = [], []
         if prepared.chief:
             first = [AfterFirstStep(functools.partial(_draw_views, prepared))]
@@ -131,7 +140,7 @@ def _resumed_state(prepared: Prepared, natively: bool) -> dict:
 
 def fit(prepared: Prepared, callbacks: Callbacks) -> None:
     """Trains from the model's step to the last."""
-    run, inputs, model = prepared.run, prepared.inputs, prepared.model
+    inputs, model = prepared.inputs, prepared.model
     epochs = callbacks.checkpoints.epochs
     if prepared.chief:
         _record_start(prepared, callbacks.history)
@@ -145,9 +154,7 @@ def fit(prepared: Prepared, callbacks: Callbacks) -> None:
     for start_step, initial_epoch, last_epoch, steps in _stretches(inputs, model.steps_done):
         if model.stop_training:
             return
-        batches = functools.partial(
-            views_of, run, inputs, start_step, prepared.devices.data_service
-        )
+        batches = functools.partial(_batches, prepared, callbacks.input_wait, start_step)
         model.fit(
             share_out(prepared.strategy, batches),
             initial_epoch=initial_epoch,
@@ -157,6 +164,15 @@ def fit(prepared: Prepared, callbacks: Callbacks) -> None:
             verbose="auto" if prepared.chief and sys.stdout.isatty() else 0,
             shuffle=False,
         )
+
+
+def _batches(
+    prepared: Prepared, input_wait: InputWait | None, start_step: int, part: tuple[int, int]
+) -> tf.data.Dataset:
+    """A part of each batch from a step on."""
+    service = prepared.devices.data_service
+    made = views_of(prepared.run, prepared.inputs, start_step, service, part)
+    return made if input_wait is None else input_wait.timed(made)
 
 
 def _end_epoch(
