@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 
@@ -16,6 +17,7 @@ from keras_simsiam.data.images import ImagesLike
 from keras_simsiam.data.in_memory import MAX_IN_MEMORY
 from keras_simsiam.data.in_records import ImageRecords
 from keras_simsiam.data.reading import read_images
+from keras_simsiam.data.shards import HEADER, starts
 from keras_simsiam.errors import InputError, NoSuchSplit, check_choice
 
 ABOUT = "records.json"
@@ -40,19 +42,8 @@ def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
         InputError: If there is no such folder or split, it has not been packed to the end, or more
             than 1% of its images cannot be read.
     """
-    folder = pathlib.Path(path).expanduser()
-    if not (folder / ABOUT).is_file():
-        raise InputError(
-            f"'{path}' must be a folder that python -m keras_simsiam.pack has written; "
-            f"it has no {ABOUT}"
-        )
-    about = documents.read_json(folder / ABOUT)
     check_choice("split", split, _SPLITS)
-    counts = counts_of(about)
-    if counts is None:
-        raise InputError(
-            f"'{path}' has not been packed to the end; the same command of pack goes on"
-        )
+    folder, about, counts = _opened(path)
     if split not in counts:
         raise NoSuchSplit(f"'{path}' has no {split} split; it has {', '.join(counts)}")
     found = index(folder, split, counts[split])
@@ -71,6 +62,60 @@ def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
         names = [names[i] for i in kept]
         labels = None if labels is None else labels[kept]
     return Dataset(images, labels, classes, names=names)
+
+
+def look(path: str, count: int) -> tuple[int, int]:
+    """How many training images a folder has, and the median of the shorter sides of some.
+
+    TensorFlow computes nothing, so that its devices can still be chosen.
+
+    Args:
+        path: The folder, see `read`.
+        count: About how many images to look at.
+
+    Raises:
+        InputError: If it is no such folder, or it has no training images.
+    """
+    folder, _, counts = _opened(path)
+    numbers = counts.get("train", [])
+    if not sum(numbers):
+        raise InputError(f"'{path}' must have training images")
+    chosen = range(0, len(numbers), max(1, len(numbers) // count))
+    sides = []
+    for i in chosen:
+        file = file_of(folder, "train", i, len(numbers))
+        sides += _shorter_sides(file, min(numbers[i], -(-count // len(chosen))))
+    return sum(numbers), int(np.median(sides)) if sides else 224
+
+
+def _shorter_sides(file: pathlib.Path, count: int) -> list[int]:
+    """The shorter sides of the first images in a file, without those that cannot be read."""
+    found = []
+    for start in starts(os.fspath(file), count)[0].tolist():
+        # Of a damaged record protobuf may raise its own error, or none.
+        with file.open("rb") as opened, contextlib.suppress(Exception):
+            opened.seek(start)
+            length = int.from_bytes(opened.read(HEADER)[:8], "little")
+            features = tf.train.Example.FromString(opened.read(length)).features.feature
+            found.append(min(features[key].int64_list.value[0] for key in ("height", "width")))
+    return found
+
+
+def _opened(path: str) -> tuple[pathlib.Path, dict, dict[str, list[int]]]:
+    """A packed folder, what is said about it, and `counts_of` that."""
+    folder = pathlib.Path(path).expanduser()
+    if not (folder / ABOUT).is_file():
+        raise InputError(
+            f"'{path}' must be a folder that python -m keras_simsiam.pack has written; "
+            f"it has no {ABOUT}"
+        )
+    about = documents.read_json(folder / ABOUT)
+    counts = counts_of(about)
+    if counts is None:
+        raise InputError(
+            f"'{path}' has not been packed to the end; the same command of pack goes on"
+        )
+    return folder, about, counts
 
 
 def counts_of(about: dict) -> dict[str, list[int]] | None:

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-_HEADER = 12  # bytes before the data of a TFRecord: its length, and the checksum of that
-_AROUND = _HEADER + 4  # the checksum of the data follows it
+HEADER = 12
+"""Bytes before the data of a TFRecord: its length, and the checksum of that."""
+
+_AROUND = HEADER + 4  # the checksum of the data follows it
 _POLYNOMIAL = 0x82F63B78  # of CRC-32C, the lowest bit first
 
 
@@ -104,8 +106,8 @@ def starts(path: str, count: int) -> tuple[np.ndarray, str]:
     try:
         size = os.fstat(file).st_size
         while len(found) < count:
-            header = os.pread(file, _HEADER, start)
-            if len(header) < _HEADER:
+            header = os.pread(file, HEADER, start)
+            if len(header) < HEADER:
                 break
             found.append(start)
             headers.append(header)
@@ -121,7 +123,7 @@ def starts(path: str, count: int) -> tuple[np.ndarray, str]:
 
 def _intact(headers: bytes) -> np.ndarray:
     """Whether the checksum in each header is that of the length before it, bool ``[n]``."""
-    rows = np.frombuffer(headers, np.uint8).reshape(-1, _HEADER)
+    rows = np.frombuffer(headers, np.uint8).reshape(-1, HEADER)
     crc = np.full(len(rows), 0xFFFFFFFF, np.uint32)
     for column in rows[:, :8].T:
         crc = _table()[(crc ^ column) & 0xFF] ^ (crc >> 8)

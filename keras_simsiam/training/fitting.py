@@ -12,7 +12,9 @@ from keras_simsiam.errors import InputError
 from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.output import Output
 
-_FOLDER = "folder:"
+_OWN = ("folder", "records")
+"""Kinds of datasets of a user's own images."""
+
 _LOOKED_AT = 64
 """Images whose size is looked at."""
 
@@ -28,7 +30,7 @@ view: rounded from processor time on two cores of an AMD EPYC, at 32 and 64 pixe
 
 
 class Fitting:
-    """Chooses settings for a folder; for a run that is resumed, those that it began with.
+    """Chooses settings for a user's images; for a run that is resumed, those that it began with.
 
     Args:
         argv: The command's arguments.
@@ -43,8 +45,9 @@ class Fitting:
         self.reason: str | None = None
 
     def fit(self, dataset: str, method: str | None) -> Run | None:
-        """Settings for the images of a folder; None for another dataset, or if there are none."""
-        if not dataset.startswith(_FOLDER):
+        """Settings for images in files or records; None for another dataset, or without images."""
+        kind, _, path = dataset.partition(":")
+        if kind not in _OWN:
             return None
         begun = self._begun(dataset)
         if begun is not None:
@@ -52,10 +55,11 @@ class Fitting:
 
         import tensorflow as tf
 
-        from keras_simsiam.data.folder import look
+        from keras_simsiam.data import folder, records
 
+        look = {"folder": folder.look, "records": records.look}[kind]
         try:
-            self._images, side = look(dataset.removeprefix(_FOLDER), _LOOKED_AT)
+            self._images, side = look(path, _LOOKED_AT)
         except InputError:  # which is for all processes, and raised when the images are loaded
             return None
         gpu = bool(tf.config.list_physical_devices("GPU"))

@@ -4,6 +4,7 @@ import pytest
 from helpers import write_image
 
 from keras_simsiam import InputError, options, preset
+from keras_simsiam.data.packing import Packing, pack
 from keras_simsiam.presets import fitted
 from keras_simsiam.training.fitting import Fitting
 from keras_simsiam.training.folder import RunFolder
@@ -64,6 +65,19 @@ def test_the_folder_decides_what_no_option_does(folder):
     run, fitting = parse("--dataset", folder, "--preset", "imagenet")
     assert (run.model.backbone, fitting.reason) == ("resnet50", None)
     assert parse("--dataset", "photo_patches")[0] == preset("photo_patches")
+
+
+def test_a_packed_folder_gets_the_settings_of_the_folder(folder, tmp_path):
+    path = str(tmp_path / "packed")
+    pack(folder, path, Packing(shard_size=15))
+    run, fitting = parse("--dataset", f"records:{path}")
+    expected, of_folder = parse("--dataset", folder)
+    assert run == expected.replace(data={"dataset": f"records:{path}"})
+    assert fitting.reason == of_folder.reason
+    for file in (tmp_path / "packed").glob("*.tfrecord"):  # which is for the run to say
+        file.write_bytes(file.read_bytes()[:-9].replace(b"height", b"weight"))
+    assert parse("--dataset", f"records:{path}")[0].data.image_size == 64
+    assert parse("--dataset", f"records:{tmp_path}")[1].reason is None
 
 
 def test_a_run_that_is_resumed_keeps_its_settings(folder, tmp_path):
