@@ -17,14 +17,16 @@ from keras_simsiam.fields import Settings, setting, switch
 class Collection(Settings):
     """The images."""
 
-    dataset: str | None = setting(None, help=", ".join(datasets.DATASETS))
-    """Name of the dataset. Of a folder, all images at any depth are read."""
+    dataset: str | None = setting(
+        None, help=f"The images: {', '.join(datasets.DATASETS)}. Of a folder, all images are read"
+    )
+    """See `keras_simsiam.datasets`."""
     files: list[str] = setting([], metavar="FILE ...")
-    """Image files in place of a dataset; a .txt file has a name in each line."""
+    """Image files instead of a dataset; a .txt file lists one file per line."""
     split: str = "train"
-    """Split of a dataset other than a folder."""
+    """Split of the dataset, unless it is a folder."""
     data_dir: str | None = None
-    """Folder or zip of the dataset; see train --help."""
+    """Where the dataset is stored; see train --help."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,16 +54,16 @@ class Collection(Settings):
 
 @dataclass(frozen=True)
 class Inputs(Settings):
-    """The images of the features."""
+    """Where the images and the encoder of the features are."""
 
     images: str | None = None
-    """Their folder or dataset; by default the one that embed was given."""
+    """The folder or dataset of the images; by default the one that embed read."""
     saved_model: str | None = None
-    """The encoder that made the features; by default the one that embed was given."""
+    """The encoder that made the features; by default the one that embed used."""
     image_size: int | None = setting(None, at_least=1)
-    """What embed was given."""
+    """The same --image-size as for embed, if it had any."""
     data_dir: str | None = None
-    """What embed was given."""
+    """The same --data-dir as for embed, if it had any."""
     overwrite: bool = switch(False)
     """Replace existing files."""
 
@@ -80,7 +82,10 @@ def parse(
     parser = options.Parser(command, description)
     parser.usage = f"python -m keras_simsiam.{command} FEATURES... [options]"
     parser.add_argument(
-        "features", metavar="FEATURES", nargs="+", help="what embed wrote; shards one after another"
+        "features",
+        metavar="FEATURES",
+        nargs="+",
+        help="file that embed wrote; several for shards, in their order",
     )
     parser.add_arguments(settings, dest="settings")
     parser.add_arguments(Inputs, dest="inputs")

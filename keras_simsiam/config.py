@@ -58,8 +58,8 @@ class Data(Settings):
         source, _ = datasets.find(self.dataset)
         if not source.from_files and (self.channels != 3 or self.pixel_range is not None):
             raise InputError(
-                f"channels and pixel_range are options of folder:PATH; got {self.channels} with "
-                f"the dataset {self.dataset}"
+                "channels and pixel_range are options of folder:PATH and records:PATH; "
+                f"got {self.channels} with the dataset {self.dataset}"
             )
         _ = self.pixels  # which checks the range
 

@@ -21,13 +21,17 @@ class Conversion(Settings):
     """What to convert."""
 
     saved_model: str
-    """Folder of an encoder, or of a classifier as fine_tune writes it; required."""
+    """Folder of a SavedModel: an encoder, or a classifier that fine_tune wrote; required."""
     output: str = setting(alias="-o")
-    """File to write, which ends in .onnx or .tflite; required."""
-    dataset: str = setting("photo_patches", help=", ".join(datasets.DATASETS))
-    """Some of its images are given to both models, to compare what they return."""
+    """File to write, ending in .onnx or .tflite; required."""
+    dataset: str = setting(
+        "photo_patches",
+        help="Images on which both models are compared; they must have the channels of the model: "
+        + ", ".join(datasets.DATASETS),
+    )
+    """See `keras_simsiam.datasets`."""
     data_dir: str | None = None
-    """Folder or zip of the dataset; see train --help."""
+    """Where the dataset is stored; see train --help."""
     overwrite: bool = switch(False)
     """Replace an existing file."""
 
@@ -57,13 +61,19 @@ def _convert(c: Conversion) -> None:
     started = time.perf_counter()
     path = pathlib.Path(c.output)
     exchange.check(path)
-    function, gives, size = load_any(c.saved_model)
+    model, gives = load_any(c.saved_model)
     source = find_source(c.dataset, "train", c.data_dir)
-    converted = exchange.FORMATS[path.suffix](function, gives)
+    try:
+        images = source.seen_by(model.preprocessing).images
+    except InputError as e:
+        raise InputError(f"--dataset {c.dataset}: {e}") from None
+    converted = exchange.FORMATS[path.suffix](model, gives)
     rows = np.unique(np.linspace(0, len(source) - 1, _COMPARED).astype(int))
     # In the size at which the network sees images, and in another.
-    batches = [source.pick(rows, side) for side in (size, round(1.5 * size))]
-    pairs = [(converted.run(images), np.asarray(function(images))) for images in batches]
+    batches = [
+        images.pick(rows, side) for side in (model.image_size, round(1.5 * model.image_size))
+    ]
+    pairs = [(converted.run(batch), np.asarray(model(batch))) for batch in batches]
     difference = max(float(np.abs(a - b).max()) for a, b in pairs)
     scale = max(float(np.abs(b).max()) for _, b in pairs)
     if not difference <= _LARGEST * scale:

@@ -34,7 +34,7 @@ DATASETS = {
     "imagenette": Source("tfds_source"),
     "tfds:NAME": Source("tfds_source"),
     "folder:PATH": Source("folder", from_files=True),
-    "records:PATH": Source("records"),
+    "records:PATH": Source("records", from_files=True),
 }
 """Sources by name. NAME and PATH stand for what the user gives."""
 

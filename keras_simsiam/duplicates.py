@@ -22,13 +22,15 @@ class DuplicateSearch(Settings):
     """What to write."""
 
     output: str = setting(alias="-o")
-    """CSV file of the pairs; a sheet of the first pairs and the recall are drawn beside it."""
+    """CSV file for the pairs; a sheet of the first pairs and a plot of the recall are written
+    beside it. Required."""
     recall: float = setting(0.9, above=0, at_most=1)
-    """Pairs are written that are as similar as this share of the variants to their images."""
+    """Write pairs down to the similarity that finds this share of the variants, which are
+    recompressed, resized, cropped and brightened copies of 200 images."""
     most: int = setting(10_000, at_least=1)
-    """The most pairs to write."""
+    """Largest number of pairs to write."""
     seed: int = setting(0, at_least=0, below=2**31)
-    """Chooses the images of which variants are made."""
+    """Seed of the choice of images from which variants are made."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +56,7 @@ def _find(
     opened = Opened.of(paths, inputs)
     source, names = opened.source(), opened.features.names
     found = find_duplicates(
-        opened.features, source, opened.encoder(), search.recall, search.most, search.seed
+        opened.features, source, opened.encoder(source), search.recall, search.most, search.seed
     )
     rows = []
     for p in found.pairs:

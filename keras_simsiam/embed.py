@@ -18,14 +18,16 @@ class Embedding(Settings):
     """What to embed."""
 
     saved_model: str
-    """The encoder: folder of a SavedModel or a run, a .keras file, keras:NAME of keras.applications
-    (keras:NAME:FILE with weights of a file), or the baselines random and pixels; required."""
+    """The encoder: the folder of a SavedModel or of a run, a .keras file, or keras:NAME for a model
+    of keras.applications (keras:NAME:FILE with weights from a file). random and pixels are
+    baselines. Required."""
     output: str = setting(alias="-o")
-    """File to write: .npz, .csv, or .parquet if pyarrow is installed; required."""
+    """File to write, ending in .npz, .csv or, if pyarrow is installed, .parquet; required."""
     image_size: int | None = setting(None, at_least=1)
-    """Side in pixels for networks that do not say it."""
+    """Side of the images in pixels, for networks that take any size."""
     shard: str = "1/1"
-    """3/8 for the third of eight equal shares, on one of several machines."""
+    """The share of the images to embed, such as 3/8 for the third of eight, if several machines
+    divide the work."""
     overwrite: bool = switch(False)
     """Replace an existing file."""
 

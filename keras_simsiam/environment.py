@@ -11,6 +11,7 @@ import re
 from importlib import metadata
 
 import keras_simsiam
+from keras_simsiam.errors import InputError
 
 
 def set_defaults() -> None:
@@ -70,6 +71,23 @@ def free_memory() -> int | None:
         )
         free = min(free, limit - used + sum(map(int, read)))
     return free
+
+
+def check_memory(images: str, count: int, each: int, remedy: str) -> None:
+    """Raises InputError if images do not fit into the free memory.
+
+    Args:
+        images: What they are, for the message, such as "images of 64×64 pixels".
+        count: How many there are.
+        each: Bytes that one takes.
+        remedy: What needs less memory.
+    """
+    free = free_memory()
+    if free is not None and count * each > free:
+        raise InputError(
+            f"{count:,} {images} need {count * each / 2**30:.1f} GiB of memory; "
+            f"{free / 2**30:.1f} GiB are free: {free // each:,} images would fit, and {remedy}"
+        )
 
 
 def versions(*more: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simsiam.errors import InputError, first_line
+from keras_simsiam.fine_tuning.exported import Exported
 
 OPSET = 17
 """The version of ONNX's operations: that of 2022, which all current runtimes have."""
@@ -21,33 +22,33 @@ class Runnable(NamedTuple):
 
     Attributes:
         content: The bytes of its file.
-        run: From images, uint8 ``[B, H, W, 3]``, to what it gives, float32 ``[B, D]``.
+        run: From images, uint8 ``[B, H, W, C]``, to what it gives, float32 ``[B, D]``.
     """
 
     content: bytes
     run: Callable[[np.ndarray], np.ndarray]
 
 
-def to_onnx(function: Callable[[tf.Tensor], tf.Tensor], output: str) -> Runnable:
-    """Converts a function to ONNX, with the input ``images`` of any batch and image size.
+def to_onnx(model: Exported, output: str) -> Runnable:
+    """Converts a model to ONNX, with the input ``images`` of any batch and image size.
 
     Args:
-        function: From images, uint8 ``[B, H, W, 3]``, to float32 ``[B, D]``.
+        model: The model.
         output: Name of the output.
 
     Raises:
         InputError: If tf2onnx or onnxruntime is not installed, or an operation has no counterpart.
     """
     tf2onnx, onnxruntime = _of_onnx()
-    traced = _traced(function, output)
+    traced = _traced(model, output)
     try:
-        model, _ = tf2onnx.convert.from_function(
+        proto, _ = tf2onnx.convert.from_function(
             traced, input_signature=traced.input_signature, opset=OPSET
         )
     except Exception as e:  # tf2onnx raises whatever its handlers of operations raise
         raise InputError(f"the model cannot be converted to ONNX: {first_line(e)}") from e
-    _rename_output(model.graph, output)
-    content = model.SerializeToString()
+    _rename_output(proto.graph, output)
+    content = proto.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
     def run(images: np.ndarray) -> np.ndarray:
@@ -62,10 +63,10 @@ def to_onnx(function: Callable[[tf.Tensor], tf.Tensor], output: str) -> Runnable
     return Runnable(content, run)
 
 
-def to_tflite(function: Callable[[tf.Tensor], tf.Tensor], output: str) -> Runnable:
-    """Converts a function to TensorFlow Lite, with its own operations only; see `to_onnx`."""
+def to_tflite(model: Exported, output: str) -> Runnable:
+    """Converts a model to TensorFlow Lite, with its own operations only; see `to_onnx`."""
     module = tf.Module()
-    module.serve = _traced(function, output)
+    module.serve = _traced(model, output)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [module.serve.get_concrete_function()], module
     )
@@ -113,9 +114,9 @@ def _of_onnx() -> tuple[Any, Any]:
     return tf2onnx, onnxruntime
 
 
-def _traced(function: Callable[[tf.Tensor], tf.Tensor], output: str) -> Any:
-    spec = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
-    return tf.function(lambda images: {output: function(images)}, input_signature=[spec])
+def _traced(model: Exported, output: str) -> Any:
+    spec = model.preprocessing.spec
+    return tf.function(lambda images: {output: model.function(images)}, input_signature=[spec])
 
 
 def _rename_output(graph: Any, name: str) -> None:

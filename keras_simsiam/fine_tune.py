@@ -21,19 +21,19 @@ class FineTuning(Settings):
     """What to learn from."""
 
     saved_model: str
-    """The run to start from: its folder or that of its SavedModel; or a .keras file, or keras:NAME
-    of keras.applications; required."""
-    dataset: str = setting(help=", ".join(datasets.DATASETS))
-    """Name of the dataset; required."""
+    """The network to start from: the folder of a run or of its SavedModel, a .keras file, or
+    keras:NAME for a model of keras.applications; required."""
+    dataset: str = setting(help=f"The images: {', '.join(datasets.DATASETS)}; required")
+    """See `keras_simsiam.datasets`."""
     labels: list[str] = setting(["1"], metavar="SHARE ...|FILE")
-    """Shares of the training labels to learn from, such as 0.01 0.1 1, with at least one image of
-    each class; or one CSV file with the names and labels of some images in the folder."""
+    """Shares of the training labels to learn from, such as 0.01 0.1 1, each with at least one image
+    of every class; or a CSV file with the columns name and label, for some images in the folder."""
     output: str | None = setting(None, alias="-o")
     """Folder for the classifier; by default saved_models/NAME-classifier."""
     data_dir: str | None = None
-    """Folder or zip of the dataset; see train --help."""
+    """Where the dataset is stored; see train --help."""
     image_size: int | None = setting(None, at_least=1)
-    """Side in pixels for networks that do not say it."""
+    """Side of the images in pixels, for networks that take any size."""
     overwrite: bool = switch(False)
     """Replace an existing classifier."""
 

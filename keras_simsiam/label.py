@@ -17,9 +17,9 @@ class Labeling(Settings):
     """What to label."""
 
     output: str = setting(alias="-o")
-    """CSV file of names, classes and confidences."""
+    """CSV file for the name, class and confidence of each image; required."""
     labels: str | None = None
-    """CSV file of names and labels; by default the labels that the features have."""
+    """CSV file with the columns name and label; by default the labels that embed found."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,9 +21,10 @@ class Mapping(Settings):
     """What to draw."""
 
     output: str = setting(alias="-o")
-    """HTML page; the map as a PNG, a sheet of the clusters and a CSV file go beside it."""
+    """HTML page to write; a PNG of the map, a sheet of the clusters and a CSV file are written
+    beside it. Required."""
     method: Literal["tsne", "pca", "umap"] = "tsne"
-    """umap needs umap-learn."""
+    """How features become points: t-SNE, PCA, or UMAP, which needs umap-learn."""
     clusters: int = setting(12, at_least=1, at_most=100)
     """Number of clusters."""
     seed: int = setting(0, at_least=0, below=2**31)

@@ -16,11 +16,11 @@ class Search(Settings):
     """What to find."""
 
     image: list[str] = setting(metavar="FILE ...")
-    """Images to find the neighbors of; required."""
+    """Images whose neighbors to find; required."""
     k: int = setting(10, at_least=1)
-    """Neighbors of each."""
+    """Number of neighbors of each image."""
     output: str = setting("neighbors.png", alias="-o")
-    """PNG file of a sheet of the images."""
+    """PNG file for a sheet of the images and their neighbors."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def _search(paths: list[str], search: Search, inputs: shared.Inputs) -> None:
 
     opened = Opened.of(paths, inputs)
     source, names = opened.source(), opened.features.names
-    queries = embed(opened.encoder(), search.image)
+    queries = embed(opened.encoder(source), search.image)
     k = min(search.k, len(names))
     similarity, rows = nearest(opened.features.values, queries.values, k)
     pictures, captions = [], []

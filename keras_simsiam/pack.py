@@ -16,22 +16,28 @@ class Pack(Settings):
     """How to write them."""
 
     image_size: int | None = setting(None, at_least=8)
-    """Shorter side in pixels to which larger images are shrunk, such as 256, as is usual for
-    ImageNet; by default, files are kept byte for byte."""
+    """Shrink larger images to this shorter side in pixels, such as 256 for ImageNet, and store them
+    as JPEG; by default, files are stored as they are."""
+    channels: int = setting(3, at_least=1, at_most=256)
+    """Channels of the images; see train --help."""
     quality: int = setting(95, at_least=1, at_most=100)
-    """JPEG quality of images that are shrunk."""
+    """JPEG quality of shrunk images."""
     shard_size: int = setting(1000, at_least=1)
-    """Images in a file."""
+    """Images per record file."""
     check_files: CheckFiles = "full"
-    """What is read of each file first; see train --help. Packing reads all of it in any case."""
+    """How much of each file is checked before packing, which reads all of it; see train --help."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parses the options and packs; returns the exit code."""
     parser = options.Parser("pack", "Write a folder of images into record files.")
     parser.usage = "python -m keras_simsiam.pack folder:PATH OUTPUT [options]"
-    parser.add_argument("dataset", metavar="folder:PATH", help="the images, see train --dataset")
-    parser.add_argument("output", metavar="OUTPUT", help="folder to write, or to go on writing")
+    parser.add_argument("dataset", metavar="folder:PATH", help="folder of the images")
+    parser.add_argument(
+        "output",
+        metavar="OUTPUT",
+        help="folder for the record files; an interrupted one is continued",
+    )
     parser.add_arguments(Pack, dest="how")
     parsed = parser.parse_args(argv)
     _pack(parsed.dataset, parsed.output, parsed.how)
@@ -43,7 +49,7 @@ def _pack(dataset: str, output: str, p: Pack) -> None:
 
     started = time.perf_counter()
     how = Packing(p.image_size, p.quality, p.shard_size)
-    counts = pack(dataset, output, how, p.check_files)
+    counts = pack(dataset, output, how, p.check_files, p.channels)
     listed = ", ".join(f"{count:,} {split}" for split, count in counts.items())
     print(
         f"{listed} images in {output}, {time.perf_counter() - started:.0f} seconds\n"

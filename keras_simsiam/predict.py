@@ -18,11 +18,11 @@ class Prediction(Settings):
     """What to predict."""
 
     classifier: str
-    """Folder of a classifier, as fine_tune writes it; required."""
+    """Folder of a classifier that fine_tune wrote; required."""
     output: str = setting(alias="-o")
-    """CSV file of names, classes and confidences; required."""
+    """CSV file for the name, class and confidence of each image; required."""
     top: int = setting(1, at_least=1)
-    """How many classes to write for each image, the most probable first."""
+    """Number of classes to write for each image, the most probable first."""
     overwrite: bool = switch(False)
     """Replace an existing file."""
 

@@ -18,9 +18,10 @@ class Selection(Settings):
     """What to choose."""
 
     output: str = setting(alias="-o")
-    """CSV file of the chosen images; that of the outliers, and a sheet of each, go beside it."""
+    """CSV file for the chosen images; one for the outliers, and a sheet of each, are written beside
+    it. Required."""
     count: int = setting(100, at_least=1)
-    """Images to choose, and outliers to list."""
+    """Number of images to choose, and of outliers to list."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -56,17 +56,17 @@ def test_onnx_gives_the_same_for_images_of_any_size(models, name, tmp_path, caps
     pytest.importorskip("tf2onnx", reason="needs the extra 'onnx'")
     runtime = pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
     path = converted(models, name, ".onnx", tmp_path, capsys)
-    function, gives, _ = load_any(models / name)
+    model, gives = load_any(models / name)
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (found,) = session.run([gives], {"images": IMAGES})
-    np.testing.assert_allclose(found, function(IMAGES), atol=1e-5)
+    np.testing.assert_allclose(found, model(IMAGES), atol=1e-5)
 
 
 def test_what_cannot_be_converted_is_one_line_and_nothing_is_written(
     models, tmp_path, capsys, monkeypatch
 ):
-    def differs(function, output):
-        return exchange.Runnable(b"", lambda images: np.asarray(function(images)) + 1)
+    def differs(model, output):
+        return exchange.Runnable(b"", lambda images: np.asarray(model(images)) + 1)
 
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     monkeypatch.setitem(exchange.FORMATS, ".tflite", differs)

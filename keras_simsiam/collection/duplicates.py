@@ -11,6 +11,7 @@ from PIL import Image, ImageEnhance
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from keras_simsiam.arrays import as_rgb
 from keras_simsiam.collection.features import Features
 from keras_simsiam.collection.opened import check_model
 from keras_simsiam.collection.similarity import HASHED_SIDE, Likeness, perceptual_hash
@@ -94,6 +95,7 @@ def find_duplicates(
         InputError: If the features are of another encoder, or an image cannot be read.
     """
     check_model(features, encoder)
+    source = source.seen_by(encoder.preprocessing)
     first = _first_copies(source)
     rows = np.flatnonzero(first == np.arange(len(first)))
     copies = np.flatnonzero(first != np.arange(len(first)))
@@ -125,7 +127,7 @@ def _first_copies(source: Source) -> np.ndarray:
 def _hashes(source: Source) -> np.ndarray:
     hashes, done = [], np.zeros(len(source), bool)
     for positions, images in source.read(HASHED_SIDE, 0, len(source)):
-        hashes.append(perceptual_hash(images.numpy()))
+        hashes.append(perceptual_hash(as_rgb(images.numpy())))
         done[positions] = True
     if not done.all():
         missing = int(np.argmin(done))
@@ -146,20 +148,31 @@ def _of_variants(
         small = np.stack([square(image, HASHED_SIDE) for image in images])
         seen = tf.stack([square(image, encoder.image_size) for image in images])
         features = np.asarray(encoder(seen))
-        found[kind] = likeness.with_row(features, perceptual_hash(small), rows)
+        found[kind] = likeness.with_row(features, perceptual_hash(as_rgb(small)), rows)
     return found
 
 
 def variant(image: np.ndarray, kind: str, random: np.random.Generator) -> np.ndarray:
-    """A variant of an image, uint8 ``[h, w, 3]``.
+    """A variant of an image, uint8 ``[h, w, C]``.
 
     Args:
-        image: uint8 ``[H, W, 3]``.
+        image: uint8 ``[H, W, C]``.
         kind: "recompressed" as a JPEG of quality 40, "resized" to half of each side, "cropped" to
             nine tenths of each, or "brightened" by 30%.
         random: Chooses the place of the crop.
     """
-    picture = Image.fromarray(image)
+    height, width, channels = image.shape
+    h, w = (max(1, round(0.9 * side)) for side in (height, width))
+    if kind == "cropped":
+        x, y = int(random.integers(width - w + 1)), int(random.integers(height - h + 1))
+        return image[y : y + h, x : x + w]
+    if channels != 3:  # Pillow knows no others
+        planes = np.moveaxis(image, 2, 0)
+        return np.stack([_altered(Image.fromarray(p).convert("L"), kind) for p in planes], axis=2)
+    return _altered(Image.fromarray(image), kind)
+
+
+def _altered(picture: Image.Image, kind: str) -> np.ndarray:
     width, height = picture.size
     if kind == "recompressed":
         file = io.BytesIO()
@@ -168,10 +181,6 @@ def variant(image: np.ndarray, kind: str, random: np.random.Generator) -> np.nda
     elif kind == "resized":
         half = max(1, width // 2), max(1, height // 2)
         picture = picture.resize(half, Image.Resampling.BILINEAR)
-    elif kind == "cropped":
-        w, h = max(1, round(0.9 * width)), max(1, round(0.9 * height))
-        x, y = (int(random.integers(n + 1)) for n in (width - w, height - h))
-        picture = picture.crop((x, y, x + w, y + h))
     else:
         picture = ImageEnhance.Brightness(picture).enhance(1.3)
     return np.asarray(picture)

@@ -70,11 +70,11 @@ def embed(
         InputError: If there is no such encoder, or there are no images that can be read.
     """
     source = find_source(images, split, data_dir)
-    known, origin = named_encoder(encoder, source.place)
+    known, origin = named_encoder(encoder, source)
     source = source.seen_by(known.preprocessing)
     found = [*computed(known, source, 0, len(source))]
     if not found:
-        raise InputError(f"none of the images can be read, such as {source.names[0]}")
+        raise source.none_read()
     positions = np.concatenate([rows for rows, _ in found])
     names, labels = _of_rows(source, positions)
     return Features(names, np.concatenate([values for _, values in found]), labels, origin)
@@ -110,7 +110,7 @@ def embed_to_file(
     if start == end:
         raise InputError(f"shard {number}/{of} of {len(source)} images has none")
     with claimed(output, beside=True):
-        found, origin = named_encoder(encoder, source.place, image_size)
+        found, origin = named_encoder(encoder, source, image_size)
         source = source.seen_by(found.preprocessing)
         work = output.with_name(f".embedding.{output.name}")
         parts = _Parts(work, {"images": source.fingerprint(), "part": [start, end]}, origin.probe)
@@ -121,7 +121,7 @@ def embed_to_file(
         positions = parts.positions()
         if not len(positions):
             discard(work)
-            raise InputError(f"none of the images can be read, such as {source.names[start]}")
+            raise source.none_read(start)
         for i in sorted({*range(start, end)} - {*positions.tolist()}):
             source.left_out.add(f"unreadable, {source.why(i)}", source.names[i])
         names, labels = _of_rows(source, positions)
@@ -132,15 +132,17 @@ def embed_to_file(
 
 
 def named_encoder(
-    encoder: Encoder | keras.Model | str | os.PathLike, place: str, image_size: int | None = None
+    encoder: Encoder | keras.Model | str | os.PathLike,
+    source: Source,
+    image_size: int | None = None,
 ) -> tuple[Encoder, Origin]:
-    """An encoder, and the origin of its features of images in a place."""
+    """An encoder, and the origin of its features of images."""
     name = os.fspath(encoder) if isinstance(encoder, str | os.PathLike) else ""
     if name:
-        encoder = find_encoder(name, image_size)
+        encoder = find_encoder(name, image_size, source.images.channels)
     elif not isinstance(encoder, Encoder):
         encoder = Encoder.of(encoder)
-    return encoder, Origin(place, name, probe(encoder))
+    return encoder, Origin(source.place, name, probe(encoder))
 
 
 def computed(

@@ -12,7 +12,8 @@ import tensorflow as tf
 from keras_simsiam import documents
 from keras_simsiam.backbone_rules import IMAGENET
 from keras_simsiam.errors import InputError, shown
-from keras_simsiam.evaluation import Encoder, preprocessing_of, raw_pixels
+from keras_simsiam.evaluation import Encoder, preprocessing_of
+from keras_simsiam.evaluation.encoder import raw_pixels_of
 from keras_simsiam.export import load_encoder
 from keras_simsiam.fields import Count, checks_arguments
 from keras_simsiam.models import backbones
@@ -25,7 +26,9 @@ _APPLICATION, _SIDE = "keras:", 224
 
 
 @checks_arguments
-def find_encoder(name: str | os.PathLike, image_size: Count | None = None) -> Encoder:
+def find_encoder(
+    name: str | os.PathLike, image_size: Count | None = None, channels: Count = 3
+) -> Encoder:
     """The encoder of a name.
 
     Args:
@@ -36,21 +39,22 @@ def find_encoder(name: str | os.PathLike, image_size: Count | None = None) -> En
             are baselines.
         image_size: Side in pixels at which the network sees the images; only for networks that do
             not say it themselves. 224 for models of `keras.applications`.
+        channels: Channels of the images of a baseline; others have their own.
 
     Raises:
-        InputError: If there is no such encoder, or it does not take images of three channels and
-            return vectors.
+        InputError: If there is no such encoder, or it does not take images and return vectors.
     """
     text = os.fspath(name)
     if text == "pixels":
+        pixels = raw_pixels_of(channels)
         if image_size is not None:
-            raise InputError(f"image_size of pixels is {raw_pixels.image_size}; got {image_size}")
-        return raw_pixels
+            raise InputError(f"image_size of pixels is {pixels.image_size}; got {image_size}")
+        return pixels
     path = pathlib.Path(text)
     if _is_run(path):
         path = _exported(path) or _checkpoint(path)
     if text == "random" or text.startswith(_APPLICATION) or path.suffix == ".keras":
-        return Encoder.of(*_model(text, path, image_size))
+        return Encoder.of(*_model(text, path, image_size, channels))
     if image_size is not None:
         raise InputError(f"image_size cannot be changed in a SavedModel; got {image_size}")
     return load_encoder(path)
@@ -58,7 +62,7 @@ def find_encoder(name: str | os.PathLike, image_size: Count | None = None) -> En
 
 @checks_arguments
 def find_model(
-    name: str | os.PathLike, image_size: Count | None = None
+    name: str | os.PathLike, image_size: Count | None = None, channels: Count = 3
 ) -> tuple[keras.Model, Preprocessing]:
     """The Keras model of a name, whose weights can be trained on, and its preprocessing.
 
@@ -67,6 +71,7 @@ def find_model(
             SavedModel, which TensorFlow can only run, that of the run in ``runs/`` beside its
             folder that has its name.
         image_size: See `find_encoder`.
+        channels: See `find_encoder`.
 
     Raises:
         InputError: If there is no such model.
@@ -90,13 +95,7 @@ def find_model(
             f"model must be the folder of a run or a SavedModel, a .keras file, or keras:NAME of "
             f"keras.applications; got '{text}'"
         )
-    network, preprocessing = _model(text, path, image_size)
-    if preprocessing.channels != 3:
-        raise InputError(
-            f"model must take images of 3 channels to be fine-tuned; '{text}' takes "
-            f"{preprocessing.channels}"
-        )
-    return network, preprocessing
+    return _model(text, path, image_size, channels)
 
 
 def with_random_weights(network: keras.Model, seed: int) -> keras.Model:
@@ -119,19 +118,19 @@ def probe(encoder: Encoder) -> np.ndarray:
 
 
 def _model(
-    name: str, path: pathlib.Path, image_size: int | None
+    name: str, path: pathlib.Path, image_size: int | None, channels: int
 ) -> tuple[keras.Model, Preprocessing]:
     """A model and its preprocessing."""
     if name == "random":
-        return _random(), Preprocessing(image_size or 64)
+        return _random(channels), Preprocessing.assumed(image_size or 64, channels)
     if name.startswith(_APPLICATION):
         return _application(name, image_size or _SIDE)
     model = _of_file(path)
     return model, preprocessing_of(model, image_size)
 
 
-def _random() -> keras.Model:
-    network, random = resnet18(width=16), np.random.default_rng(0)
+def _random(channels: int) -> keras.Model:
+    network, random = resnet18(width=16, channels=channels), np.random.default_rng(0)
     for kernel in network.trainable_variables:
         if len(kernel.shape) == 4:  # He-normal by fan-out, whatever Keras's own seed is
             height, width, _, filters = kernel.shape

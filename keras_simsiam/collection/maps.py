@@ -16,7 +16,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from keras_simsiam.arrays import as_features
+from keras_simsiam.arrays import as_features, as_rgb
 from keras_simsiam.collection.sources import Source
 from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation.products import unit
@@ -111,7 +111,7 @@ def write_page(
     side = min(_THUMBNAIL, _SPRITE // columns)
     sprite = np.zeros((columns * side, columns * side, 3), np.uint8)
     for positions, images in source.read(side, 0, len(source)):
-        for i, image in zip(positions, images.numpy(), strict=True):
+        for i, image in zip(positions, as_rgb(images.numpy()), strict=True):
             y, x = (side * n for n in divmod(int(i), columns))
             sprite[y : y + side, x : x + side] = image
     low, high = points.min(axis=0), points.max(axis=0)

@@ -57,8 +57,11 @@ class Opened:
         split = names[0].partition("/")[0]  # of a dataset that is no folder
         return find_source(place, split, self.inputs.data_dir).only(names)
 
-    def encoder(self) -> Encoder:
+    def encoder(self, source: Source) -> Encoder:
         """The encoder.
+
+        Args:
+            source: The images.
 
         Raises:
             InputError: If it is not known, or the features are of another.
@@ -66,7 +69,7 @@ class Opened:
         name = self.inputs.saved_model or self.features.origin.encoder
         if not name:
             raise InputError("--saved-model must be given, because the features do not say it")
-        encoder = find_encoder(name, self.inputs.image_size)
+        encoder = find_encoder(name, self.inputs.image_size, source.images.channels)
         check_model(self.features, encoder, name)
         return encoder
 
@@ -83,7 +86,8 @@ def check_model(features: Features, encoder: Encoder, name: str = "the encoder")
 
 def baseline_features(name: str, source: Source) -> np.ndarray:
     """Features of a baseline of `find_encoder` for images that can all be read, ``[N, D]``."""
-    found = [values for _, values in computed(find_encoder(name), source, 0, len(source))]
+    encoder = find_encoder(name, channels=source.images.channels)
+    found = [values for _, values in computed(encoder, source, 0, len(source))]
     if sum(map(len, found)) < len(source):
         raise InputError(f"images in '{source.place}' can no longer be read")
     return np.concatenate(found)

@@ -26,7 +26,7 @@ from keras_simsiam.data.copies import readable_paths
 from keras_simsiam.data.fingerprint import of_parts
 from keras_simsiam.data.folder import split_folders
 from keras_simsiam.data.images import square
-from keras_simsiam.data.measuring import measured
+from keras_simsiam.data.measuring import channels_of_most, measured
 from keras_simsiam.data.paths import Paths
 from keras_simsiam.errors import InputError, shown
 from keras_simsiam.pixels import Pixels
@@ -67,12 +67,15 @@ class Source:
         Files of more than 8 bits whose range the encoder does not know have that of the collection.
 
         Raises:
-            InputError: If the images are no files and have other channels.
+            InputError: If the images have channels that it cannot take.
         """
-        if not isinstance(self.images, ImageFiles):
-            as_images(self.images, channels=preprocessing.channels)
+        images = self.images
+        # Files that can be read as RGB may be read in other ways, too.
+        if not (isinstance(images, ImageFiles) and images.channels == 3):
+            as_images(images, channels=preprocessing.channels)
+        if not isinstance(images, ImageFiles):
             return self
-        return dataclasses.replace(self, images=_seen(self.images, preprocessing.pixels))
+        return dataclasses.replace(self, images=_seen(images, preprocessing.pixels))
 
     def read(self, size: int, start: int, end: int) -> Iterator[tuple[np.ndarray, tf.Tensor]]:
         """Batches of the images from `start` to `end` that can be read, in order.
@@ -98,16 +101,22 @@ class Source:
         assert isinstance(self.images, SeparateImages)
         return self.unread.get(position) or self.images.why(position)
 
+    def none_read(self, position: int = 0) -> InputError:
+        """The error to raise if none of the images can be read, such as the one at a position."""
+        return InputError(
+            f"none of the images can be read, such as {self.names[position]}: {self.why(position)}"
+        )
+
     def pick(self, positions: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
         """Some of the images to look at, uint8 ``[n, size, size, 3]``; black ones if unreadable."""
         return as_rgb(self.images.pick(np.asarray(positions, np.int64), size))
 
     def original(self, position: int) -> np.ndarray:
-        """An image to look at in its own size, uint8 ``[H, W, 3]``."""
+        """An image in its own size, uint8 ``[H, W, C]``."""
         if isinstance(self.images, SeparateImages):
-            return as_rgb(self.images.image(position))
+            return self.images.image(position)
         assert isinstance(self.images, ImageArray)
-        return as_rgb(self.images.array[position])
+        return self.images.array[position]
 
     def digest(self, position: int) -> bytes:
         """Of the bytes of an image: equal for copies of a file, or images of equal pixels."""
@@ -220,7 +229,8 @@ def _of_files(files: list[str]) -> Source:
 def _read_by_tensorflow(files: Paths) -> tuple[ImageFiles, dict[int, str]]:
     """Image files, and why some TIFF files cannot be read, by position."""
     stored, unread = readable_paths(files)
-    return ImageFiles(files, pixels=measured(stored, Pixels()), stored=stored), unread
+    pixels = measured(stored, Pixels(channels_of_most(stored)))
+    return ImageFiles(files, pixels=pixels, stored=stored), unread
 
 
 def _seen(files: ImageFiles, pixels: Pixels) -> ImageFiles:

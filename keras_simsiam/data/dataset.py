@@ -112,9 +112,10 @@ def load(
             others the folder in which TensorFlow Datasets keeps its data.
         check_files: What is read of each file of a "folder:PATH" first: "full" for all of it,
             "header" or "none"; see ``--check-files``.
-        pixels: Of a "folder:PATH", the number of channels, and the range of files with more than 8
+        pixels: Of your own images, the number of channels, and the range of files with more than 8
             bits, which is measured by default; see `keras_simsiam.Pixels`. Those of an encoder,
-            ``encoder.preprocessing.pixels``, give the images that it was trained on.
+            ``encoder.preprocessing.pixels``, give the images that it was trained on. Packed images
+            are by default as they were packed.
 
     Returns:
         The split, which unpacks into images, labels and class names; see `Dataset`.
@@ -128,5 +129,7 @@ def load(
     if source.from_files:
         return module.read(argument, split, data_dir, check_files, pixels)
     if pixels.channels != 3:
-        raise InputError(f"channels must be 3, except of folder:PATH; got {pixels.channels}")
+        raise InputError(
+            f"channels must be 3, except of folder:PATH and records:PATH; got {pixels.channels}"
+        )
     return module.read(argument, split, data_dir)

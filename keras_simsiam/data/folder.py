@@ -21,7 +21,7 @@ from keras_simsiam.data.in_memory import MAX_IN_MEMORY
 from keras_simsiam.data.measuring import MOST_LOOKED_AT, measured
 from keras_simsiam.data.paths import Paths
 from keras_simsiam.data.reading import LEFT_OUT, read_images
-from keras_simsiam.environment import free_memory
+from keras_simsiam.environment import check_memory
 from keras_simsiam.errors import InputError, NoSuchSplit, check_choice
 from keras_simsiam.pixels import Pixels
 
@@ -232,18 +232,16 @@ def _check_room(files: ImageFiles) -> None:
     A pipeline takes a copy of them.
     """
     sizes = {*header_sizes(files.every(max(1, len(files) // _LOOKED_AT)).stored)}
-    free = free_memory()
-    if len(sizes) != 1 or free is None:
+    if len(sizes) != 1:
         return
     ((height, width),) = sizes
     shape = (height, width, files.channels)
-    each = 2 * math.prod(shape)
-    needed = each * len(files)
-    if _fits(len(files), shape) and needed > free:
-        raise InputError(
-            f"{len(files):,} images of {width}×{height} pixels need {needed / 2**30:.1f} GiB of "
-            f"memory; {free / 2**30:.1f} GiB are free: {free // each:,} images would fit, and with "
-            "--check-files header all are read from their files instead"
+    if _fits(len(files), shape):
+        check_memory(
+            f"images of {width}×{height} pixels",
+            len(files),
+            2 * math.prod(shape),
+            "with --check-files header all are read from their files instead",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -21,17 +22,24 @@ class ImageRecords(SeparateImages):
 
     Attributes:
         shards: The records.
-        decode: A function from a record to its image, uint8 ``[H, W, 3]``.
+        decode: A function from a record to its image, uint8 ``[H, W, C]``.
         unreadable: Counts the records that can no longer be read, and those that were left out.
+        depth: C.
     """
 
     shards: Shards
     decode: Callable[[tf.Tensor], tf.Tensor]
     unreadable: Unreadable = field(default=None)  # type: ignore[assignment]
+    depth: int = 3
 
     def __post_init__(self) -> None:
         if self.unreadable is None:
             object.__setattr__(self, "unreadable", Unreadable(len(self.shards)))
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+        return self.depth
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -50,7 +58,7 @@ class ImageRecords(SeparateImages):
 
     def take(self, positions: Sequence[int] | np.ndarray) -> ImageRecords:
         """Other records of the same files."""
-        return ImageRecords(self.shards.take(list(positions)), self.decode, self.unreadable)
+        return dataclasses.replace(self, shards=self.shards.take(list(positions)))
 
     def check_sendable(self) -> None:
         """Raises InputError if workers would need more than TensorFlow to read the records."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 
 import numpy as np
@@ -26,6 +27,7 @@ MOST_LOOKED_AT = 1024
 
 _MEASURED = 64  # files whose values are read
 _VALUES = 2**16  # pixels of each
+_MOST_CHANNELS = 256
 _SAMPLE, _SIDE = 512, 64  # images for mean and std, and the side to which they are resized
 
 
@@ -59,6 +61,17 @@ def measured(files: Paths, pixels: Pixels) -> Pixels:
     finite = (channel[np.isfinite(channel)] for channel in found.T)
     low, high = zip(*map(_range, finite), strict=True)
     return pixels.replace(low=low, high=high)
+
+
+def channels_of_most(files: Paths) -> int:
+    """The channels of most of some files; 3 for those that can be read as RGB.
+
+    Args:
+        files: The files, of which 64 are looked at, evenly spaced.
+    """
+    counts = collections.Counter(map(_channels, files[:: max(1, len(files) // _MEASURED)]))
+    ((channels, _),) = counts.most_common(1)
+    return channels
 
 
 def fitted(augmentation: Augmentation, images: Images) -> Augmentation:
@@ -116,6 +129,18 @@ def _range(values: np.ndarray) -> tuple[float, float]:
         if low >= 0 and high <= largest and high - low >= _FILLED * largest:
             return 0.0, largest
     return low, high if high > low else low + 1.0  # a channel may have one value only
+
+
+def _channels(path: str) -> int:
+    """The channels of a file; 3 if it can be read as RGB, or not at all."""
+    if not path.lower().endswith(".npy"):
+        return 3
+    try:
+        shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+    except (OSError, ValueError, EOFError):  # is reported when all are read
+        return 3
+    channels = min(shape[0], shape[-1]) if len(shape) == 3 else 1
+    return channels if 1 < channels <= _MOST_CHANNELS else 3
 
 
 def _may_be_deep(path: str) -> bool:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_simsiam import datasets, documents
 from keras_simsiam.config import CheckFiles
 from keras_simsiam.data import fingerprint, records
+from keras_simsiam.data.copies import readable_paths
 from keras_simsiam.data.dataset import load
 from keras_simsiam.data.decoding import decode, examine
 from keras_simsiam.data.folder import split_folders
@@ -23,6 +24,7 @@ from keras_simsiam.data.reading import Unreadable, readable
 from keras_simsiam.data.shards import starts
 from keras_simsiam.errors import CannotWrite, InputError, NoSuchSplit, Terminated, shown
 from keras_simsiam.files import LOCK, claimed, why_full, write_json, written_atomically
+from keras_simsiam.pixels import Pixels
 from keras_simsiam.preprocessing import shorter_side
 
 _FORMAT = 1
@@ -59,7 +61,11 @@ class _Split:
 
 
 def pack(
-    dataset: str, output: str, how: Packing, check_files: CheckFiles = "full"
+    dataset: str,
+    output: str,
+    how: Packing,
+    check_files: CheckFiles = "full",
+    channels: int = 3,
 ) -> dict[str, int]:
     """Writes a folder of images into record files; goes on where an earlier call was interrupted.
 
@@ -68,6 +74,7 @@ def pack(
         output: The folder to write.
         how: How.
         check_files: See `keras_simsiam.load`.
+        channels: See `keras_simsiam.Pixels`.
 
     Returns:
         The number of images of each split.
@@ -81,17 +88,19 @@ def pack(
         raise InputError(f"dataset must be folder:PATH, to be packed; got '{dataset}'")
     folder = pathlib.Path(output).expanduser()
     with claimed(folder):
-        splits, classes = _splits(dataset, os.path.expanduser(path), check_files)
+        splits, classes, form = _splits(dataset, os.path.expanduser(path), check_files, channels)
+        _check_shrinkable(how, form.pixels)
         about = {
             "format": _FORMAT,
             "settings": asdict(how),
             "fingerprints": {name: _fingerprint(split) for name, split in splits.items()},
             "class_names": classes,
+            **form.recorded(),
         }
         _check_same(folder, about)
         try:
             write_json(folder / records.ABOUT, about)
-            counts = {name: _write(folder, name, s, how) for name, s in splits.items()}
+            counts = {name: _write(folder, name, s, how, form) for name, s in splits.items()}
         except KeyboardInterrupt as e:
             raise Terminated.of(e, _GO_ON) from None
         except Exception as e:
@@ -105,26 +114,33 @@ def pack(
 
 
 def _splits(
-    dataset: str, root: str, check_files: CheckFiles
-) -> tuple[dict[str, _Split], list[str]]:
-    """The splits that there are, and the names of the classes."""
+    dataset: str, root: str, check_files: CheckFiles, channels: int
+) -> tuple[dict[str, _Split], list[str], records.Form]:
+    """The splits that there are, the names of the classes, and what the files are."""
     splits: dict[str, _Split] = {}
     classes: list[str] = []
+    pixels, arrays = Pixels(channels), False
     for name in ("train", "validation"):
         try:
-            found = load(dataset, name, None, check_files)
+            found = load(dataset, name, None, check_files, pixels)
         except NoSuchSplit:
             continue
         assert found.paths is not None
-        if found.pixels.high or any(path.lower().endswith(_ARRAYS) for path in found.paths):
-            raise InputError(
-                f"'{dataset}' must have JPEG, PNG, BMP, GIF or WebP files of 8 bits to be packed; "
-                "train from TIFF, .npy and files of more bits with --dataset folder:PATH"
-            )
+        pixels = found.pixels  # of the training images
+        arrays = arrays or any(path.lower().endswith(_ARRAYS) for path in found.paths)
         labels = np.full(len(found.paths), -1) if found.labels is None else found.labels
         splits[name] = _Split(Paths.of(found.paths), labels, split_folders(root).get(name, root))
         classes = [*found.class_names] or classes
-    return splits, classes
+    return splits, classes, records.Form(pixels, arrays)
+
+
+def _check_shrinkable(how: Packing, pixels: Pixels) -> None:
+    """Raises InputError if images that cannot be JPEG files are to be shrunk to such."""
+    if how.image_size is not None and (pixels.high or pixels.channels not in (1, 3)):
+        raise InputError(
+            "image_size must not be given for files of more than 8 bits, or of other than 1 or 3 "
+            f"channels, which are packed as they are; got {how.image_size}"
+        )
 
 
 def _fingerprint(split: _Split) -> str:
@@ -150,14 +166,16 @@ def _check_same(folder: pathlib.Path, about: dict) -> None:
             )
 
 
-def _write(folder: pathlib.Path, name: str, split: _Split, how: Packing) -> list[int]:
+def _write(
+    folder: pathlib.Path, name: str, split: _Split, how: Packing, form: records.Form
+) -> list[int]:
     """Writes the files of a split that are missing; returns the number of images in each."""
     total, size = len(split.paths), how.shard_size
     shards = -(-total // size)
     files = [records.file_of(folder, name, i, shards) for i in range(shards)]
     missing = np.repeat([not file.exists() for file in files], size)[:total]
     positions = np.flatnonzero(missing)
-    written = _records(split, positions, how) if len(positions) else iter(())
+    written = _records(split, positions, how, form) if len(positions) else iter(())
     for i, group in itertools.groupby(written, lambda found: found[0] // size):
         with (
             written_atomically(files[i]) as partial,
@@ -169,13 +187,16 @@ def _write(folder: pathlib.Path, name: str, split: _Split, how: Packing) -> list
     return [len(starts(os.fspath(file), size)[0]) for file in files]
 
 
-def _records(split: _Split, positions: np.ndarray, how: Packing) -> Iterator[tuple[int, bytes]]:
+def _records(
+    split: _Split, positions: np.ndarray, how: Packing, form: records.Form
+) -> Iterator[tuple[int, bytes]]:
     """Yields ``(position, record)`` of the images at positions, but for unreadable ones."""
     paths = split.paths.take(positions)
+    stored, _ = readable_paths(paths)
     say = Progress("packed", len(positions))
 
     def read(i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return _stored(tf.io.read_file(paths.at(i)), how)
+        return _stored(tf.io.read_file(stored.at(i)), how, form)
 
     unreadable = Unreadable(len(split.paths))
     items = tf.range(len(positions), dtype=tf.int64)
@@ -187,14 +208,14 @@ def _records(split: _Split, positions: np.ndarray, how: Packing) -> Iterator[tup
         say(int(rows[-1]) + 1)
 
 
-def _stored(contents: tf.Tensor, how: Packing) -> tuple[tf.Tensor, tf.Tensor]:
+def _stored(contents: tf.Tensor, how: Packing, form: records.Form) -> tuple[tf.Tensor, tf.Tensor]:
     """The file's bytes, or those of a smaller JPEG; and height and width, int32 ``[2]``.
 
     Fails if the file cannot be decoded.
     """
     if how.image_size is None:
-        return contents, examine(contents, arrays=False)[:2]
-    image = decode(contents, arrays=False)
+        return contents, examine(contents, *form)
+    image = decode(contents, *form)
     sides, size = tf.shape(image)[:2], how.image_size
 
     def smaller() -> tuple[tf.Tensor, tf.Tensor]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pathlib
+from typing import NamedTuple, Self
 
 import numpy as np
 import tensorflow as tf
 
 from keras_simsiam import documents
+from keras_simsiam.config import CheckFiles
 from keras_simsiam.data import record_index
 from keras_simsiam.data.dataset import Dataset
 from keras_simsiam.data.decoding import decode
@@ -19,6 +22,7 @@ from keras_simsiam.data.in_records import ImageRecords
 from keras_simsiam.data.reading import read_images
 from keras_simsiam.data.shards import HEADER, starts
 from keras_simsiam.errors import InputError, NoSuchSplit, check_choice
+from keras_simsiam.pixels import Pixels
 
 ABOUT = "records.json"
 """The file that says what the others in the folder are."""
@@ -26,13 +30,62 @@ ABOUT = "records.json"
 _SPLITS = ("train", "validation")
 
 
-def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
+class Form(NamedTuple):
+    """What the files in records are.
+
+    Attributes:
+        pixels: Their channels, and the range of those with more than 8 bits.
+        arrays: Whether some are .npy files, such as the copies of TIFF files.
+    """
+
+    pixels: Pixels = Pixels()
+    arrays: bool = False
+
+    @classmethod
+    def of(cls, about: dict) -> Self:
+        """What `recorded` returned; of earlier versions, ordinary files of 8 bits."""
+        return cls(Pixels(**about.get("pixels", {})), about.get("arrays", False))
+
+    def recorded(self) -> dict:
+        """The entries of the file `ABOUT`."""
+        if self == Form():
+            return {}
+        pixels = {k: [*v] if isinstance(v, tuple) else v for k, v in vars(self.pixels).items()}
+        return {"pixels": pixels, "arrays": self.arrays}
+
+    def asked(self, path: str, pixels: Pixels) -> Form:
+        """The same, read as is asked for; `Pixels()` asks for nothing.
+
+        Raises:
+            InputError: If they have other channels.
+        """
+        channels, own = pixels.channels, self.pixels
+        if pixels == Pixels() or (channels == own.channels and not pixels.high):
+            return self
+        if channels != own.channels and {channels, own.channels} != {1, 3}:
+            raise InputError(
+                f"'{path}' was packed with {own.channels} channels; got --channels {channels}"
+            )
+        if own.high and not pixels.high:  # with one channel and with three, all have one range
+            pixels = Pixels.of(channels, (own.low[0], own.high[0]))
+        return self._replace(pixels=pixels)
+
+
+def read(
+    path: str,
+    split: str,
+    data_dir: str | None = None,
+    check_files: CheckFiles = "full",
+    pixels: Pixels = Pixels(),  # noqa: B008 (it is frozen)
+) -> Dataset:
     """Reads a split of a folder that ``python -m keras_simsiam.pack`` has written.
 
     Args:
         path: The folder.
         split: "train" or "validation".
         data_dir: Not used.
+        check_files: Not used: all records are read once.
+        pixels: See `keras_simsiam.load`; by default as they were packed.
 
     Returns:
         Images in memory if all have one size and fit, else `ImageRecords`; with names, and with
@@ -49,19 +102,22 @@ def read(path: str, split: str, data_dir: str | None = None) -> Dataset:
     found = index(folder, split, counts[split])
     classes = tuple(about.get("class_names") or ())
     labels = found.numbers[:, 0].astype(np.int64) if classes else None
-    images: ImagesLike = ImageRecords(found.shards, image_of, found.unreadable)
+    form = Form.of(about).asked(path, pixels)
+    image = functools.partial(image_of, form=form)
+    channels = form.pixels.channels
+    images: ImagesLike = ImageRecords(found.shards, image, found.unreadable, channels)
     names = found.names
     sizes = found.numbers[:, 1:]
     height, width = sizes[0].tolist() if len(sizes) else (0, 0)
     one_size = bool((sizes == (height, width)).all())
-    if one_size and 0 < len(sizes) * height * width * 3 <= MAX_IN_MEMORY:
-        shards, unreadable, shape = found.shards, found.unreadable, (height, width, 3)
+    if one_size and 0 < len(sizes) * height * width * channels <= MAX_IN_MEMORY:
+        shards, unreadable, shape = found.shards, found.unreadable, (height, width, channels)
         images, kept = read_images(
-            shards, shards.places, lambda p: image_of(shards.record(p)), shape, unreadable
+            shards, shards.places, lambda p: image(shards.record(p)), shape, unreadable
         )
         names = [names[i] for i in kept]
         labels = None if labels is None else labels[kept]
-    return Dataset(images, labels, classes, names=names)
+    return Dataset(images, labels, classes, names=names, pixels=form.pixels)
 
 
 def look(path: str, count: int) -> tuple[int, int]:
@@ -144,7 +200,7 @@ def index(folder: pathlib.Path, split: str, counts: list[int]) -> record_index.F
     return record_index.find(files, counts, False, ("label", "height", "width", "file_name"))
 
 
-def image_of(record: tf.Tensor) -> tf.Tensor:
-    """The image in a record, uint8 ``[H, W, 3]``."""
+def image_of(record: tf.Tensor, form: Form) -> tf.Tensor:
+    """The image in a record, uint8 ``[H, W, C]``."""
     wanted = {"image": tf.io.FixedLenFeature([], tf.string)}
-    return decode(tf.io.parse_single_example(record, wanted)["image"], arrays=False)
+    return decode(tf.io.parse_single_example(record, wanted)["image"], *form)

@@ -17,7 +17,7 @@ from keras_simsiam.preprocessing import Preprocessing
 class Classifier(keras.Model):
     """A network with a linear layer that tells classes apart, and the preprocessing of images.
 
-    Calling it turns images, uint8 ``[B, H, W, 3]`` of any size, into the probabilities of the
+    Calling it turns images, uint8 ``[B, H, W, C]`` of any size, into the probabilities of the
     classes, float32 ``[B, C]``::
 
         classifier = keras.models.load_model("saved_models/mine-classifier/classifier.keras")

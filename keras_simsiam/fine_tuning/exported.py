@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from keras_simsiam.arrays import check_images
 from keras_simsiam.errors import InputError, first_line
+from keras_simsiam.evaluation import Encoder
 from keras_simsiam.export import encoder_in, module_of, opened, preprocessing_in
 from keras_simsiam.fields import checks_arguments
 from keras_simsiam.fine_tuning.classifier import Classifier
@@ -25,7 +26,7 @@ _GIVES = {"class_name": tf.string, "confidence": tf.float32, "probabilities": tf
 def write_classifier(classifier: Classifier, folder: pathlib.Path) -> None:
     """Writes a classifier to a folder: a SavedModel, and the model for Keras.
 
-    The SavedModel's ``serving_default`` takes ``images``, uint8 ``[B, H, W, 3]`` of any batch and
+    The SavedModel's ``serving_default`` takes ``images``, uint8 ``[B, H, W, C]`` of any batch and
     image size, and gives ``class_name``, string ``[B]``, ``confidence``, float32 ``[B]``, which is
     its probability, and ``probabilities``, float32 ``[B, C]``. `tf.saved_model.load` loads it
     without this package; its attribute ``class_names`` has all names, string ``[C]``.
@@ -35,7 +36,7 @@ def write_classifier(classifier: Classifier, folder: pathlib.Path) -> None:
     # A network may need AutoGraph, which takes half a second for the preprocessing.
     prepared = tf.autograph.experimental.do_not_convert(classifier.preprocessing.__call__)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
+    @tf.function(input_signature=[classifier.preprocessing.spec])
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
         features = classifier.network(prepared(images), training=False)
         probabilities = tf.nn.softmax(classifier.head(tf.cast(features, tf.float32)))
@@ -54,10 +55,10 @@ class ExportedClassifier(NamedTuple):
     """A classifier that was loaded from a SavedModel::
 
         classifier = ks.load_classifier("saved_models/mine-classifier")
-        probabilities = classifier(images)  # uint8 [B, H, W, 3] to float32 [B, C]
+        probabilities = classifier(images)  # uint8 [B, H, W, C] to float32 [B, C]
 
     Attributes:
-        function: From images, uint8 ``[B, H, W, 3]`` of any size, to the probabilities of the
+        function: From images, uint8 ``[B, H, W, C]`` of any size, to the probabilities of the
             classes, float32 ``[B, C]``.
         class_names: Names of the classes.
         preprocessing: How the function resizes and normalizes the images.
@@ -74,8 +75,12 @@ class ExportedClassifier(NamedTuple):
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Probabilities of the classes of a batch of images; see `function`."""
-        check_images(images)
+        check_images(images, channels=self.preprocessing.channels)
         return self.function(images)
+
+
+Exported: TypeAlias = Encoder | ExportedClassifier
+"""A model that was loaded from a SavedModel."""
 
 
 @checks_arguments
@@ -95,8 +100,8 @@ def load_classifier(path: str | pathlib.Path) -> ExportedClassifier:
     return _classifier_in(path, *opened(path, "fine_tune"))
 
 
-def load_any(path: str | pathlib.Path) -> tuple[Callable[[tf.Tensor], tf.Tensor], str, int]:
-    """What an exported model computes, "features" or "probabilities", and its image size.
+def load_any(path: str | pathlib.Path) -> tuple[Exported, str]:
+    """An exported model, and what it computes: "features" or "probabilities".
 
     Raises:
         InputError: If there is neither an encoder nor a classifier.
@@ -104,10 +109,8 @@ def load_any(path: str | pathlib.Path) -> tuple[Callable[[tf.Tensor], tf.Tensor]
     path = pathlib.Path(path)
     module, signature = opened(path, "export_encoder or fine_tune")
     if hasattr(module, "class_names"):
-        classifier = _classifier_in(path, module, signature)
-        return classifier.function, "probabilities", classifier.image_size
-    encoder = encoder_in(path, module, signature)
-    return encoder.function, "features", encoder.image_size
+        return _classifier_in(path, module, signature), "probabilities"
+    return encoder_in(path, module, signature), "features"
 
 
 def _classifier_in(path: pathlib.Path, module: Any, signature: Any) -> ExportedClassifier:

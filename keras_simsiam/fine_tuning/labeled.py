@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from keras_simsiam.collection.sources import Source, find_source
+from keras_simsiam.data import ImageFiles
 from keras_simsiam.errors import InputError, NoSuchSplit, shown
+from keras_simsiam.preprocessing import Preprocessing
 
 _FOLDS = 5
 
@@ -28,6 +30,19 @@ class Labeled(NamedTuple):
     train: Source
     test: Source | None
     class_names: tuple[str, ...]
+
+    def seen_by(self, preprocessing: Preprocessing) -> tuple[Self, Preprocessing]:
+        """The images as a network was trained on them, see `Source.seen_by`.
+
+        Files of more than 8 bits whose range the network does not know have that of the training
+        images, which the second value has, too.
+        """
+        train = self.train.seen_by(preprocessing)
+        if isinstance(train.images, ImageFiles):
+            pixels = train.images.pixels
+            preprocessing = preprocessing.replace(low=pixels.low, high=pixels.high)
+        test = self.test and self.test.seen_by(preprocessing)
+        return self._replace(train=train, test=test), preprocessing
 
     def numbers(self, source: Source) -> np.ndarray:
         """The class number of each image, int64 ``[N]``."""

@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from keras_simsiam import _compat
 from keras_simsiam.collection.labeling import fit_linear
+from keras_simsiam.data import Images
 from keras_simsiam.errors import TrainingDiverged
 from keras_simsiam.evaluation import Encoder
-from keras_simsiam.evaluation.features import random_crops
+from keras_simsiam.evaluation.features import random_crops, source_side
 from keras_simsiam.fine_tuning.classifier import Classifier
 from keras_simsiam.fine_tuning.parts import Part
 from keras_simsiam.fine_tuning_options import Learning
@@ -73,6 +74,11 @@ class Learner:
         return np.concatenate([self._training.predict(images) for images in batches])
 
 
+def crop_side(images: Images, size: int) -> int:
+    """The side in pixels of the images of which crops of `size` pixels are taken."""
+    return images.side(default=source_side(size))
+
+
 class _Training:
     """Trains all weights of a classifier by SGD with momentum and cosine decay, as often as asked.
 
@@ -88,10 +94,10 @@ class _Training:
     def run(self, part: Part) -> None:
         """Trains on images that are in memory."""
         settings, size = self._settings, self._classifier.preprocessing.image_size
-        side, truth = part.crop_side(size), part.truth
-        images = part.pixels[side]
+        side, truth = crop_side(part.source.images, size), part.truth
+        images, places = part.pixels[side], part.places
         if not self._velocities:
-            self._crops = random_crops(side, size, settings.seed)
+            self._crops = random_crops(side, size, settings.seed, images.shape[-1])
             self._variables = self._classifier.trainable_variables
             self._velocities = [tf.Variable(tf.zeros(v.shape)) for v in self._variables]
         for velocity in self._velocities:
@@ -104,7 +110,9 @@ class _Training:
             order = random.permutation(len(truth))
             for i in range(steps):
                 rows = order[i * batch : (i + 1) * batch]
-                seen = self._crops(images[rows], tf.constant(rows), tf.constant(epoch, tf.int64))
+                seen = self._crops(
+                    images[places[rows]], tf.constant(rows), tf.constant(epoch, tf.int64)
+                )
                 decay = 0.5 * (1 + np.cos(np.pi * (epoch * steps + i) / (epochs * steps)))
                 rate = tf.constant(decay * settings.learning_rate, tf.float32)
                 loss = self._step(seen, tf.constant(truth[rows]), rate)

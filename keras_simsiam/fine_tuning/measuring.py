@@ -11,15 +11,17 @@ import numpy as np
 
 from keras_simsiam.collection.encoders import find_model, with_random_weights
 from keras_simsiam.collection.sources import Source
+from keras_simsiam.environment import check_memory
 from keras_simsiam.evaluation import Encoder, knn_predict, preprocessing_of
 from keras_simsiam.evaluation.averages import settle
 from keras_simsiam.fields import Bounds, Count, checks_arguments
 from keras_simsiam.fine_tuning.classifier import Classifier
 from keras_simsiam.fine_tuning.labeled import Labeled, find_labeled, folds
-from keras_simsiam.fine_tuning.learning import Learner
+from keras_simsiam.fine_tuning.learning import Learner, crop_side
 from keras_simsiam.fine_tuning.parts import Part
 from keras_simsiam.fine_tuning_options import Learning
 from keras_simsiam.models.base import network_of
+from keras_simsiam.preprocessing import Preprocessing
 
 _NEIGHBORS = 200
 
@@ -98,7 +100,7 @@ def fine_tune(
 
         found = ks.fine_tune("saved_models/mine", "folder:photos", {"a.jpg": "cat", "b.jpg": "dog"})
         found.results[-1].accuracy
-        found.classifier.predict(images)  # uint8 [N, H, W, 3] to probabilities [N, C]
+        found.classifier.predict(images)  # uint8 [N, H, W, C] to probabilities [N, C]
 
     Args:
         model: A method's model, any model from normalized images to vectors, or what `find_model`
@@ -126,7 +128,11 @@ def fine_tune(
     if isinstance(model, keras.Model):
         preprocessing = preprocessing_of(model, image_size)
     else:
-        model, preprocessing = find_model(model, image_size)
+        model, preprocessing = find_model(model, image_size, images.train.images.channels)
+    images, preprocessing = images.seen_by(preprocessing)
+    sides: list[int] = []
+    if learning.network == "trained":
+        sides = _sides(images, preprocessing)
     settle(model, images.train.images, preprocessing)
     network = network_of(model)
     random = with_random_weights(network, learning.seed)
@@ -135,10 +141,7 @@ def fine_tune(
     )
     progress("features")
     parts, left_out = _parts(own.encoder, images)
-    if learning.network == "trained":
-        size = preprocessing.image_size
-        tested_too = [size] if images.test is None else []
-        parts[0] = parts[0].in_memory(parts[0].crop_side(size), *tested_too)
+    parts[0] = parts[0].in_memory(*sides)
     rounds = _rounds(parts, learning.seed)
     baseline = _rounds([part.seen_by(other.encoder) for part in parts], learning.seed)
     results = []
@@ -163,6 +166,24 @@ def fine_tune(
 
 _Round = tuple[Part, Part]
 """The images that are learned from, and those that are asked about then."""
+
+
+def _sides(images: Labeled, preprocessing: Preprocessing) -> list[int]:
+    """Sides in pixels of the labeled images that a trained network needs in memory.
+
+    Raises:
+        InputError: If memory does not suffice.
+    """
+    size, source = preprocessing.image_size, images.train
+    side = crop_side(source.images, size)
+    sides = [side] if images.test is not None else [*{side, size}]
+    check_memory(
+        f"labeled images of {side}×{side} pixels",
+        len(source),
+        sum(s * s for s in sides) * preprocessing.channels,
+        "--network frozen holds none in memory",
+    )
+    return sides
 
 
 def _parts(encoder: Encoder, images: Labeled) -> tuple[list[Part], list[str]]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from keras_simsiam.collection.sources import Source
 from keras_simsiam.data.progress import Progress
-from keras_simsiam.errors import InputError
 from keras_simsiam.fine_tuning.exported import ExportedClassifier
 
 
@@ -54,7 +53,7 @@ def predict(classifier: ExportedClassifier, source: Source, top: int = 1) -> Pre
         found.append((positions, best, np.take_along_axis(probabilities, best, axis=1)))
         say(int(positions[-1]) + 1)
     if not found:
-        raise InputError(f"none of the images can be read, such as {source.names[0]}")
+        raise source.none_read()
     predicted = Predicted(*(np.concatenate(column) for column in zip(*found, strict=True)))
     for i in np.setdiff1d(np.arange(len(source)), predicted.positions).tolist():
         source.left_out.add(f"unreadable, {source.why(i)}", source.names[i])

@@ -10,7 +10,7 @@ import pytest
 from helpers import write_image
 from PIL import Image
 
-from keras_simsiam import InputError, load
+from keras_simsiam import InputError, environment, load
 from keras_simsiam.data import ImageFiles, as_images, folder, scan
 from keras_simsiam.data.images import square
 from keras_simsiam.errors import NoSuchSplit
@@ -323,9 +323,9 @@ def test_more_than_one_percent_of_damaged_files_are_refused(tmp_path):
 def test_memory_that_will_not_suffice_is_said_before_the_files_are_checked(tmp_path, monkeypatch):
     for i in range(8):
         write_image(tmp_path / f"{i}.png", i, (20, 16))
-    monkeypatch.setattr(folder, "free_memory", lambda: 8 * 2 * 20 * 16 * 3)
+    monkeypatch.setattr(environment, "free_memory", lambda: 8 * 2 * 20 * 16 * 3)
     assert load(f"folder:{tmp_path}").images.shape == (8, 16, 20, 3)
-    monkeypatch.setattr(folder, "free_memory", lambda: 7 * 2 * 20 * 16 * 3)
+    monkeypatch.setattr(environment, "free_memory", lambda: 7 * 2 * 20 * 16 * 3)
     monkeypatch.setattr(folder, "check", None)
     with pytest.raises(InputError, match=r"8 images of 20×16 pixels need .*: 7 images would fit"):
         load(f"folder:{tmp_path}")

@@ -6,10 +6,11 @@ import os
 
 import numpy as np
 import pytest
+import tifffile
 from helpers import write_image
 from PIL import Image
 
-from keras_simsiam import InputError, load, pack
+from keras_simsiam import InputError, Pixels, load, pack
 from keras_simsiam.collection import find_source
 from keras_simsiam.data import ImageRecords, packing
 from keras_simsiam.data.packing import Packing
@@ -174,3 +175,29 @@ def test_the_command_says_what_it_wrote_and_what_to_do_next(folder, tmp_path, ca
     assert f"10 train, 3 validation images in {tmp_path}/out" in said
     assert f"--dataset records:{tmp_path}/out" in said
     assert json.loads((tmp_path / "out/records.json").read_text())["images"]["train"] == [5, 5]
+
+
+def test_tiff_files_of_many_channels_and_16_bits_are_read_as_from_the_folder(tmp_path):
+    random = np.random.RandomState(0)
+    for i in range(6):
+        split, name = ("train", "val")[i > 3], "ab"[i % 2]
+        pixels = random.randint(0, 3000 + 500 * i, (12, 10 + i % 2, 4)).astype(np.uint16)
+        path = tmp_path / f"in/{split}/{name}/{i}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(path, pixels, photometric="minisblack", planarconfig="contig")
+    folder = f"folder:{tmp_path}/in"
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="image_size must not be given for files of more than 8"):
+        packing.pack(folder, str(out), Packing(image_size=8), channels=4)
+    packing.pack(folder, str(out), HOW, channels=4)
+    asked = Pixels.of(4, (100, 900))
+    for split in ("train", "validation"):
+        found = load(f"records:{out}", split)
+        expected = load(folder, split, pixels=Pixels(4))
+        assert found.pixels == expected.pixels
+        assert found.pixels.high
+        assert_same(expected, found)
+        assert_same(load(folder, split, pixels=asked), load(f"records:{out}", split, pixels=asked))
+    assert find_source(f"records:{out}").images.channels == 4
+    with pytest.raises(InputError, match="was packed with 4 channels; got --channels 2"):
+        load(f"records:{out}", pixels=Pixels(2))

@@ -176,8 +176,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     (tmp_path / "gone.csv").write_text("x.png,a\ny.png,b\n")
     (tmp_path / "empty").mkdir()
     ks.export_encoder(keras.models.load_model(backbone), tmp_path / "encoder", 12)
-    gray = keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Flatten()])
-    gray.save(tmp_path / "gray.keras")
+    tiny(channels=4).save(tmp_path / "4.keras")
     before = sorted(tmp_path.rglob("*"))
     tune = {"--saved-model": backbone, "--image-size": 12, "--dataset": f"folder:{photos}"}
     ask = {"--classifier": classifier, "--dataset": f"folder:{photos}"}
@@ -189,7 +188,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         ("fine_tune", tune, "must have labels", {"--dataset": f"folder:{photos}/val"}),
         ("fine_tune", tune, "must contain images", {"--dataset": f"folder:{tmp_path}/empty"}),
         ("fine_tune", tune, "model must be", {"--saved-model": "pixels"}),
-        ("fine_tune", tune, "of 3 channels", {"--saved-model": tmp_path / "gray.keras"}),
+        ("fine_tune", tune, "3 channels in place of 4", {"--saved-model": tmp_path / "4.keras"}),
         ("fine_tune", tune, "exists", {"-o": tmp_path / "encoder"}),
         ("predict", ask, "must be a classifier", {"--classifier": tmp_path / "encoder"}),
         ("predict", ask, "does not exist", {"--classifier": tmp_path / "none"}),
