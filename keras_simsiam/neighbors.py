@@ -40,18 +40,22 @@ def _search(paths: list[str], search: Search, inputs: shared.Inputs) -> None:
     import numpy as np
 
     from keras_simsiam import plots
-    from keras_simsiam.collection import embed, find_source
+    from keras_simsiam.collection import find_source
+    from keras_simsiam.collection.embedding import features_of
     from keras_simsiam.collection.opened import SHOWN_SIDE, Opened, name_of
     from keras_simsiam.evaluation.nearest import nearest
 
     opened = Opened.of(paths, inputs)
     source, names = opened.source(), opened.features.names
-    queries = embed(opened.encoder(source), search.image)
+    encoder = opened.encoder(source)
+    # Of more than 8 bits, the values of the queries alone may have another range.
+    asked = find_source(search.image).read_as(source.seen_by(encoder.preprocessing))
+    queries = features_of(encoder, opened.features.origin, asked)
     k = min(search.k, len(names))
     similarity, rows = nearest(opened.features.values, queries.values, k)
     pictures, captions = [], []
-    asked = find_source(queries.names).pick(range(len(queries)), SHOWN_SIDE)
-    for query, picture, similar, row in zip(queries.names, asked, similarity, rows, strict=True):
+    shown = asked.only(queries.names).pick(range(len(queries)), SHOWN_SIDE)
+    for query, picture, similar, row in zip(queries.names, shown, similarity, rows, strict=True):
         found = [names[i] for i in row]
         lines = [[f"{s:.4f}", printable(name)] for s, name in zip(similar, found, strict=True)]
         print(f"{tables.markdown([['similarity', printable(query)], *lines])}\n")

@@ -70,9 +70,13 @@ def embed(
         InputError: If there is no such encoder, or there are no images that can be read.
     """
     source = find_source(images, split, data_dir)
-    known, origin = named_encoder(encoder, source)
-    source = source.seen_by(known.preprocessing)
-    found = [*computed(known, source, 0, len(source))]
+    return features_of(*named_encoder(encoder, source), source)
+
+
+def features_of(encoder: Encoder, origin: Origin, source: Source) -> Features:
+    """Features of the images that can be read, whose origin is known."""
+    source = source.seen_by(encoder.preprocessing)
+    found = [*computed(encoder, source, 0, len(source))]
     if not found:
         raise source.none_read()
     positions = np.concatenate([rows for rows, _ in found])

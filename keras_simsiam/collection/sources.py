@@ -77,6 +77,13 @@ class Source:
             return self
         return dataclasses.replace(self, images=_seen(images, preprocessing.pixels))
 
+    def read_as(self, other: Source) -> Source:
+        """The images with the channels and the range of values that another collection has."""
+        if not (isinstance(self.images, ImageFiles) and isinstance(other.images, ImageFiles)):
+            return self
+        files = dataclasses.replace(self.images, pixels=other.images.pixels)
+        return dataclasses.replace(self, images=files)
+
     def read(self, size: int, start: int, end: int) -> Iterator[tuple[np.ndarray, tf.Tensor]]:
         """Batches of the images from `start` to `end` that can be read, in order.
 
