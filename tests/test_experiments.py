@@ -365,7 +365,7 @@ def test_the_report_shows_the_committed_results(tmp_path):
         "<td>53.9% (51.3% to 55.6%)</td>",
         "<td>37.1% (34.9% to 39.3%)</td>",
         "<td>-0.916 (-0.926 to -0.908)</td>",
-        "<td>11.6% (11.1% to 12.6%)</td>",
+        "<td>20.1%</td>",
         "<td>3 of 3 warned of collapse</td>",
         "<td>67.7 ± 0.1</td>",
         "batches of 16 at -0.916",
