@@ -13,9 +13,9 @@ LAYERS = (
     {"train", "evaluate", "tune", "import_weights"}
     | {"embed", "duplicates", "label", "map", "neighbors", "select"}
     | {"fine_tune", "predict", "convert", "pack"},
-    {"fine_tuning"},
+    {"fine_tuning", "exchange"},
     {"collection"},
-    {"training", "tuning", "evaluation", "export", "exchange", "plots"},
+    {"training", "tuning", "evaluation", "export", "plots"},
     {"models", "data", "augment", "native", "optimizers", "preprocessing", "arrays", "_compat"},
     {"config", "presets", "probes", "options", "fields", "datasets", "documents", "metrics"}
     | {

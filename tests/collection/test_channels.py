@@ -61,6 +61,7 @@ def test_a_classifier_is_learned_from_all_channels_and_predicts_from_files(root,
     np.testing.assert_allclose(model(tf.constant(images)), exported(images), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_whole_network_is_trained_if_the_images_fit_into_memory(root, monkeypatch):
     monkeypatch.setattr(learning, "_STEPS", 2)
     settings = {"image_size": 12, "network": "trained", "epochs": 1}
@@ -87,6 +88,7 @@ def test_converted_models_take_as_many_channels(root, ending, tmp_path, capsys):
     assert model.preprocessing.channels == 4
 
 
+@pytest.mark.slow
 def test_what_one_does_with_features_works(root, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = f"folder:{root}/deep"
