@@ -210,6 +210,13 @@ def baselines(lines: Iterable[Line]) -> dict[str, float]:
     return found
 
 
+def _spread(values: list) -> bool:
+    """Whether numbers lie so far apart that the smallest would cover one another on an axis."""
+    there = [v for v in values if v is not None]
+    numbers = [v for v in there if isinstance(v, int | float) and not isinstance(v, bool)]
+    return len(numbers) == len(there) > 0 and max(numbers) >= 10 * min(numbers) > 0
+
+
 def draw(found: Found, path: pathlib.Path, title: str) -> None:
     """Draws accuracies: over one number, as bars for a few combinations, else as coordinates."""
     space, key = found.space, "knn_top1"
@@ -230,6 +237,7 @@ def draw(found: Found, path: pathlib.Path, title: str) -> None:
         shown = [space.shown(line.values) for line in means]
         settings = {name: [values.get(name) for values in shown] for name in space.headings}
         logarithmic = {p.heading for p in space.varied if p.log}
+        logarithmic |= {name for name, column in settings.items() if _spread(column)}
         plots.parallel_coordinates(settings, list(means.values()), path, title, logarithmic)
 
 

@@ -129,3 +129,10 @@ def test_ranges_are_drawn_as_coordinates(monkeypatch):
     assert kind == "parallel_coordinates"
     assert settings == {"training.momentum": [0.2], "training.epochs": [2]}
     assert accuracies == [0.5]
+
+
+def test_choices_that_span_a_factor_of_ten_have_a_logarithmic_axis(monkeypatch):
+    spec = {"training.learning_rate": [0.03, 0.3], "training.momentum": {"min": 0.1, "max": 0.9}}
+    values = [{"training.learning_rate": v, "training.momentum": 0.2} for v in (0.03, 0.3)]
+    *_, logarithmic = drawn(monkeypatch, spec, numbered(values), seeds=())
+    assert logarithmic == {"training.learning_rate"}
