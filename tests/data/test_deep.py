@@ -107,6 +107,7 @@ def test_both_splits_and_the_export_have_the_range_of_the_training_images(tmp_pa
     np.testing.assert_allclose(features.values, encoder(test.images), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_channels_of_measurements_have_their_own_ranges(tmp_path):
     bands = np.random.RandomState(0).rand(8, 16, 16, 5) * [1, 10, 100, 1000, 1e4]
     name = folder_of(

@@ -177,6 +177,7 @@ def test_the_command_says_what_it_wrote_and_what_to_do_next(folder, tmp_path, ca
     assert json.loads((tmp_path / "out/records.json").read_text())["images"]["train"] == [5, 5]
 
 
+@pytest.mark.slow
 def test_tiff_files_of_many_channels_and_16_bits_are_read_as_from_the_folder(tmp_path):
     random = np.random.RandomState(0)
     for i in range(6):
