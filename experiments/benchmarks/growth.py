@@ -12,17 +12,14 @@ import functools
 import multiprocessing
 import os
 import pathlib
-import pty
 import resource
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from experiments.benchmarks import common, folders
+from experiments.benchmarks import common, folders, startup
 from keras_simsiam import options
 from keras_simsiam.environment import processor, versions
 from keras_simsiam.files import write_json
@@ -36,7 +33,7 @@ Cost = tuple[float, float, float]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measures the chosen parts, and writes and draws one file for each."""
+    """Measures the chosen parts, and writes one file for each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS])
     parser.add_argument("--counts", nargs="+", type=int, help="numbers of images, ascending")
@@ -53,9 +50,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def report(title: str, costs: dict[int, Cost]) -> None:
-    """Prints, writes and draws the costs of one part by number of images."""
+    """Prints and writes the costs of one part by number of images."""
     exponent, scaled = fitted({n: cost[0] for n, cost in costs.items()})
-    memory = scaled_memory({n: cost[2] for n, cost in costs.items()})
+    memory = at_imagenet({n: cost[2] for n, cost in costs.items()})
     written = {
         "title": title,
         "costs": {str(n): cost for n, cost in costs.items()},
@@ -87,10 +84,10 @@ def fitted(seconds: dict[int, float]) -> tuple[float, float]:
     (least, base), *others = seconds.items()
     more = [(np.log(n - least), np.log(max(s - base, 1e-3))) for n, s in others]
     exponent = float(np.polyfit(*zip(*more, strict=True), 1)[0]) if len(more) > 1 else float("nan")
-    return exponent, scaled_memory(seconds)
+    return exponent, at_imagenet(seconds)
 
 
-def scaled_memory(costs: dict[int, float]) -> float:
+def at_imagenet(costs: dict[int, float]) -> float:
     """A cost at ImageNet's number, by a straight line from the fewest to the most images."""
     (least, first), (most, last) = min(costs.items()), max(costs.items())
     return first + (last - first) / (most - least) * (IMAGENET - least)
@@ -174,22 +171,9 @@ def start(count: int) -> dict[str, Cost]:
 def first_step(root: str) -> Cost:
     """What a narrow training costs until the progress bar shows its first step."""
     narrow = ("--width", "4", "--image-size", "32", "--batch-size", "64", "--epochs", "1")
-    output = ("--run-dir", f"{root}/.runs", "--saved-model-dir", f"{root}/.models")
-    command = (sys.executable, "-m", "keras_simsiam.train", "--dataset", f"folder:{root}")
-    terminal, inner = pty.openpty()  # without a terminal there is no progress bar
-    started, text = time.perf_counter(), b""
-    process = subprocess.Popen([*command, *narrow, *output], stdout=inner, stderr=inner)
-    os.close(inner)
-    with open(terminal, "rb", buffering=0) as shown:
-        while b"s/step" not in text:
-            try:
-                text += shown.read(4096)
-            except OSError:  # the command has closed the terminal
-                raise RuntimeError(f"no training step in the output: {text.decode()}") from None
-    taken = time.perf_counter() - started
-    process.kill()
-    used = os.wait4(process.pid, 0)[2]
-    shutil.rmtree(f"{root}/.runs", ignore_errors=True)
+    written = f"{root}/.written"
+    taken, used = startup.first_step(written, "--dataset", f"folder:{root}", *narrow)
+    shutil.rmtree(written, ignore_errors=True)
     return used.ru_utime + used.ru_stime, taken, used.ru_maxrss / 1024
 
 

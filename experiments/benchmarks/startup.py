@@ -10,6 +10,7 @@ import argparse
 import functools
 import os
 import pty
+import resource
 import subprocess
 import sys
 import tempfile
@@ -43,23 +44,38 @@ def to_the_end(*arguments: str) -> float:
 
 
 def to_first_step() -> float:
-    """Seconds until the progress bar shows the first step, baselines and tracing included."""
-    started = time.perf_counter()
+    """Seconds until the default run takes its first step, baselines and tracing included."""
+    with tempfile.TemporaryDirectory() as folder:
+        return first_step(folder)[0]
+
+
+def first_step(folder: str, *arguments: str) -> tuple[float, resource.struct_rusage]:
+    """Runs the command until its progress bar shows the first step.
+
+    Args:
+        folder: Where the run and its SavedModel go.
+        *arguments: Options of the command.
+
+    Returns:
+        Seconds by the clock, and the resources that the command used.
+
+    Raises:
+        RuntimeError: If it ends before that.
+    """
+    output = ("--run-dir", f"{folder}/runs", "--saved-model-dir", f"{folder}/saved_models")
     terminal, inner = pty.openpty()  # without a terminal there is no progress bar
-    with tempfile.TemporaryDirectory() as folder, open(terminal, "rb", buffering=0) as shown:
-        output = ("--run-dir", f"{folder}/runs", "--saved-model-dir", f"{folder}/saved_models")
-        command = subprocess.Popen([*COMMAND, *output], stdout=inner, stderr=inner)
-        os.close(inner)
-        text = b""
+    started, text = time.perf_counter(), b""
+    command = subprocess.Popen([*COMMAND, *arguments, *output], stdout=inner, stderr=inner)
+    os.close(inner)
+    with open(terminal, "rb", buffering=0) as shown:
         while b"s/step" not in text:
             try:
                 text += shown.read(4096)
             except OSError:  # the command has closed the terminal
                 raise RuntimeError(f"no training step in the output: {text.decode()}") from None
-        taken = time.perf_counter() - started
-        command.kill()
-        command.wait()
-    return taken
+    taken = time.perf_counter() - started
+    command.kill()
+    return taken, os.wait4(command.pid, 0)[2]
 
 
 if __name__ == "__main__":
