@@ -175,7 +175,7 @@ class Run(Settings):
 
     def to_dict(self) -> dict:
         """Nested dicts and lists, as in the YAML file."""
-        return _plain(dataclasses.asdict(self))
+        return documents.plain(dataclasses.asdict(self))
 
     @checks_arguments
     def save(self, path: str | pathlib.Path) -> None:
@@ -193,9 +193,3 @@ class Run(Settings):
         values = documents.read_yaml(path)
         with documents.named(path):
             return (base or cls()).replace(**values)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, tuple) else value

@@ -32,6 +32,13 @@ _NUMBERS = {
 """What counts as a number, as in YAML 1.2: 1e-3 does, 1:30 does not, and 010 is 10."""
 
 
+def plain(value: Any) -> Any:
+    """A value as it is read again, with lists in place of tuples."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, tuple) else value
+
+
 def read_yaml(path: str | os.PathLike) -> dict:
     """Reads a YAML file that contains a mapping with names as its keys.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 import pathlib
@@ -50,7 +51,7 @@ class Form(NamedTuple):
         """The entries of the file `ABOUT`."""
         if self == Form():
             return {}
-        pixels = {k: [*v] if isinstance(v, tuple) else v for k, v in vars(self.pixels).items()}
+        pixels = documents.plain(dataclasses.asdict(self.pixels))
         return {"pixels": pixels, "arrays": self.arrays}
 
     def asked(self, path: str, pixels: Pixels) -> Form:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_simsiam import augment
 from keras_simsiam.arrays import as_features, as_labels
 from keras_simsiam.augmentation import Augmentation
-from keras_simsiam.data import ImagesLike, as_images
+from keras_simsiam.data import Images, ImagesLike, as_images
 from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation import room
 from keras_simsiam.evaluation.encoder import Encoder
@@ -59,7 +59,7 @@ def augmented_features(
     """
     size, channels = encoder.image_size, encoder.preprocessing.channels
     images = as_images(images, channels=channels)
-    source = images.side(default=source_side(size))
+    source = crop_side(images, size)
     crops = random_crops(source, size, seed, channels)
 
     def cropped(epoch: int) -> Iterator[tf.Tensor]:
@@ -72,9 +72,9 @@ def augmented_features(
     return lambda epoch: _filled(len(images), cropped(epoch))
 
 
-def source_side(size: int) -> int:
-    """The side in pixels at which images of many sizes are cropped to `size` pixels."""
-    return round(size * 256 / 224)
+def crop_side(images: Images, size: int) -> int:
+    """The side in pixels of the images of which crops of `size` pixels are taken."""
+    return images.side(default=round(size * 256 / 224))
 
 
 @functools.cache  # because tracing it takes seconds

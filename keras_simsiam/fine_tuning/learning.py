@@ -9,10 +9,9 @@ import tensorflow as tf
 
 from keras_simsiam import _compat
 from keras_simsiam.collection.labeling import fit_linear
-from keras_simsiam.data import Images
 from keras_simsiam.errors import TrainingDiverged
 from keras_simsiam.evaluation import Encoder
-from keras_simsiam.evaluation.features import random_crops, source_side
+from keras_simsiam.evaluation.features import crop_side, random_crops
 from keras_simsiam.fine_tuning.classifier import Classifier
 from keras_simsiam.fine_tuning.parts import Part
 from keras_simsiam.fine_tuning_options import Learning
@@ -72,11 +71,6 @@ class Learner:
             return scipy.special.softmax(part.features @ kernel + bias, axis=1)
         batches = part.batches(self.encoder.image_size)
         return np.concatenate([self._training.predict(images) for images in batches])
-
-
-def crop_side(images: Images, size: int) -> int:
-    """The side in pixels of the images of which crops of `size` pixels are taken."""
-    return images.side(default=source_side(size))
 
 
 class _Training:

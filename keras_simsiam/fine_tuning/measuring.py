@@ -14,10 +14,11 @@ from keras_simsiam.collection.sources import Source
 from keras_simsiam.environment import check_memory
 from keras_simsiam.evaluation import Encoder, knn_predict, preprocessing_of
 from keras_simsiam.evaluation.averages import settle
+from keras_simsiam.evaluation.features import crop_side
 from keras_simsiam.fields import Bounds, Count, checks_arguments
 from keras_simsiam.fine_tuning.classifier import Classifier
 from keras_simsiam.fine_tuning.labeled import Labeled, find_labeled, folds
-from keras_simsiam.fine_tuning.learning import Learner, crop_side
+from keras_simsiam.fine_tuning.learning import Learner
 from keras_simsiam.fine_tuning.parts import Part
 from keras_simsiam.fine_tuning_options import Learning
 from keras_simsiam.models.base import network_of
