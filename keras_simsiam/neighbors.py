@@ -48,7 +48,7 @@ def _search(paths: list[str], search: Search, inputs: shared.Inputs) -> None:
     opened = Opened.of(paths, inputs)
     source, names = opened.source(), opened.features.names
     encoder = opened.encoder(source)
-    # Of more than 8 bits, the values of the queries alone may have another range.
+    # Measured on the queries alone, the range of more than 8 bits may be another one.
     asked = find_source(search.image).read_as(source.seen_by(encoder.preprocessing))
     queries = features_of(encoder, opened.features.origin, asked)
     k = min(search.k, len(names))

@@ -36,7 +36,7 @@ from keras_simsiam.training.tensorboard import EpochCurves, keep_epochs
 
 @dataclass(frozen=True)
 class Callbacks:
-    """The callbacks of a run that others ask or that need its state."""
+    """The callbacks of a run that are used beyond `fit`, or that resume."""
 
     throughput: Throughput
     input_wait: InputWait | None

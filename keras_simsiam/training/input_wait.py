@@ -26,8 +26,8 @@ _AHEAD = 1024
 class InputWait(keras.callbacks.Callback):
     """Logs the share of its steps' time that an epoch waited for batches, as ``input_wait``.
 
-    Each batch notes in the pipeline when it is there. A step has waited if it began before that,
-    whether it takes the batch from the pipeline itself or from what its devices have fetched ahead.
+    The pipeline records when each batch is ready. A step has waited if it began before that,
+    whether it takes the batch from the pipeline or from what its devices have prefetched.
     The first step of each call of `fit`, which compiles and fills the pipeline, does not count.
 
     Args:
@@ -50,7 +50,7 @@ class InputWait(keras.callbacks.Callback):
         return not config.is_op_determinism_enabled()
 
     def timed(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """The batches for a call of `fit`, which note when they are there."""
+        """The batches for a call of `fit`, with a record of when each is ready."""
         count = self._arrivals.shape[0]
 
         @tf.autograph.experimental.do_not_convert

@@ -11,9 +11,9 @@ def one_core_per_view() -> None:
     """Runs the passes of two views side by side, a core each, on two cores without a GPU.
 
     With both cores at work on one operation, a narrow network takes up to twice as long. The
-    training command calls it; in your own script, call it before anything that computes. It does
-    nothing if TensorFlow has computed something already, if threads are set, also in the
-    environment, or with more cores, for which neither way was measured.
+    training command calls it; in your own script, call it before anything is computed. It has no
+    effect after that, nor if the number of threads is set in TensorFlow or in the environment. With
+    more than two cores, TensorFlow's defaults are kept, because nothing else was measured.
     """
     import tensorflow as tf
 

@@ -211,7 +211,7 @@ def baselines(lines: Iterable[Line]) -> dict[str, float]:
 
 
 def _spread(values: list) -> bool:
-    """Whether numbers lie so far apart that the smallest would cover one another on an axis."""
+    """Whether numbers differ so much that the smallest would overlap on a linear axis."""
     there = [v for v in values if v is not None]
     numbers = [v for v in there if isinstance(v, int | float) and not isinstance(v, bool)]
     return len(numbers) == len(there) > 0 and max(numbers) >= 10 * min(numbers) > 0
