@@ -28,7 +28,7 @@ from keras_simsiam.training.output import Output
 from keras_simsiam.training.start import load_weights
 from keras_simsiam.training.user_callbacks import make_callbacks
 
-BASELINE_IMAGES = 50_000, 10_000
+BASELINE_IMAGES = 25_000, 10_000
 """The most training and test images that the kNN baselines are measured on."""
 
 
