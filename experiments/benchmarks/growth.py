@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import multiprocessing
 import os
 import pathlib
@@ -23,9 +24,11 @@ from experiments.benchmarks import common, folders, startup
 from keras_simsiam import options
 from keras_simsiam.environment import processor, versions
 from keras_simsiam.files import write_json
+from keras_simsiam.plots import style
 from keras_simsiam.tables import markdown
 
 IMAGENET = 1_281_167
+RESULTS = "results/growth"
 _DIMENSIONS, _QUERIES = 512, 1000
 
 Cost = tuple[float, float, float]
@@ -33,42 +36,65 @@ Cost = tuple[float, float, float]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measures the chosen parts, and writes one file for each."""
+    """Measures the chosen parts, writes a file for each cost, and draws all that was measured."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS])
     parser.add_argument("--counts", nargs="+", type=int, help="numbers of images, ascending")
     args = parser.parse_args(argv)
     for part in args.parts:
-        counts = args.counts or COUNTS[part]
         found: dict[str, dict[int, Cost]] = {}
-        for count in counts:
+        for count in args.counts or COUNTS[part]:
             for name, cost in PARTS[part](count).items():
                 found.setdefault(name, {})[count] = cost
                 print(f"{name}, {count:,}: {', '.join(map(common.number, cost))}", flush=True)
         for name, costs in found.items():
-            report(f"{part}: {name}" if name != part else part, costs)
+            write(name, costs)
+    print(f"\n{markdown(table(measurements()))}\n{processor()}")
+    draw(measurements(), common.HERE / "figures/benchmark_growth.png")
 
 
-def report(title: str, costs: dict[int, Cost]) -> None:
-    """Prints and writes the costs of one part by number of images."""
+def write(name: str, costs: dict[int, Cost]) -> None:
+    """Writes what something costs, with how its processor time grows."""
     exponent, scaled = fitted({n: cost[0] for n, cost in costs.items()})
-    memory = at_imagenet({n: cost[2] for n, cost in costs.items()})
     written = {
-        "title": title,
         "costs": {str(n): cost for n, cost in costs.items()},
         "exponent": exponent,
         "seconds_at_imagenet": scaled,
-        "memory_at_imagenet": memory,
         "processor": processor(),
         "versions": versions(),
     }
-    rows = [[title, "CPU, s", "clock, s", "peak, MiB"]]
-    rows += [[f"{n:,}", *map(common.number, cost)] for n, cost in costs.items()]
-    rows.append([f"1.28 million, fitted: n^{exponent:.2f}", common.number(scaled), "", ""])
-    rows[-1][-1] = common.number(memory)
-    print(f"\n{markdown(rows)}\n{processor()}\n", flush=True)
-    name = title.replace(": ", "_").replace(" ", "_")
-    write_json(common.HERE / "results/growth" / f"{name}.json", written)
+    write_json(common.HERE / RESULTS / f"{name}.json", written)
+
+
+def measurements() -> dict[str, dict]:
+    """What is written of each cost, by name; those that grow fastest come first."""
+    files = (common.HERE / RESULTS).glob("*.json")
+    found = {file.stem: json.loads(file.read_text()) for file in sorted(files)}
+    return dict(sorted(found.items(), key=lambda item: -item[1]["seconds_at_imagenet"]))
+
+
+def table(found: dict[str, dict]) -> list[list[str]]:
+    """A row for each cost: at the most images, and scaled to ImageNet's number."""
+    heading = ["images", "CPU, s", "clock, s", "peak, MiB", "grows with n to the"]
+    rows = [["", *heading, "CPU at 1.28 million, s"]]
+    for name, written in found.items():
+        most, cost = max(written["costs"].items(), key=lambda item: int(item[0]))
+        row = [name, f"{int(most):,}", *map(common.number, cost), f"{written['exponent']:.2f}"]
+        rows.append([*row, common.number(written["seconds_at_imagenet"])])
+    return rows
+
+
+def draw(found: dict[str, dict], path: pathlib.Path) -> None:
+    """Draws processor time over the number of images, a line for each cost."""
+    figure, axis = style.one_panel(6.4, 5.6, "What grows with the number of images")
+    for (name, written), look in zip(found.items(), style.series_styles(len(found)), strict=True):
+        counts = [int(n) for n in written["costs"]]
+        axis.loglog(counts, [cost[0] for cost in written["costs"].values()], label=name, **look)
+    axis.set_xlabel("images")
+    axis.set_ylabel("processor time, s")
+    axis.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+    style.save(figure, path)
 
 
 def fitted(seconds: dict[int, float]) -> tuple[float, float]:
@@ -84,13 +110,8 @@ def fitted(seconds: dict[int, float]) -> tuple[float, float]:
     (least, base), *others = seconds.items()
     more = [(np.log(n - least), np.log(max(s - base, 1e-3))) for n, s in others]
     exponent = float(np.polyfit(*zip(*more, strict=True), 1)[0]) if len(more) > 1 else float("nan")
-    return exponent, at_imagenet(seconds)
-
-
-def at_imagenet(costs: dict[int, float]) -> float:
-    """A cost at ImageNet's number, by a straight line from the fewest to the most images."""
-    (least, first), (most, last) = min(costs.items()), max(costs.items())
-    return first + (last - first) / (most - least) * (IMAGENET - least)
+    most, last = others[-1]
+    return exponent, base + (last - base) / (most - least) * (IMAGENET - least)
 
 
 def measured(work: Callable[[], object]) -> Cost:
@@ -227,10 +248,10 @@ PARTS: dict[str, Callable[[int], dict[str, Cost]]] = {
     "linear": linear,
 }
 COUNTS = {
-    "files": (1_000, 10_000, 40_000),
+    "files": (1_000, 10_000, 100_000, 400_000),
     "start": (200, 10_000, 100_000),
     "labels": (10_000, 100_000, 1_000_000),
-    "knn": (10_000, 30_000, 100_000),
+    "knn": (10_000, 100_000, 1_000_000),
     "linear": (5_000, 10_000, 20_000),
 }
 

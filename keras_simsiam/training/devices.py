@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -193,13 +194,21 @@ def _from_all(strategy: tf.distribute.Strategy, text: str) -> list[str]:
     raw = text.encode(errors="replace")[:_LONGEST_TEXT]
     # Bytes as floats, which all ways of communication can gather.
     padded = np.frombuffer(raw.ljust(_LONGEST_TEXT, b"\0"), np.uint8).astype(np.float32)
-
-    def gather() -> tf.Tensor:
-        return tf.distribute.get_replica_context().all_gather(tf.constant(padded[None]), axis=0)
-
-    gathered = tf.function(lambda: strategy.run(gather))()
+    gathered = _gather(strategy)(tf.constant(padded[None]))
     rows = strategy.experimental_local_results(gathered)[0].numpy().astype(np.uint8)
     return [row.tobytes().rstrip(b"\0").decode(errors="replace") for row in rows]
+
+
+@functools.cache  # because TensorFlow warns of functions that are traced again and again
+def _gather(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function that concatenates the tensors of all processes."""
+    import tensorflow as tf
+
+    def gather(rows: tf.Tensor) -> tf.Tensor:
+        # An argument has no device yet, and all_gather gathers to that of what it is given.
+        return tf.distribute.get_replica_context().all_gather(tf.identity(rows), axis=0)
+
+    return tf.function(lambda rows: strategy.run(gather, [rows]))
 
 
 def _multi_worker() -> tf.distribute.Strategy:

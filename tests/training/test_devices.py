@@ -13,8 +13,10 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import write_image
 
 from keras_simsiam import InputError, _compat
+from keras_simsiam.data.packing import Packing, pack
 from keras_simsiam.method_options import METHOD_OPTIONS
 from keras_simsiam.training.devices import Devices, is_chief, make_strategy, op_determinism
 
@@ -183,6 +185,43 @@ def test_the_chief_of_two_workers_writes_and_both_resume_after_one_is_killed(tmp
     assert "kNN top-1" not in printed[1]
     events = (tmp_path / "runs/run/tensorboard").rglob("events.*")
     assert len({path.name.split(".")[5] for path in events}) == 2  # the chief's, before and after
+
+
+@pytest.mark.slow
+def test_two_workers_stopped_on_records_go_on_as_one_as_if_never_stopped(tmp_path):
+    for i in range(120):
+        write_image(tmp_path / f"in/{i:03}.png", i, (20 + i % 3, 24))
+    pack(f"folder:{tmp_path}/in", str(tmp_path / "out"), Packing(shard_size=30))
+    command = [sys.executable, str(HELPERS / "backbones.py"), "train", "--dataset", "records:out"]
+    command += ["--width", "2", "--image-size", "16", "--projector-dim", "16", "--epochs", "40"]
+    command += ["--batch-size", "30", "--knn-every", "0"]
+    whole, parts = ([*command, "--name", name] for name in ("whole", "parts"))
+    alone = [{**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}]
+    together = [{**e, **alone[0]} | {"TF_CONFIG": e["TF_CONFIG"]} for e in cluster(2)]
+    codes, printed = run_all([whole], alone, tmp_path)
+    assert codes == [0], printed
+    processes = [
+        subprocess.Popen([*parts, "--strategy", "multi_worker"], cwd=tmp_path, env=e)
+        for e in together
+    ]
+    history = tmp_path / "runs/parts/history.csv"
+    deadline = time.monotonic() + 200
+    while not history.exists() or len(history.read_text().splitlines()) < 10:
+        assert time.monotonic() < deadline
+        assert processes[0].poll() is None
+        time.sleep(0.05)
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    # The other worker may have begun a step in which the chief is missing.
+    assert processes[0].wait(timeout=120) == 0
+    assert processes[1].wait(timeout=120) in (0, 1)
+    codes, printed = run_all([[*parts, "--resume"]], alone, tmp_path)
+    assert codes == [0], printed
+    losses = [
+        np.genfromtxt(tmp_path / f"runs/{name}/history.csv", delimiter=",", names=True)["loss"]
+        for name in ("whole", "parts")
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
 @pytest.mark.slow
