@@ -50,5 +50,6 @@ def on_white(colors: tf.Tensor, white: float) -> tf.Tensor:
 def checked_channels(value: tf.Tensor, count: tf.Tensor, channels: int) -> tf.Tensor:
     """The value; running it fails unless a file has as many channels as are asked for."""
     found = tf.strings.as_string(count)
-    message = tf.strings.join([found, f" channels in place of {channels}; see --channels"])
+    expected = f" channels where {channels} are expected; train and pack have --channels"
+    message = tf.strings.join([found, expected])
     return check(value, count == channels, message)

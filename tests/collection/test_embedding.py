@@ -239,7 +239,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(exported, tmp_path, capsys
         ("shard must be K/N", *one, *npz, "--shard", "3/2"),
         ("shard 1/3 of 1 images has none", *one, *npz, "--shard", "1/3"),
         ("image_size of pixels is 32", *one, *npz, "--saved-model", "pixels", "--image-size", "8"),
-        ("3 channels in place of 4", *one, *npz, "--saved-model", tmp_path / "4.keras"),
+        ("3 channels where 4 are expected", *one, *npz, "--saved-model", tmp_path / "4.keras"),
         ("must return vectors [B, D]", *one, *npz, "--saved-model", tmp_path / "map.keras"),
         ("cannot read", *one, *npz, "--saved-model", tmp_path / "lambda.keras"),
         ("does not exist", *one, *npz, "--saved-model", tmp_path / "no.keras"),

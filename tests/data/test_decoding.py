@@ -278,5 +278,5 @@ def test_pngs_with_alpha_can_be_two_or_four_channels():
         found = decode(contents, Pixels(count))
         np.testing.assert_array_equal(found, np.asarray(Image.open(io.BytesIO(contents))))
     for contents, message in ((encoded("PNG"), "3 channels"), (encoded("JPEG"), "3 channels")):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=f"{message} in place of 4"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"{message} where 4"):
             decode(contents, Pixels(4))

@@ -116,7 +116,7 @@ def test_channels_of_measurements_have_their_own_ranges(tmp_path):
     train = ks.load(name, pixels=Pixels(5))
     np.testing.assert_allclose(train.pixels.high, [1, 10, 100, 1000, 1e4], rtol=0.02)
     assert train.images.shape == (8, 16, 16, 5)
-    with pytest.raises(ks.InputError, match=r"5 channels in place of 3; see --channels"):
+    with pytest.raises(ks.InputError, match=r"5 channels where 3 are expected; "):
         ks.load(name)
     augmentation = ks.Augmentation(mean="auto", std="auto")
     with pytest.warns(UserWarning, match="color jitter and grayscale are left out.* 5 channels"):

@@ -61,7 +61,7 @@ def test_channels_may_come_first():
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        (saved(VALUES.astype("u1")), "4 channels in place of 3; see --channels"),
+        (saved(VALUES.astype("u1")), "4 channels where 3 are expected; "),
         (saved(VALUES.astype("u1"))[:-1], "cut off"),
         (saved(VALUES.astype("u1"))[:20], "npy"),
         (saved(np.asfortranarray(VALUES.astype("u1"))), "not in C order"),
