@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from experiments import common
+from experiments.benchmarks import growth
 from keras_simsiam import SimSiam
 from keras_simsiam.tables import markdown
 
@@ -57,6 +58,12 @@ def test_the_map_names_modules_and_tables_that_exist():
 def test_tables_of_experiments_are_those_of_the_results_files(name):
     about = yaml.safe_load((RESULTS / f"{name}.yaml").read_text())
     table = common.table(common.read(RESULTS / f"{name}.csv"), about["cited"])
+    assert markdown(table) in (ROOT / "experiments/README.md").read_text()
+
+
+def test_the_table_of_what_grows_is_that_of_the_results_files():
+    table = growth.table(growth.measurements())
+    assert len(table) > 5
     assert markdown(table) in (ROOT / "experiments/README.md").read_text()
 
 

@@ -188,7 +188,12 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         ("fine_tune", tune, "must have labels", {"--dataset": f"folder:{photos}/val"}),
         ("fine_tune", tune, "must contain images", {"--dataset": f"folder:{tmp_path}/empty"}),
         ("fine_tune", tune, "model must be", {"--saved-model": "pixels"}),
-        ("fine_tune", tune, "3 channels where 4 are expected", {"--saved-model": tmp_path / "4.keras"}),
+        (
+            "fine_tune",
+            tune,
+            "3 channels where 4 are expected",
+            {"--saved-model": tmp_path / "4.keras"},
+        ),
         ("fine_tune", tune, "exists", {"-o": tmp_path / "encoder"}),
         ("predict", ask, "must be a classifier", {"--classifier": tmp_path / "encoder"}),
         ("predict", ask, "does not exist", {"--classifier": tmp_path / "none"}),
