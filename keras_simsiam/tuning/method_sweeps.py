@@ -18,15 +18,16 @@ RATES: dict[str, tuple[float, ...]] = {
     "simclr": (0.25, 1.0),
     "moco": (0.25, 1.0),
     "swav": (0.25, 1.0),
-    "barlow_twins": (0.0625, 0.125, 0.25),
-    "vicreg": (0.0625, 0.125, 0.25),
+    "barlow_twins": (1 / 1024, 1 / 256, 1 / 64, 1 / 16, 1 / 8),
+    "vicreg": (1 / 128, 1 / 64, 1 / 16, 1 / 8),
 }
 """Learning rates that `search` tries for each method, as multiples of the run's own.
 
 FastSiam is not a method of its own: it is SimSiam with four views, see `chosen`.
 
 BYOL's are larger: its paper's loss sums the two directions, ours is their mean. Those of Barlow
-Twins and VICReg are smaller: their losses sum over the dimensions of z."""
+Twins and VICReg are smaller, and reach far: their losses sum over the dimensions of z, Barlow
+Twins' over all pairs of them."""
 
 TEMPERATURES = (0.1, 0.2)
 """Temperatures that `search` tries for each method that has one."""
