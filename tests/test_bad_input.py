@@ -698,7 +698,7 @@ BAD_CALLS = [
         lambda t: plots.spectrum({"a": np.array([NAN])}, "x"),
     ),
     (
-        "spectra must have a value or more each; got none of 'a'",
+        "each of spectra must have a value; got none of 'a'",
         lambda t: plots.spectrum({"a": []}, "x"),
     ),
     (
@@ -771,7 +771,10 @@ BAD_CALLS = [
     ),
     ("features must be a Features; got 3", lambda t: ks.find_duplicates(3, None, None)),
     ("images must be a folder, files", lambda t: ks.find_source(None)),
-    ("labels must be of two classes", lambda t: ks.predict_labels(FEATURES, {0: "a", 1: "a"})),
+    (
+        "labels must have at least two classes",
+        lambda t: ks.predict_labels(FEATURES, {0: "a", 1: "a"}),
+    ),
     ("labels must be of rows below 8", lambda t: ks.predict_labels(FEATURES, {0: "a", 8: "b"})),
     ("features must be finite", lambda t: ks.predict_labels(FEATURES * NAN, {0: "a", 1: "b"})),
     ("count must be at least 1; got 0", lambda t: ks.farthest_first(FEATURES, 0)),
@@ -784,7 +787,7 @@ BAD_CALLS = [
         lambda t: plots.recall(LABELS, {"all": np.zeros(3)}, "x"),
     ),
     (
-        "values must be of one trial or more; got nothing",
+        "values must be of at least one trial; got nothing",
         lambda t: plots.parallel_coordinates({}, [], "x", ""),
     ),
     (

@@ -112,7 +112,7 @@ def embed_to_file(
     number, of = shard
     start, end = ((k * len(source)) // of for k in (number - 1, number))
     if start == end:
-        raise InputError(f"shard {number}/{of} of {len(source)} images has none")
+        raise InputError(f"shard {number}/{of} would be empty: there are {len(source)} images")
     with claimed(output, beside=True):
         found, origin = named_encoder(encoder, source, image_size)
         source = source.seen_by(found.preprocessing)

@@ -55,7 +55,7 @@ def predict_labels(features: np.ndarray, labels: dict[int, str]) -> Predictions:
     features = as_features(features)
     classes = tuple(sorted(set(labels.values())))
     if len(classes) < 2:
-        raise InputError(f"labels must be of two classes or more; got {shown(list(classes))}")
+        raise InputError(f"labels must have at least two classes; got {shown(list(classes))}")
     rows = np.array(sorted(labels))
     if rows[0] < 0 or rows[-1] >= len(features):
         raise InputError(f"labels must be of rows below {len(features)}; got {shown(rows[-1])}")

@@ -52,7 +52,7 @@ def project(features: np.ndarray, method: Method = "tsne", seed: Seed = 0) -> np
     """
     vectors = unit(as_features(features))
     if len(vectors) < 5:
-        raise InputError(f"a map must be of 5 images or more; got {len(vectors)}")
+        raise InputError(f"a map needs at least 5 images; got {len(vectors)}")
     if method == "umap":
         try:
             umap = importlib.import_module("umap")

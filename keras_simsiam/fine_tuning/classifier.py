@@ -49,7 +49,7 @@ class Classifier(keras.Model):
         super().__init__(name=name)
         if len(set(class_names)) < 2:
             raise InputError(
-                f"class_names must be of two classes or more; got {shown([*class_names])}"
+                f"class_names must have at least two classes; got {shown([*class_names])}"
             )
         self.network, self.preprocessing = network, preprocessing
         self.class_names = tuple(class_names)

@@ -83,12 +83,11 @@ def find_labeled(
         )
     classes = tuple(sorted({*(train.labels or ())}))
     if len(classes) < 2:
-        raise InputError(f"labels must be of two classes or more; got {shown([*classes])}")
+        raise InputError(f"labels must have at least two classes; got {shown([*classes])}")
     unknown = sorted({*((test and test.labels) or ())} - {*classes})
     if unknown:
         raise InputError(
-            f"the classes of the test images must be those of the training images; "
-            f"{shown(unknown[0])} is not"
+            f"the test images must have classes of the training images; {shown(unknown[0])} is none"
         )
     return Labeled(train, test, classes)
 
@@ -142,7 +141,7 @@ def folds(truth: np.ndarray, seed: int) -> list[np.ndarray]:
     counts = np.bincount(truth)
     several = np.flatnonzero(counts[truth] > 1)
     if not len(several):
-        raise InputError("labels must be of two images or more in one class or more")
+        raise InputError("labels must include a class with at least two images")
     parts = StratifiedKFold(min(_FOLDS, int(counts.max())), shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class of fewer images than parts is not in all of them

@@ -65,9 +65,7 @@ class TrainedOnViews(SavedWithParts):
         optimizers = [named("optimizer", optimizer)]
         optimizers += [predictor_optimizer and named("predictor_optimizer", predictor_optimizer)]
         if optimizers[0] is optimizers[1]:
-            raise InputError(
-                "predictor_optimizer must be another object than optimizer; got the same"
-            )
+            raise InputError("predictor_optimizer must not be the same object as optimizer")
         if self.dtype_policy.name == "mixed_float16":
             optimizers = [o and with_loss_scale(o) for o in optimizers]
         super().compile(optimizer=optimizers[0], jit_compile=jit_compile, **kwargs)

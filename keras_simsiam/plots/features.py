@@ -45,7 +45,7 @@ def spectrum(spectra: Mapping[str, np.ndarray], path: str | os.PathLike) -> None
     check_numbers("spectra", spectra)
     for name, values in spectra.items():
         if not len(values):
-            raise InputError(f"spectra must have a value or more each; got none of {shown(name)}")
+            raise InputError(f"each of spectra must have a value; got none of {shown(name)}")
     figure, axis = one_panel(5.2, 3.6)
     for (name, values), style in zip(spectra.items(), series_styles(len(spectra)), strict=True):
         shares = np.maximum(values / max(values[0], np.finfo(float).tiny), 1e-8)

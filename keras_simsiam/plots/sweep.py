@@ -51,7 +51,7 @@ def parallel_coordinates(
     """
     check_numbers("values", {metric: values})
     if not values:
-        raise InputError("values must be of one trial or more; got nothing")
+        raise InputError("values must be of at least one trial; got nothing")
     for name, column in settings.items():
         if not isinstance(column, Sequence) or len(column) != len(values):
             raise InputError(

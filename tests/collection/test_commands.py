@@ -138,11 +138,11 @@ def test_bad_input_is_one_line_and_nothing_is_written(photos, tmp_path, capsys):
     before = sorted(tmp_path.rglob("*"))
     for said, *argv in (
         ("1 of 2 are not, such as 'no.png'", *label, tmp_path / "missing.csv"),
-        ("labels must be of two classes or more; got 'a'", *label, tmp_path / "one.csv"),
+        ("labels must have at least two classes; got 'a'", *label, tmp_path / "one.csv"),
         ("must label each image once; got '01.png' twice", *label, tmp_path / "twice.csv"),
         ("must have a name and a label in each row", *label, tmp_path / "wide.csv"),
-        ("labels must be of two classes or more; got nothing", *label, tmp_path / "empty.csv"),
-        ("labels must be of two classes or more; got nothing", "label", features, *x),
+        ("labels must have at least two classes; got nothing", *label, tmp_path / "empty.csv"),
+        ("labels must have at least two classes; got nothing", "label", features, *x),
         ("cannot read 'no.csv'", *label, "no.csv"),
         ("files must be images; got 'no.png'", *near, "no.png"),
         ("none of the images can be read", *near, tmp_path / "text.png"),

@@ -237,7 +237,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(exported, tmp_path, capsys
         ("cannot read 'nowhere.txt'", "--files", "nowhere.txt", *npz),
         ("output must end in .npz, .csv, .parquet", *one, "-o", tmp_path / "x.tsv"),
         ("shard must be K/N", *one, *npz, "--shard", "3/2"),
-        ("shard 1/3 of 1 images has none", *one, *npz, "--shard", "1/3"),
+        ("shard 1/3 would be empty: there are 1 images", *one, *npz, "--shard", "1/3"),
         ("image_size of pixels is 32", *one, *npz, "--saved-model", "pixels", "--image-size", "8"),
         ("3 channels where 4 are expected", *one, *npz, "--saved-model", tmp_path / "4.keras"),
         ("must return vectors [B, D]", *one, *npz, "--saved-model", tmp_path / "map.keras"),

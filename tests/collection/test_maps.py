@@ -76,7 +76,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(photos, tmp_path, capsys):
     before = sorted(tmp_path.rglob("*"))
     for said, *argv in (
         ("output must end in .html", photos / "features.npz", "-o", tmp_path / "x.png"),
-        ("must be of 5 images or more; got 4", tmp_path / "few.npz", "-o", tmp_path / "x.html"),
+        ("needs at least 5 images; got 4", tmp_path / "few.npz", "-o", tmp_path / "x.html"),
         (
             "method must be one of",
             photos / "features.npz",

@@ -182,7 +182,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     ask = {"--classifier": classifier, "--dataset": f"folder:{photos}"}
     for name, options, said, changes in (
         ("fine_tune", tune, "labels must be shares above 0", {"--labels": 2}),
-        ("fine_tune", tune, "labels must be of two classes", {"--labels": tmp_path / "one.csv"}),
+        ("fine_tune", tune, "labels must have at least two", {"--labels": tmp_path / "one.csv"}),
         ("fine_tune", tune, "2 of 2 are not there", {"--labels": tmp_path / "gone.csv"}),
         ("fine_tune", tune, "cannot read", {"--labels": tmp_path / "none.csv"}),
         ("fine_tune", tune, "must have labels", {"--dataset": f"folder:{photos}/val"}),

@@ -136,7 +136,7 @@ def test_optimizers_need_weights_and_are_two_objects(model, batch):
     again = ks.SimSiam.from_config(model.get_config())
     again.compile("sgd", predictor_optimizer="sgd")
     optimizer = keras.optimizers.SGD()
-    with pytest.raises(InputError, match="predictor_optimizer must be another object"):
+    with pytest.raises(InputError, match="predictor_optimizer must not be the same"):
         again.compile(optimizer, predictor_optimizer=optimizer)
     again.trainable = False
     again.compile("sgd")
