@@ -68,7 +68,12 @@ def interrupts(
         if prepared.model.stop_training:
             ending.status = "stopped"
     except Stopped as e:
-        ending.status = "interrupted" if e.number == signal.SIGINT else "preempted"
+        ending.status = e.status
+    except tf.errors.OpError:
+        if prepared.chief or preemption.received is None:
+            raise
+        # The chief, which received the signal as well, has saved a checkpoint and is gone.
+        ending.status = preemption.received.status
     except Terminated:
         raise
     except KeyboardInterrupt:  # not from our handler; in a notebook or a thread, for example
@@ -91,21 +96,33 @@ class Stopped(Exception):
         super().__init__(number)
         self.number = number
 
+    @property
+    def status(self) -> Status:
+        """How it ends a training."""
+        return "interrupted" if self.number == signal.SIGINT else "preempted"
+
 
 class Preemption(keras.callbacks.Callback):
     """Ends `fit` after the current step, or evaluation, once a signal is received.
+
+    Workers other than the chief take part in two more steps, because the chief may receive the same
+    signal a moment later, and must not miss them before it has saved a checkpoint.
 
     It must be the last of the callbacks.
 
     Args:
         checkpoints: Saves a checkpoint then; None for workers other than the chief.
+
+    Attributes:
+        received: The signal; None if there was none.
     """
 
     def __init__(self, checkpoints: Checkpoints | None):
         super().__init__()
         self.checkpoints = checkpoints
-        self._received: int | None = None
+        self.received: Stopped | None = None
         self._trained = False
+        self._more = 2 if checkpoints is None else 0  # steps after the signal
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -133,13 +150,17 @@ class Preemption(keras.callbacks.Callback):
             Stopped: If so.
         """
         self._trained = True
-        if self._received is not None:
-            if self.checkpoints is not None:
-                if self._received == signal.SIGINT:
-                    _save_after_ctrl_c(self.checkpoints)
-                else:
-                    self.checkpoints.save_within_epoch()
-            self.stop_if_received()
+        if self.received is None:
+            return
+        if self._more:
+            self._more -= 1
+            return
+        if self.checkpoints is not None:
+            if self.received.number == signal.SIGINT:
+                _save_after_ctrl_c(self.checkpoints)
+            else:
+                self.checkpoints.save_within_epoch()
+        raise self.received
 
     def on_epoch_end(self, epoch, logs=None):
         """Stops if a signal was received; the checkpoint of the epoch has just been saved.
@@ -147,17 +168,18 @@ class Preemption(keras.callbacks.Callback):
         Raises:
             Stopped: If so.
         """
-        self.stop_if_received()
+        if not self._more:
+            self.stop_if_received()
 
     def stop_if_received(self) -> None:
         """Raises Stopped if a signal was received."""
-        if self._received is not None:
-            raise Stopped(self._received)
+        if self.received is not None:
+            raise self.received
 
     def _receive(self, number: int, _frame) -> None:
-        if self._received is not None or not self._trained:
+        if self.received is not None or not self._trained:
             raise Terminated(number)
-        self._received = number
+        self.received = Stopped(number)
 
 
 def _save_after_ctrl_c(checkpoints: Checkpoints) -> None:

@@ -1,5 +1,6 @@
 """Signals in a training: once they wait for the step, twice or before the first they do not."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -7,6 +8,7 @@ import threading
 import types
 
 import pytest
+import tensorflow as tf
 
 from keras_simsiam.errors import CannotWrite, Terminated, TrainingDiverged
 from keras_simsiam.presets import preset
@@ -66,6 +68,31 @@ def test_a_signal_in_an_evaluation_waits_for_the_checkpoint_of_the_epoch(number)
         with pytest.raises(Stopped):
             preemption.on_epoch_end(0)
     assert saved.count == 0  # `Checkpoints`, which precedes it, has saved one
+
+
+def test_another_worker_than_the_chief_takes_part_in_two_more_steps():
+    preemption = Preemption(None)
+    with preemption.listening():
+        preemption.on_train_batch_end(0)
+        send(signal.SIGTERM)
+        preemption.on_train_batch_end(1)
+        preemption.on_epoch_end(0)
+        preemption.on_train_batch_end(2)
+        with pytest.raises(Stopped):
+            preemption.on_train_batch_end(3)
+
+
+@pytest.mark.parametrize(("chief", "signalled"), [(False, True), (False, False), (True, True)])
+def test_a_worker_that_loses_the_chief_to_its_own_signal_is_preempted(chief, signalled):
+    model = types.SimpleNamespace(stop_training=False)
+    prepared, preemption = types.SimpleNamespace(model=model, chief=chief), Preemption(None)
+    if signalled:
+        preemption.received = Stopped(signal.SIGTERM)
+    lost = tf.errors.UnavailableError(None, None, "Connection reset by peer")
+    expected = contextlib.nullcontext() if signalled and not chief else pytest.raises(type(lost))
+    with expected, interrupts(prepared, Saved(), preemption) as ending:
+        raise lost
+    assert ending.status == ("preempted" if signalled and not chief else "finished")
 
 
 @pytest.mark.parametrize("number", SIGNALS)
