@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -75,10 +75,10 @@ def _largest(
     # Each thread multiplies on one core, so that none waits for another, and picks neighbors
     # while others multiply.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        block = products.block(bank[:_BLOCK])
+        tiles = _tiles(products, bank[:_BLOCK])
         for start in range(0, len(bank), _BLOCK):
-            added = [pool.submit(search.add, block, start) for search in searches]
-            block = products.block(bank[start + _BLOCK : start + 2 * _BLOCK])
+            added = [pool.submit(search.add, tiles, start) for search in searches]
+            tiles = _tiles(products, bank[start + _BLOCK : start + 2 * _BLOCK])
             for future in added:
                 future.result()
         found = list(pool.map(_Search.result, searches))
@@ -86,13 +86,20 @@ def _largest(
     return np.concatenate(similarity), np.concatenate(rows)
 
 
+def _tiles(products: Products, rows: np.ndarray) -> list[Block]:
+    """Rows of the bank, ready to be multiplied, in parts that fit into a cache."""
+    block = products.block(rows)
+    return [block[i : i + _TILE] for i in range(0, len(block), _TILE)]
+
+
 def _similarities(bank: np.ndarray, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Cosine similarities of each query, of norm 1, to its rows ``[Q, n]`` of the bank."""
+    lengths = norms(np.asarray(bank, np.float32))
 
     def of_one(query: np.ndarray, positions: np.ndarray) -> np.ndarray:
         found = np.asarray(bank[positions], np.float32)
         # Unlike those of a matrix product, these sums are the same wherever a row stands.
-        return np.einsum("nd,d->n", found, query) / norms(found)
+        return np.einsum("nd,d->n", found, query) / lengths[positions]
 
     with ThreadPoolExecutor(cores()) as pool:
         return np.stack(list(pool.map(of_one, queries, rows)))
@@ -108,7 +115,7 @@ class _Search:
     Args:
         queries: Q, their number.
         k: Number of neighbors.
-        product: Of all queries with some rows, float32 ``[Q, n]``.
+        product: Of all queries with some rows, float32 or bfloat16 ``[Q, n]``.
     """
 
     def __init__(self, queries: int, k: int, product: Callable[[Block], np.ndarray]):
@@ -117,16 +124,18 @@ class _Search:
         self._found = np.zeros(queries, np.int64)  # the first so many are set
         self._least = np.full(queries, -np.inf, np.float32)  # candidates are above it
 
-    def add(self, block: Block, start: int) -> None:
-        """Compares the queries with a block of the bank, whose first row is at `start`."""
-        for first in range(0, len(block), _TILE):
-            similarity = self._product(block[first : first + _TILE])
-            if start + first == 0:
-                self._least = _below_the_largest(similarity, self._k)
-            above = np.flatnonzero(similarity > self._least[:, None])
+    def add(self, tiles: Sequence[Block], start: int) -> None:
+        """Compares the queries with rows of the bank, the first of which is at `start`."""
+        for tile in tiles:
+            similarity = self._product(tile)
+            if start == 0:
+                self._least = _below_the_largest(similarity.astype(np.float32), self._k)
+            above = np.flatnonzero(_exceeds(similarity, self._least[:, None]))
             query = above // similarity.shape[1]
             row = above - query * similarity.shape[1]
-            self._append(query, _packed(similarity.ravel()[above], start + first + row))
+            found = similarity.ravel()[above].astype(np.float32)
+            self._append(query, _packed(found, start + row))
+            start += len(tile)
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
         """Similarities and positions ``[Q, k]`` of the nearest neighbors so far."""
@@ -168,6 +177,15 @@ def _below_the_largest(similarity: np.ndarray, k: int) -> np.ndarray:
     groups = count // size
     maxima = similarity[:, : size * groups].reshape(queries, size, groups).max(axis=1)
     return np.partition(maxima, groups - k, axis=1)[:, groups - k] - np.float32(1e-6)
+
+
+def _exceeds(similarity: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """Whether similarities, float32 or bfloat16 ``[Q, n]``, are above float32 ``[Q, 1]``."""
+    if similarity.dtype == np.float32 or (least < 0).any():
+        return similarity.astype(np.float32, copy=False) > least
+    # The bits of numbers that are not negative have their order, and integers are compared sooner;
+    # those of a bfloat16 are the upper half of a float32's.
+    return similarity.view(np.int16) > (least.view(np.int32) >> 16).astype(np.int16)
 
 
 def _packed(similarity: np.ndarray, position: np.ndarray) -> np.ndarray:

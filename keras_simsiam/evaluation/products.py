@@ -100,9 +100,9 @@ class Bfloat16Products(Products):
         return rounded
 
     def with_queries(self, queries: np.ndarray) -> Callable[[Block], np.ndarray]:
-        """A function from a block to its products, float32 ``[Q, n]``."""
+        """A function from a block to its products, bfloat16 ``[Q, n]``."""
         held = tf.cast(queries, tf.bfloat16)
-        return lambda rows: tf.cast(tf.matmul(held, rows, transpose_b=True), tf.float32).numpy()
+        return lambda rows: tf.matmul(held, rows, transpose_b=True).numpy()
 
     def prove(self, queries: np.ndarray, least: np.ndarray, similarity: np.ndarray) -> np.ndarray:
         """Whether no row that was not proposed can be among the nearest; bool ``[Q]``.

@@ -168,6 +168,19 @@ def test_what_does_not_fit_is_named(change, named, arrays):
         knn_predict(**{**values, **change})
 
 
+@pytest.mark.parametrize("lowest", [0.0, -0.5])
+def test_bfloat16_is_compared_as_its_values_are(lowest):
+    random = np.random.default_rng(0)
+    values = random.uniform(-1, 1, [50, 400]).astype(np.float32)
+    values[:, :3] = 0.0, -0.0, 0.25
+    similarity = tf.cast(values, tf.bfloat16).numpy()
+    least = random.uniform(lowest, 1, [50, 1]).astype(np.float32)
+    least[:2] = [[0.25], [similarity[1, 9]]]  # equal ones are not above
+    np.testing.assert_array_equal(
+        nearest._exceeds(similarity, least), similarity.astype(np.float32) > least
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from Linux's /proc")
 def test_memory_stays_under_2_gb_for_100_000_times_10_000_times_512():
