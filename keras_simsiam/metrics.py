@@ -95,7 +95,7 @@ METRICS = {
         Metric("backbone_rank", "rank of features", "{:.1f}", "always"),
         Metric("projector_rank", "rank of z", "{:.1f}", "always"),
         # Of images without labels, in place of kNN accuracy.
-        Metric("view_retrieval", "view retrieval", "{:.1%}", summary=False, table=False),
+        Metric("view_retrieval", "view retrieval", "{:.1%}", summary=False),
         Metric("knn_top5", "kNN top-5", "{:.1%}", table=False),
         Metric("linear_top1", "linear top-1", "{:.1%}", summary=False, panel=_ACCURACY),
         Metric("top1", "top-1", "{:.1%}", summary=False, panel=_ACCURACY),
