@@ -24,11 +24,16 @@ VARIED = {
     },
     "crops": {
         "choices": {
-            f"from {least:.0%}": {"augmentation.crop_area": [least, 1.0]}
+            f"crops from {least:.0%}": {"augmentation.crop_area": [least, 1.0]}
             for least in (0.08, 0.2, 0.5)
         }
     },
-    "colors": {"choices": {"changed": {}, "kept": {"augmentation.jitter_probability": 0.0}}},
+    "colors": {
+        "choices": {
+            "colors changed": {},
+            "colors kept": {"augmentation.jitter_probability": 0.0},
+        }
+    },
 }
 """What the runs differ in: 30 combinations."""
 
