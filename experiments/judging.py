@@ -145,19 +145,19 @@ def others_gain_more(results: Results) -> Judged:
         if len(lengths) < 2:
             said.append(f"{found.dataset}: trained for one length only.")
             continue
-        better = {}
-        for length in (min(lengths), max(lengths)):
+        better, ends = {}, (min(lengths), max(lengths))
+        for length in ends:
             ours = lengths[length]["simsiam"]
             better[length] = [
                 n for n, line in lengths[length].items() if evidence.above(line, ours)
             ]
-            said.append(
-                f"{found.dataset}: {evidence.names(better[length])} ahead after {length} epochs."
-            )
+        after = (f"after {n} epochs: {evidence.names(better[n])}" for n in ends)
+        said.append(f"{found.dataset}, ahead of SimSiam {'; '.join(after)}.")
         verdicts.append(len(better[max(lengths)]) > len(better[min(lengths)]))
         figures.append(found.name)
     if not verdicts:
         return Judged("open", said or UNKNOWN.because)
+    said.append("The claim is taken to mean that more methods are ahead after longer trainings.")
     return Judged("reproduced" if all(verdicts) else "contradicted", said, figures)
 
 
