@@ -52,6 +52,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.epochs: int = resumed.get("epochs", 0)
         self._best: dict | None = resumed.get("best")
         self._averages: dict | list | None = resumed.get("metrics")
+        self._averaged_on: int | None = resumed.get("replicas")  # devices
         self._logs: Mapping[str, float] = resumed.get("logs", {})
         self._saved_at = time.monotonic()
 
@@ -85,7 +86,7 @@ class Checkpoints(keras.callbacks.Callback):
             for metric in self.model.metrics
         }
         logs = {k: float(v) for k, v in self._logs.items() if metrics.in_history(k)}
-        self._save({"metrics": averages, "logs": logs})
+        self._save({"metrics": averages, "replicas": self._replicas, "logs": logs})
 
     def restore_best(self) -> None:
         """Writes the best checkpoint so far to ``best.keras``, unless it is there already."""
@@ -145,7 +146,13 @@ class Checkpoints(keras.callbacks.Callback):
                 shutil.copyfile(path, partial)
         (self.folder / "best.json").unlink(missing_ok=True)  # of an earlier version
 
+    @property
+    def _replicas(self) -> int:
+        return self.model.distribute_strategy.num_replicas_in_sync
+
     def _restore_averages(self, averages: dict[str, list[float]]) -> None:
+        # Averages are kept as sums over the images of one device.
+        scale = (self._averaged_on or self._replicas) / self._replicas
         for metric in self.model.metrics:
             values = averages.get(metric.name, [])
             if len(values) != len(metric.variables):
@@ -156,7 +163,7 @@ class Checkpoints(keras.callbacks.Callback):
                 )
                 continue
             for variable, value in zip(metric.variables, values, strict=True):
-                variable.assign(value)
+                variable.assign(scale * value)
 
 
 def _by_name(averages: dict[str, list[float]] | list[float]) -> dict[str, list[float]]:

@@ -92,7 +92,7 @@ def interrupted(tmp_path_factory):
     return folder / "step-00000003.keras", averages, whole
 
 
-def resume(checkpoint, averages, folder):
+def resume(checkpoint, averages, folder, **state):
     """Completes the epoch; returns what it logs."""
     images = np.random.RandomState(0).randint(0, 256, (32, 8, 8, 3), np.uint8)
     model = keras.models.load_model(checkpoint)
@@ -101,7 +101,7 @@ def resume(checkpoint, averages, folder):
         steps_per_epoch=1,
         shuffle=False,
         verbose=0,
-        callbacks=[Checkpoints(folder, resumed={"metrics": averages})],
+        callbacks=[Checkpoints(folder, resumed={"metrics": averages, **state})],
     ).history
 
 
@@ -114,6 +114,14 @@ def in_a_list(averages):
 def test_averages_of_an_interrupted_epoch_continue(written_as, interrupted, tmp_path):
     checkpoint, averages, whole = interrupted
     history = resume(checkpoint, written_as(averages), tmp_path)
+    for name in ("loss", "z_std"):
+        assert history[name][0] == pytest.approx(whole[name][0], abs=1e-5)
+
+
+def test_averages_of_two_devices_continue_on_one(interrupted, tmp_path):
+    checkpoint, averages, whole = interrupted
+    of_each = {name: [value / 2 for value in values] for name, values in averages.items()}
+    history = resume(checkpoint, of_each, tmp_path, replicas=2)
     for name in ("loss", "z_std"):
         assert history[name][0] == pytest.approx(whole[name][0], abs=1e-5)
 
