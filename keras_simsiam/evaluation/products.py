@@ -77,6 +77,8 @@ class Bfloat16Products(Products):
         return (
             multiplies_bfloat16()
             and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"
+            # With fewer instructions than the processor has, oneDNN crashes.
+            and not {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"} & os.environ.keys()
             and not tf.config.list_logical_devices("GPU")
             and not isinstance(bank, np.memmap)
             and bank.size >= 2**22

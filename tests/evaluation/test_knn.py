@@ -168,6 +168,17 @@ def test_what_does_not_fit_is_named(change, named, arrays):
         knn_predict(**{**values, **change})
 
 
+@pytest.mark.parametrize("variable", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
+def test_bfloat16_is_left_alone_where_onednn_is_limited(variable, monkeypatch):
+    """TensorFlow's products in it end with a segmentation fault then."""
+    monkeypatch.setattr(products, "multiplies_bfloat16", lambda: True)
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    bank, queries = np.zeros([10_000, 512], np.float32), np.zeros([300, 512], np.float32)
+    assert products.Bfloat16Products.pay(bank, queries, 20)
+    monkeypatch.setenv(variable, "AVX2")
+    assert not products.Bfloat16Products.pay(bank, queries, 20)
+
+
 @pytest.mark.parametrize("lowest", [0.0, -0.5])
 def test_bfloat16_is_compared_as_its_values_are(lowest):
     random = np.random.default_rng(0)
