@@ -151,7 +151,7 @@ class Checkpoints(keras.callbacks.Callback):
         return self.model.distribute_strategy.num_replicas_in_sync
 
     def _restore_averages(self, averages: dict[str, list[float]]) -> None:
-        # Averages are kept as sums over the images of one device.
+        # They are sums over the images of one device; of several workers, over the chief's.
         scale = (self._averaged_on or self._replicas) / self._replicas
         for metric in self.model.metrics:
             values = averages.get(metric.name, [])

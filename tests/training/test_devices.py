@@ -213,13 +213,15 @@ def test_two_workers_stopped_on_records_go_on_as_one_as_if_never_stopped(tmp_pat
     for process in processes:
         process.send_signal(signal.SIGTERM)
     assert [p.wait(timeout=120) for p in processes] == [0, 0]
+    done = len(history.read_text().splitlines()) - 1
     codes, printed = run_all([[*parts, "--resume"]], alone, tmp_path)
     assert codes == [0], printed
     losses = [
         np.genfromtxt(tmp_path / f"runs/{name}/history.csv", delimiter=",", names=True)["loss"]
         for name in ("whole", "parts")
     ]
-    np.testing.assert_allclose(*losses, rtol=1e-3)
+    # Before the stop, the average of the interrupted epoch is of the chief's own images.
+    np.testing.assert_allclose(*(np.delete(loss, done) for loss in losses), rtol=1e-3)
 
 
 @pytest.mark.slow
