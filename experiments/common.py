@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from experiments import costs
 from keras_simsiam import InputError, Run, documents, metrics, presets
-from keras_simsiam.files import write_csv
+from keras_simsiam.files import write_csv, write_json
 from keras_simsiam.tables import markdown
 from keras_simsiam.training.devices import Devices
 from keras_simsiam.tuning import results, sweeps
@@ -175,6 +175,24 @@ def search(sweep: str, args: argparse.Namespace, spec: dict | None = None) -> Fo
     found = run_sweep(sweep, spec, base, options, Devices(), others)
     assert found is not None  # only workers find nothing
     return found
+
+
+def add_to_trials(found: Found, name: str, measure: Callable[[Entry], dict[str, float]]) -> None:
+    """Adds further metrics to all trials that have a result; each is measured once.
+
+    Args:
+        found: From `search`.
+        name: Of the file in a trial's folder in which they are kept.
+        measure: The metrics of a trial.
+    """
+    for line in found.lines:
+        for entry in line.entries:
+            if entry.failed:
+                continue
+            kept = found.run_folder(entry) / f"{name}.json"
+            if not kept.exists():
+                write_json(kept, measure(entry))
+            entry.metrics.update(documents.read_json(kept))
 
 
 def publish(

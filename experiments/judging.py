@@ -145,15 +145,14 @@ def others_gain_more(results: Results) -> Judged:
         if len(lengths) < 2:
             said.append(f"{found.dataset}: trained for one length only.")
             continue
-        better, ends = {}, (min(lengths), max(lengths))
-        for length in ends:
-            ours = lengths[length]["simsiam"]
-            better[length] = [
-                n for n, line in lengths[length].items() if evidence.above(line, ours)
-            ]
-        after = (f"after {n} epochs: {evidence.names(better[n])}" for n in ends)
+        better = {
+            n: [m for m, line in lengths[n].items() if evidence.above(line, lengths[n]["simsiam"])]
+            for n in (min(lengths), max(lengths))
+        }
+        after = (f"after {n} epochs: {evidence.names(ahead)}" for n, ahead in better.items())
         said.append(f"{found.dataset}, ahead of SimSiam {'; '.join(after)}.")
-        verdicts.append(len(better[max(lengths)]) > len(better[min(lengths)]))
+        first, last = better.values()
+        verdicts.append(len(last) > len(first))
         figures.append(found.name)
     if not verdicts:
         return Judged("open", said or UNKNOWN.because)

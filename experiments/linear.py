@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 
+from experiments import common
 from keras_simsiam import Run, data, load_encoder, metrics
-from keras_simsiam.documents import read_json
 from keras_simsiam.evaluation import Encoder, extract, linear_accuracy, raw_pixels
-from keras_simsiam.files import write_json
 from keras_simsiam.training.inputs import load_inputs
 from keras_simsiam.training.prepare import build_model
 from keras_simsiam.tuning.ledger import Entry
@@ -16,21 +15,14 @@ from keras_simsiam.tuning.space import SEED
 
 
 def add(found: Found) -> None:
-    """Adds linear accuracies to the metrics of all trials; each is measured once."""
-    for line in found.lines:
-        for entry in line.entries:
-            if not entry.failed:
-                entry.metrics.update(_measured(found, entry))
+    """Adds the linear accuracies of all trials' encoders, and those without training."""
+    run = found.space.base
 
-
-def _measured(found: Found, entry: Entry) -> dict[str, float]:
-    """Linear accuracy of a trial's encoder and without training, kept in the trial's folder."""
-    kept = found.run_folder(entry) / "linear.json"
-    if not kept.exists():
-        run = found.space.base
+    def measure(entry: Entry) -> dict[str, float]:
         top1 = accuracy(load_encoder(found.saved_model(entry)), run)
-        write_json(kept, {"linear_top1": top1, **baselines(run, entry.values[SEED])})
-    return read_json(kept)
+        return {"linear_top1": top1, **baselines(run, entry.values[SEED])}
+
+    common.add_to_trials(found, "linear", measure)
 
 
 @functools.cache

@@ -10,12 +10,11 @@ from scipy import stats
 
 from experiments import common
 from keras_simsiam import load_encoder, metrics, options
-from keras_simsiam.documents import read_json
-from keras_simsiam.files import write_json
 from keras_simsiam.plots import style
 from keras_simsiam.tables import markdown
 from keras_simsiam.training.inputs import load_inputs
 from keras_simsiam.training.prepare import retrieval
+from keras_simsiam.tuning.ledger import Entry
 from keras_simsiam.tuning.results import Found, Line
 
 VARIED = {
@@ -54,15 +53,11 @@ def add_retrieval(found: Found) -> None:
     """Adds how often each encoder finds the other view; all see the views of the base run."""
     run = found.space.base
     inputs = load_inputs(run)
-    for line in found.lines:
-        for entry in line.entries:
-            kept = found.run_folder(entry) / "view_retrieval.json"
-            if entry.failed:
-                continue
-            if not kept.exists():
-                encoder = load_encoder(found.saved_model(entry))
-                write_json(kept, {"view_retrieval": retrieval(encoder, run, inputs)})
-            entry.metrics.update(read_json(kept))
+
+    def measure(entry: Entry) -> dict[str, float]:
+        return {"view_retrieval": retrieval(load_encoder(found.saved_model(entry)), run, inputs)}
+
+    common.add_to_trials(found, "view_retrieval", measure)
 
 
 def table(lines: Sequence[Line]) -> list[list[str]]:

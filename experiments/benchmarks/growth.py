@@ -49,8 +49,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 print(f"{name}, {count:,}: {', '.join(map(common.number, cost))}", flush=True)
         for name, costs in found.items():
             write(name, costs)
-    print(f"\n{markdown(table(measurements()))}\n{processor()}")
-    draw(measurements(), common.HERE / "figures/benchmark_growth.png")
+    every = measurements()
+    print(f"\n{markdown(table(every))}\n{processor()}")
+    draw(every, common.HERE / "figures/benchmark_growth.png")
 
 
 def write(name: str, costs: dict[int, Cost]) -> None:

@@ -87,7 +87,8 @@ def find_labeled(
     unknown = sorted({*((test and test.labels) or ())} - {*classes})
     if unknown:
         raise InputError(
-            f"the test images must have classes of the training images; {shown(unknown[0])} is none"
+            "the classes of the test images must be among those of the training images; "
+            f"got {shown(unknown[0])}"
         )
     return Labeled(train, test, classes)
 

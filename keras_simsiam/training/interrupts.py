@@ -105,8 +105,8 @@ class Stopped(Exception):
 class Preemption(keras.callbacks.Callback):
     """Ends `fit` after the current step, or evaluation, once a signal is received.
 
-    Workers other than the chief take part in two more steps, because the chief may receive the same
-    signal a moment later, and must not miss them before it has saved a checkpoint.
+    Workers other than the chief take part in two more steps: the chief may receive the same signal
+    a moment later, and cannot finish its step, and save a checkpoint, without them.
 
     It must be the last of the callbacks.
 
