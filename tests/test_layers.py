@@ -16,7 +16,8 @@ LAYERS = (
     {"fine_tuning", "exchange"},
     {"collection"},
     {"training", "tuning", "evaluation", "export", "plots"},
-    {"models", "data", "augment", "native", "optimizers", "preprocessing", "arrays", "_compat"},
+    {"models", "data", "augment", "native", "optimizers", "preprocessing", "arrays", "_compat"}
+    | {"workers"},
     {"config", "presets", "probes", "options", "fields", "datasets", "documents", "metrics"}
     | {
         "augmentation",

@@ -37,7 +37,7 @@ def readable_paths(files: Paths) -> tuple[Paths, dict[int, str]]:
     Raises:
         CannotWrite: If there is no space for the copies.
     """
-    which = [i for i, name in enumerate(files.names) if name.lower().endswith(EXTENSIONS)]
+    which = files.ending_with(EXTENSIONS)
     if not which:
         return files, {}
     say = Progress("copied", len(which))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from keras_simsiam.data.plan import Plan
 from keras_simsiam.preprocessing import resize_square
+from keras_simsiam.workers import Workers
+
+Made = TypeVar("Made")
 
 
 class Images(abc.ABC):
@@ -25,8 +28,8 @@ class Images(abc.ABC):
         return 3
 
     @abc.abstractmethod
-    def every(self, step: int) -> Images:
-        """The images at positions 0, step, 2 step and so on."""
+    def every(self, step: int, first: int = 0) -> Images:
+        """The images at positions first, first + step, first + 2 step and so on."""
 
     @abc.abstractmethod
     def dataset(self) -> tf.data.Dataset:
@@ -95,8 +98,15 @@ class Images(abc.ABC):
             uint8 ``[B, size, size, C]``.
         """
 
-    def made_once(self, key: tuple, make: Callable[[], tf.data.Dataset]) -> tf.data.Dataset:
-        """The dataset that `make` returns, made once for each key.
+    def of_worker(self, workers: Workers) -> Images:
+        """The images that this process computes, if each computes its share."""
+        if workers.count == 1:
+            return self
+        # Once, because these images keep a pipeline of their own.
+        return self._made_once(workers, lambda: self.every(workers.count, workers.index))
+
+    def _made_once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` returns, made once for each key.
 
         Each pipeline traces functions, which TensorFlow never frees.
         """

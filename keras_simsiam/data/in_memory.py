@@ -45,9 +45,9 @@ class ImageArray(Images):
         short = min(self.array.shape[1:3])
         return short if short <= _LARGEST_SIDE else default
 
-    def every(self, step: int) -> ImageArray:
+    def every(self, step: int, first: int = 0) -> ImageArray:
         """A view into the same memory."""
-        return ImageArray(self.array[::step])
+        return ImageArray(self.array[first::step])
 
     def dataset(self) -> tf.data.Dataset:
         """Every image in order; TensorFlow keeps a copy of them until the process ends."""

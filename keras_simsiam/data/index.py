@@ -25,6 +25,9 @@ from keras_simsiam.files import cache_folder, claimed, written_atomically
 LEAST_FILES = 2000
 """Of fewer files nothing is kept: they are read in a second."""
 
+_STAMPED = 4096
+"""Files whose stamps are put into an array at a time."""
+
 _FORMAT = 2
 """To be raised if files are found to be different from what they were found to be before."""
 
@@ -41,13 +44,18 @@ def stamps(files: Paths) -> np.ndarray:
     found = np.full([len(files), 3], -1, np.int64)
     for folder, run in files.runs():
         with contextlib.suppress(OSError), _opened(folder) as opened:
-            for i, name in enumerate(files.names[run], start=run.start):
-                try:
-                    status = os.stat(name, dir_fd=opened)
-                except OSError:
-                    continue
-                found[i] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+            for i in range(run.start, run.stop, _STAMPED):
+                names = files.names[i : min(i + _STAMPED, run.stop)]
+                found[i : i + len(names)] = [_stamp(name, opened) for name in names]
     return found
+
+
+def _stamp(name: str, folder: int) -> tuple[int, int, int]:
+    try:
+        status = os.stat(name, dir_fd=folder)
+    except OSError:
+        return -1, -1, -1
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def recall(root: str, files: Paths, now: np.ndarray, channels: int, columns: int) -> np.ndarray:

@@ -72,10 +72,20 @@ class Paths(Sequence[str]):
 
     def take(self, positions: Sequence[int] | np.ndarray) -> Paths:
         """The paths at some positions."""
-        of = self.folder_of[np.asarray(positions, np.int64)]
+        array = np.asarray(positions, np.int64)
+        if len(array) == len(self) and np.array_equal(array, np.arange(len(self))):
+            return self
+        of = self.folder_of[array]
         if (of[1:] < of[:-1]).any():
             return Paths.of([self[i] for i in positions])
         return Paths(self.folders, of, [self.names[i] for i in positions])
+
+    def ending_with(self, suffixes: tuple[str, ...]) -> list[int]:
+        """The positions of files whose names end so, with small letters or capitals."""
+        together = "/".join(self.names).lower()
+        if not any(suffix in together for suffix in suffixes):  # sooner than to look at each
+            return []
+        return [i for i, name in enumerate(self.names) if name.lower().endswith(suffixes)]
 
     def runs(self) -> Iterator[tuple[str, slice]]:
         """Each folder, and where its files are."""

@@ -116,12 +116,12 @@ def images(folder: str, left_out: LeftOut) -> Paths:
             folders.append(path)
             counts.append(len(found) - before)
     files = Paths(folders, np.repeat(np.arange(len(folders), dtype=np.int32), counts), found)
-    arrays = np.array([name.lower().endswith(_ARRAY) for name in found], bool)
-    if arrays.all() or not arrays.any():
+    arrays = files.ending_with((_ARRAY,))
+    if len(arrays) in (0, len(files)):
         return files
-    for i in np.flatnonzero(arrays).tolist():
+    for i in arrays:
         left_out.add(f"{_ARRAY} beside other images", os.path.relpath(files[i], folder))
-    return files.take(np.flatnonzero(~arrays))
+    return files.take(np.setdiff1d(np.arange(len(files)), arrays))
 
 
 def _top(folder: str) -> tuple[Iterator[str], dict[str, os.DirEntry]]:

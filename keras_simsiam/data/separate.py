@@ -44,9 +44,9 @@ class SeparateImages(Images):
     def take(self, positions: Sequence[int] | np.ndarray) -> Self:
         """The images at positions in any order; unreadable ones count as those of all images."""
 
-    def every(self, step: int) -> Self:
+    def every(self, step: int, first: int = 0) -> Self:
         """The images at those positions; unreadable ones count as those of all images."""
-        return self.take(range(0, len(self), step))
+        return self.take(range(first, len(self), step))
 
     def decoded(self, position: tf.Tensor) -> tf.Tensor:
         """The image at a position, an integer scalar, uint8 ``[H, W, C]``."""
@@ -94,7 +94,7 @@ class SeparateImages(Images):
             return batched(found, batch_size, last=True).prefetch(2)
 
         done, images = 0, tf.zeros([1, size, size, self.channels], tf.uint8)
-        for numbers, images in self.made_once((size, batch_size), make):
+        for numbers, images in self._made_once((size, batch_size), make):
             places = done + np.arange(len(numbers))
             self._report(places[numbers.numpy() != places])
             done += len(numbers)

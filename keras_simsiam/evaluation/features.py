@@ -17,15 +17,18 @@ from keras_simsiam.errors import InputError
 from keras_simsiam.evaluation import room
 from keras_simsiam.evaluation.encoder import Encoder
 from keras_simsiam.fields import Seed, checks_arguments
+from keras_simsiam.workers import ALONE, Workers
 
 
 @checks_arguments
-def extract(encoder: Encoder, images: ImagesLike) -> np.ndarray:
+def extract(encoder: Encoder, images: ImagesLike, workers: Workers = ALONE) -> np.ndarray:
     """Features of every image, in order.
 
     Args:
         encoder: See `Encoder`.
         images: uint8 ``[N, H, W, C]``, or the ``images`` of a dataset from `keras_simsiam.load`.
+        workers: The processes that each compute a share of them, and must all call this. All
+            return the features of every image.
 
     Returns:
         float32 ``[N, D]``; if memory does not suffice, mapped from a temporary file, with a
@@ -35,13 +38,16 @@ def extract(encoder: Encoder, images: ImagesLike) -> np.ndarray:
         InputError: If the images are anything else, or neither memory nor the disk suffices.
     """
     images = as_images(images, channels=encoder.preprocessing.channels)
-    batches = images.resized(encoder.image_size)
-    return _filled(len(images), (encoder(batch) for batch in batches))
+
+    def of(own: Images) -> Iterator[tf.Tensor]:
+        return map(encoder, own.resized(encoder.image_size))
+
+    return _shared(images, of, workers)
 
 
 @checks_arguments
 def augmented_features(
-    encoder: Encoder, images: ImagesLike, seed: Seed = 0
+    encoder: Encoder, images: ImagesLike, seed: Seed = 0, workers: Workers = ALONE
 ) -> Callable[[int], np.ndarray]:
     """Features of random crops and flips, as in the paper's linear evaluation.
 
@@ -52,6 +58,7 @@ def augmented_features(
         encoder: See `Encoder`.
         images: See `extract`.
         seed: Seed of the crops and flips.
+        workers: See `extract`.
 
     Returns:
         A function from the number of an epoch to features float32 ``[N, D]``, in the order of the
@@ -62,14 +69,15 @@ def augmented_features(
     source = crop_side(images, size)
     crops = random_crops(source, size, seed, channels)
 
-    def cropped(epoch: int) -> Iterator[tf.Tensor]:
+    def cropped(epoch: int, own: Images) -> Iterator[tf.Tensor]:
+        numbers = tf.range(len(images), dtype=tf.int64)[workers.sharing(len(images)).share]
         done = 0
-        for batch in images.resized(source):
-            examples = tf.range(done, done + len(batch), dtype=tf.int64)
+        for batch in own.resized(source):
+            examples = numbers[done : done + len(batch)]
             yield encoder(crops(batch, examples, tf.constant(epoch, tf.int64)))
             done += len(batch)
 
-    return lambda epoch: _filled(len(images), cropped(epoch))
+    return lambda epoch: _shared(images, functools.partial(cropped, epoch), workers)
 
 
 def crop_side(images: Images, size: int) -> int:
@@ -113,6 +121,19 @@ def random_crops(
     return crops
 
 
+def _shared(
+    images: Images, of: Callable[[Images], Iterable[tf.Tensor]], workers: Workers
+) -> np.ndarray:
+    """The features of all images, of which each worker computes a share by `of`."""
+    workers = workers.sharing(len(images))
+    with workers.agreed():
+        own = images.of_worker(workers)
+        features = _filled(len(own), of(own))
+    if workers.count == 1:
+        return features
+    return workers.interleave(features, room.for_features(len(images), features.shape[1]))
+
+
 def _filled(count: int, batches: Iterable[tf.Tensor]) -> np.ndarray:
     """The features of `count` images in one array, float32 ``[N, D]``, that is filled once."""
     features, done = np.empty(0), 0
@@ -125,7 +146,7 @@ def _filled(count: int, batches: Iterable[tf.Tensor]) -> np.ndarray:
 
 
 def check_features(
-    bank: np.ndarray, bank_labels: np.ndarray, queries: np.ndarray
+    bank: np.ndarray, bank_labels: np.ndarray, queries: np.ndarray, workers: Workers = ALONE
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The arguments of a probe, as float32 ``[N, D]``, int64 ``[N]`` and float32 ``[Q, D]``.
 
@@ -133,6 +154,7 @@ def check_features(
         bank: Features that the probe is fitted to.
         bank_labels: Their class numbers.
         queries: Features that it is applied to.
+        workers: Those that each have a share of the bank, and the labels of all of it.
 
     Raises:
         InputError: If one of them is invalid, see `keras_simsiam.arrays`, or D differs.
@@ -142,7 +164,8 @@ def check_features(
         raise InputError(
             f"queries must have the bank's dimension, {bank.shape[1]}; got {queries.shape[1]}"
         )
-    return bank, as_labels(bank_labels, len(bank), "bank_labels"), queries
+    count = workers.gather(np.array([len(bank)])).sum()
+    return bank, as_labels(bank_labels, int(count), "bank_labels"), queries
 
 
 def top_accuracies(predicted: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

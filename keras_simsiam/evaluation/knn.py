@@ -16,6 +16,7 @@ from keras_simsiam.arrays import as_features, as_labels
 from keras_simsiam.evaluation.features import check_features, top_accuracies
 from keras_simsiam.evaluation.nearest import nearest
 from keras_simsiam.fields import Count, Positive, checks_arguments
+from keras_simsiam.workers import ALONE, Workers
 
 _VOTES = 10_000_000
 """The most votes counted at a time: 40 MB."""
@@ -41,6 +42,7 @@ def knn_accuracy(
     query_labels: np.ndarray,
     k: Count = 200,
     temperature: Positive = 0.1,
+    workers: Workers = ALONE,
 ) -> KNNAccuracy:
     """Accuracy of a weighted vote of each query's nearest neighbors in the bank.
 
@@ -51,6 +53,7 @@ def knn_accuracy(
         query_labels: Class numbers ``[Q]``.
         k: Number of neighbors that vote. If the bank is smaller, all of it votes, with a warning.
         temperature: Temperature of the vote: a neighbor weighs exp(cosine / temperature).
+        workers: See `knn_predict`.
 
     Returns:
         Top-1 and top-5 accuracy, each in [0, 1].
@@ -60,7 +63,7 @@ def knn_accuracy(
     """
     queries = as_features(queries, "queries")
     query_labels = as_labels(query_labels, len(queries), "query_labels")
-    predicted = knn_predict(bank, bank_labels, queries, k, temperature)
+    predicted = knn_predict(bank, bank_labels, queries, k, temperature, workers)
     return KNNAccuracy(*top_accuracies(predicted, query_labels))
 
 
@@ -71,6 +74,7 @@ def knn_predict(
     queries: np.ndarray,
     k: Count = 200,
     temperature: Positive = 0.1,
+    workers: Workers = ALONE,
 ) -> np.ndarray:
     """The classes with the most votes for each query, best first.
 
@@ -80,6 +84,9 @@ def knn_predict(
         queries: float ``[Q, D]``, Q ≥ 1.
         k: See `knn_accuracy`.
         temperature: See `knn_accuracy`.
+        workers: The processes that search together, and must all call this. Each gives its share
+            of the bank, rows ``index``, ``index + count`` and so on, with the labels of all of it
+            and all queries, and gets the classes of all queries.
 
     Returns:
         int ``[Q, min(5, classes)]``.
@@ -88,12 +95,14 @@ def knn_predict(
         InputError: If features are empty or not finite, shapes do not match, labels are not class
             numbers, or k or temperature is not positive.
     """
-    bank, bank_labels, queries = check_features(bank, bank_labels, queries)
-    if k > len(bank):
-        warnings.warn(f"k={k} exceeds the size of the kNN bank; using {len(bank)}", stacklevel=3)
-        k = len(bank)
+    bank, bank_labels, queries = check_features(bank, bank_labels, queries, workers)
+    if k > len(bank_labels):
+        warnings.warn(
+            f"k={k} exceeds the size of the kNN bank; using {len(bank_labels)}", stacklevel=3
+        )
+        k = len(bank_labels)
     classes = int(bank_labels.max()) + 1
-    similarity, neighbors = nearest(bank, queries, k)
+    similarity, neighbors = nearest(bank, queries, k, workers)
     chunk = max(1, _VOTES // max(k, classes))
     voted = []
     for i in range(0, len(queries), chunk):

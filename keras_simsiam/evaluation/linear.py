@@ -14,6 +14,7 @@ from keras_simsiam.evaluation.features import check_features, top_accuracies
 from keras_simsiam.fields import Bounds, Count, Seed, checks_arguments
 from keras_simsiam.optimizers import trust_ratio
 from keras_simsiam.probes import LinearOptimizer
+from keras_simsiam.workers import ALONE, Workers
 
 LEARNING_RATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Learning rates to choose from, for a batch of 256. On ResNet-50's features of ImageNet, the
@@ -80,6 +81,7 @@ def linear_predict(
     seed: Seed = 0,
     optimizer: LinearOptimizer = "sgd",
     augmented: Callable[[int], np.ndarray] | None = None,
+    workers: Workers = ALONE,
 ) -> tuple[np.ndarray, float]:
     """The classes that a linear classifier predicts for each query, best first.
 
@@ -101,6 +103,8 @@ def linear_predict(
         optimizer: "sgd", or "lars", the paper's for its large batch.
         augmented: A function from the number of an epoch to the features ``[N, D]`` to train on in
             that epoch, in the order of the bank; see `augmented_features`. If None, the bank.
+        workers: The processes that each try some of the learning rates, and must all call this
+            with the same arguments.
 
     Returns:
         int ``[Q, min(5, classes)]``, and the learning rate that was chosen.
@@ -138,9 +142,12 @@ def linear_predict(
     held_out = part_of_each_class(labels, HELD_OUT, seed, spared=1)
     best = rates[len(rates) // 2]
     if len(held_out) and len(rates) > 1:
-        tried = training.run(np.setdiff1d(np.arange(len(bank)), held_out), rates)
-        hits = _ranked(tried, bank, held_out)[:, :, 0] == labels[held_out]
-        best = rates[hits.mean(axis=1).argmax()]
+        # At least one each, as all must take part in what `augmented` computes together.
+        own = np.arange(len(rates))[workers.index % len(rates) :: workers.count]
+        tried = training.run(np.setdiff1d(np.arange(len(bank)), held_out), rates[own])
+        hits = np.zeros(len(rates))
+        hits[own] = (_ranked(tried, bank, held_out)[:, :, 0] == labels[held_out]).mean(axis=1)
+        best = rates[workers.gather(hits[None]).max(axis=0).argmax()]
     chosen = training.run(np.arange(len(bank)), best[None])
     return _ranked(chosen, queries, np.arange(len(queries)))[0], float(best)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from keras_simsiam.environment import cores
 from keras_simsiam.evaluation.products import Bfloat16Products, Block, Products, norms, unit
+from keras_simsiam.workers import ALONE, Workers
 
 _QUERIES = 1024
 """The most queries of a matrix product. With `_TILE` columns, its 8 MB fit into a cache."""
@@ -28,7 +30,9 @@ _LOWER = 2**32 - 1
 """The lower half of a candidate."""
 
 
-def nearest(bank: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    bank: np.ndarray, queries: np.ndarray, k: int, workers: Workers = ALONE
+) -> tuple[np.ndarray, np.ndarray]:
     """The k rows of the bank that are most similar to each query.
 
     The bank is read in order, a block at a time, so it may be mapped from a file; no copy of it is
@@ -38,6 +42,8 @@ def nearest(bank: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, 
         bank: float ``[N, D]``, finite.
         queries: float ``[Q, D]``, finite.
         k: At most N.
+        workers: The processes that search together. Each gives its share of the bank, and all
+            queries; N is the size of all of it.
 
     Returns:
         Cosine similarities float32 ``[Q, k]``, largest first, and the positions of these rows in
@@ -45,18 +51,36 @@ def nearest(bank: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, 
     """
     at_once = max(1, _CANDIDATES // (3 * k))
     parts = [queries[i : i + at_once] for i in range(0, len(queries), at_once)]
-    similarity, rows = zip(*(_nearest(bank, part, k) for part in parts), strict=True)
+    lengths = functools.cache(lambda: norms(np.asarray(bank, np.float32)))
+    own = min(k, len(bank))
+    found = (_merged(*_nearest(bank, lengths, part, own), k, workers) for part in parts)
+    similarity, rows = zip(*found, strict=True)
     return np.concatenate(similarity), np.concatenate(rows)
 
 
-def _nearest(bank: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """`nearest` for as many queries as fit into memory."""
+def _merged(
+    similarity: np.ndarray, rows: np.ndarray, k: int, workers: Workers
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k most similar rows ``[Q, k]`` of those that each worker found in its share."""
+    if workers.count == 1:
+        return similarity, rows
+    found = np.full([len(rows), k], np.iinfo(np.int64).min)
+    found[:, : rows.shape[1]] = _packed(similarity, workers.index + workers.count * rows)
+    of_each = workers.gather(found[None])
+    best = np.sort(np.concatenate([*of_each], axis=1), axis=1)
+    return _unpacked(best[:, : -k - 1 : -1])
+
+
+def _nearest(
+    bank: np.ndarray, lengths: Callable[[], np.ndarray], queries: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`nearest` for as many queries as fit into memory; `lengths` gives the norms of the bank."""
     queries = unit(queries)
     if not Bfloat16Products.pay(bank, queries, k):
         return _largest(Products(), bank, queries, k)
     products = Bfloat16Products(bank[:_BLOCK])
     proposed, rows = _largest(products, bank, queries, products.proposals(k))
-    exact = _packed(_similarities(bank, queries, rows), rows)
+    exact = _packed(_similarities(bank, lengths(), queries, rows), rows)
     similarity, rows = _unpacked(np.sort(exact, axis=1)[:, : -k - 1 : -1])
     left = ~products.prove(queries, proposed[:, -1], similarity[:, -1])
     if left.any():
@@ -92,9 +116,10 @@ def _tiles(products: Products, rows: np.ndarray) -> list[Block]:
     return [block[i : i + _TILE] for i in range(0, len(block), _TILE)]
 
 
-def _similarities(bank: np.ndarray, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _similarities(
+    bank: np.ndarray, lengths: np.ndarray, queries: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
     """Cosine similarities of each query, of norm 1, to its rows ``[Q, n]`` of the bank."""
-    lengths = norms(np.asarray(bank, np.float32))
 
     def of_one(query: np.ndarray, positions: np.ndarray) -> np.ndarray:
         found = np.asarray(bank[positions], np.float32)

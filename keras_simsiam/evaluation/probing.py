@@ -17,6 +17,7 @@ from keras_simsiam.evaluation.knn import knn_predict
 from keras_simsiam.evaluation.linear import linear_predict, part_of_each_class
 from keras_simsiam.fields import checks_arguments, choices
 from keras_simsiam.probes import Probes
+from keras_simsiam.workers import ALONE, Workers
 
 
 class Labeled(NamedTuple):
@@ -35,8 +36,8 @@ class Labeled(NamedTuple):
     features: np.ndarray
 
     @classmethod
-    def of(cls, encoder: Encoder, dataset: Dataset) -> Labeled:
-        """Extracts the features of a dataset.
+    def of(cls, encoder: Encoder, dataset: Dataset, workers: Workers) -> Labeled:
+        """Extracts the features of a dataset; each worker has all of them.
 
         Raises:
             InputError: If it has no labels, or a label is not that of a class.
@@ -50,7 +51,7 @@ class Labeled(NamedTuple):
             raise InputError(
                 f"labels must be below {len(names)}, the number of class_names; got {labels.max()}"
             )
-        return cls(images, labels, names, extract(encoder, images))
+        return cls(images, labels, names, extract(encoder, images, workers))
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,9 @@ class Evaluation(NamedTuple):
 
 
 @checks_arguments
-def evaluate(encoder: Encoder, train: Dataset, test: Dataset, probes: Probes) -> Evaluation:
+def evaluate(
+    encoder: Encoder, train: Dataset, test: Dataset, probes: Probes, workers: Workers = ALONE
+) -> Evaluation:
     """Runs the probes on an encoder's features.
 
     Args:
@@ -127,38 +130,43 @@ def evaluate(encoder: Encoder, train: Dataset, test: Dataset, probes: Probes) ->
         train: Training images, with labels.
         test: Test images, with labels.
         probes: Which probes to run, and their options.
+        workers: The processes that evaluate together, and must all call this. All have the result.
 
     Raises:
         InputError: If there are no labels, or too few classes.
     """
-    known, asked = (Labeled.of(encoder, dataset) for dataset in (train, test))
+    known, asked = (Labeled.of(encoder, dataset, workers) for dataset in (train, test))
     augmented = None
     if probes.linear.linear_augment:
-        augmented = augmented_features(encoder, train.images, probes.seed)
+        augmented = augmented_features(encoder, train.images, probes.seed, workers)
     whole = Bank(known.features, known.labels, augmented=augmented)
     results = []
     for share in sorted(set(probes.labels)):
         bank = whole.part(share, probes.seed)
         for name in choices(Probes, "probe"):
             if name in probes.probe:
-                predicted, details = PROBES[name](bank, asked.features, probes)
+                predicted, details = PROBES[name](bank, asked.features, probes, workers)
                 top1, top5 = top_accuracies(predicted, asked.labels)
                 count = len(bank.labels)
                 results.append(Result(name, share, count, top1, top5, details, predicted))
     return Evaluation(known, asked, results)
 
 
-def _knn(bank: Bank, queries: np.ndarray, probes: Probes) -> tuple[np.ndarray, dict]:
+def _knn(
+    bank: Bank, queries: np.ndarray, probes: Probes, workers: Workers
+) -> tuple[np.ndarray, dict]:
     capped = min(probes.knn.knn_k, len(bank.labels))
     # `knn_predict` warns of a bank smaller than k, which is expected for a share of the labels.
     k = probes.knn.knn_k if bank.share == 1 else capped
-    predicted = knn_predict(
-        bank.features, bank.labels, queries, k, temperature=probes.knn.knn_temperature
-    )
+    workers = workers.sharing(len(bank.labels))
+    own = bank.features[workers.share]
+    predicted = knn_predict(own, bank.labels, queries, k, probes.knn.knn_temperature, workers)
     return predicted, {"k": capped}
 
 
-def _linear(bank: Bank, queries: np.ndarray, probes: Probes) -> tuple[np.ndarray, dict]:
+def _linear(
+    bank: Bank, queries: np.ndarray, probes: Probes, workers: Workers
+) -> tuple[np.ndarray, dict]:
     predicted, rate = linear_predict(
         bank.features,
         bank.labels,
@@ -168,9 +176,11 @@ def _linear(bank: Bank, queries: np.ndarray, probes: Probes) -> tuple[np.ndarray
         seed=probes.seed,
         optimizer=probes.linear.linear_optimizer,
         augmented=bank.augmented,
+        workers=workers,
     )
     return predicted, {"learning_rate": rate}
 
 
 PROBES = {"knn": _knn, "linear": _linear}
-"""Functions from the bank, the queries and the options to predictions and `Result.details`."""
+"""Functions from the bank, the queries, the options and the workers to predictions and
+`Result.details`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import re
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _CLUSTER = '{"cluster": {"worker": ["HOST:PORT", …]}, "task": {"type": "worker", "index": 0}}'
-
-_LONGEST_TEXT = 4096  # bytes
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def make_strategy(devices: Devices) -> tf.distribute.Strategy:
                 ) from e
     threads.one_core_per_view()
     if devices.strategy == "multi_worker":
-        return _multi_worker()
+        return multi_worker()
     gpus = len(tf.config.list_physical_devices("GPU"))
     one = max(gpus, devices.logical_devices) < 2
     if devices.strategy == "none" or (devices.strategy == "auto" and one):
@@ -78,50 +75,12 @@ def make_strategy(devices: Devices) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices.logical_devices)])
 
 
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes the run's files, as the first of several or the only one."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.cluster_spec().as_dict():
-        return True
-    # If no task is called "chief", the first worker is the chief.
-    return resolver.task_type == "chief" or (
-        "chief" not in resolver.cluster_spec().as_dict() and not resolver.task_id
-    )
-
-
 @contextlib.contextmanager
-def agreed(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Ends all processes of a training if one of them raises an error in the block.
-
-    They wait for each other at the end of the block, and must not wait for each other within it.
-
-    Raises:
-        LostWorker: If another process raised an error, with the message of that.
-    """
-    import tensorflow as tf
-
-    error: Exception | None = None
-    try:
-        yield
-    except Exception as e:
-        error = e
-    refusals: list[str] = []
-    # A process may also be lost, which is an error only for those that do not raise one anyway.
-    with contextlib.suppress(*(() if error is None else (tf.errors.OpError,))):
-        refusals = _from_all(strategy, first_line(error) if error else "")
-    if any(refusals):
-        # A process must not end before all have read the messages; but it may have ended already.
-        with contextlib.suppress(tf.errors.OpError):
-            _from_all(strategy, "")
-    if error is not None:
-        raise error
-    if any(refusals):
-        raise LostWorker(next(filter(None, refusals)))
-
-
-@contextlib.contextmanager
-def lost_workers() -> Iterator[None]:
+def lost_workers(remedy: str) -> Iterator[None]:
     """Replaces TensorFlow's errors for a lost worker by an error of one line.
+
+    Args:
+        remedy: What to do then.
 
     Raises:
         LostWorker: If another worker, or the data service, is lost.
@@ -136,9 +95,7 @@ def lost_workers() -> Iterator[None]:
             raise
         raise LostWorker(said[1]) from e
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as e:
-        raise LostWorker(
-            "another worker of this training is gone; restart all workers with --resume"
-        ) from e
+        raise LostWorker(f"another worker is gone; {remedy}") from e
 
 
 @contextlib.contextmanager
@@ -184,34 +141,12 @@ def share_out(
     return strategy.distribute_datasets_from_function(of_worker)
 
 
-def _from_all(strategy: tf.distribute.Strategy, text: str) -> list[str]:
-    """A short text of each process, in their order."""
-    import numpy as np
-    import tensorflow as tf
+def multi_worker() -> tf.distribute.Strategy:
+    """TensorFlow's strategy for the machines in TF_CONFIG or of a Slurm job.
 
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return [text]
-    raw = text.encode(errors="replace")[:_LONGEST_TEXT]
-    # Bytes as floats, which all ways of communication can gather.
-    padded = np.frombuffer(raw.ljust(_LONGEST_TEXT, b"\0"), np.uint8).astype(np.float32)
-    gathered = _gather(strategy)(tf.constant(padded[None]))
-    rows = strategy.experimental_local_results(gathered)[0].numpy().astype(np.uint8)
-    return [row.tobytes().rstrip(b"\0").decode(errors="replace") for row in rows]
-
-
-@functools.cache  # because TensorFlow warns of functions that are traced again and again
-def _gather(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function that concatenates the tensors of all processes."""
-    import tensorflow as tf
-
-    def gather(rows: tf.Tensor) -> tf.Tensor:
-        # An argument has no device yet, and all_gather gathers to that of what it is given.
-        return tf.distribute.get_replica_context().all_gather(tf.identity(rows), axis=0)
-
-    return tf.function(lambda rows: strategy.run(gather, [rows]))
-
-
-def _multi_worker() -> tf.distribute.Strategy:
+    Raises:
+        InputError: If they are not described, or this process cannot start as one of them.
+    """
     import tensorflow as tf
 
     if "TF_CONFIG" in os.environ:

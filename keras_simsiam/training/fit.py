@@ -142,8 +142,8 @@ def fit(prepared: Prepared, callbacks: Callbacks) -> None:
     """Trains from the model's step to the last."""
     inputs, model = prepared.inputs, prepared.model
     epochs = callbacks.checkpoints.epochs
+    _record_start(prepared, callbacks.history)
     if prepared.chief:
-        _record_start(prepared, callbacks.history)
         keep_epochs(prepared.folder.path / "tensorboard", epochs)
         callbacks.checkpoints.restore_best()
     in_order = callbacks.in_order(prepared)
@@ -204,13 +204,17 @@ def _stretches(inputs: Inputs, step: int) -> Iterator[tuple[int, int, int, int]]
 
 
 def _record_start(prepared: Prepared, history: HistoryFile) -> None:
-    """Records the accuracy before training."""
-    inputs = prepared.inputs
-    if inputs.monitor is not None and not history.rows:
-        accuracy = prepared.baselines[baseline_key("knn_top1", "random_weights")]
-        if prepared.start != "random" or accuracy is None:
-            inputs.monitor.set_model(prepared.model)
-            accuracy = inputs.monitor.evaluate().top1
+    """Records the accuracy before training, which all workers measure if it is no baseline."""
+    monitor, accuracy = prepared.inputs.monitor, None
+    if monitor is not None and not prepared.resumed:
+        if prepared.start == "random":
+            accuracy = prepared.baselines.get(baseline_key("knn_top1", "random_weights"))
+        else:
+            monitor.set_model(prepared.model)
+            accuracy = monitor.evaluate(workers=monitor.workers).top1
+    if not prepared.chief:
+        return
+    if accuracy is not None:
         history.add({"epoch": 0, "knn_top1": accuracy})
     elif history.rows:
         history.write()  # the file may have been ahead of the checkpoint

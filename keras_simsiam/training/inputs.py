@@ -13,6 +13,7 @@ from keras_simsiam.errors import InputError, NoSuchSplit
 from keras_simsiam.preprocessing import Preprocessing
 from keras_simsiam.target_rules import by_image
 from keras_simsiam.training.monitors import KNNMonitor
+from keras_simsiam.workers import ALONE, Workers
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ class Inputs:
         return self.epochs * self.steps_per_epoch
 
 
-def load_inputs(run: Run, evaluates: bool = True) -> Inputs:
+def load_inputs(run: Run, workers: Workers = ALONE) -> Inputs:
     """Loads the images, and the labeled images for kNN if there are any.
 
     Args:
         run: The run.
-        evaluates: Whether this process evaluates; if not, it loads the images to train on only.
+        workers: The processes that evaluate the model together.
 
     Raises:
         InputError: If the images are not available, or there are fewer than a batch.
@@ -79,8 +80,8 @@ def load_inputs(run: Run, evaluates: bool = True) -> Inputs:
     images = data.as_images(train.images, channels=None)
     augmentation = data.fitted(run.augmentation, images)
     size = run.data.image_size or images.side()
-    bank = train if pretraining == "train" or not evaluates else _loaded(run, "train")
-    queries = _test_images(run) if evaluates and bank.labels is not None else None
+    bank = train if pretraining == "train" else _loaded(run, "train")
+    queries = _test_images(run) if bank.labels is not None else None
     splits = {"training": train}
     if bank is not train:
         splits["labeled training"] = bank
@@ -88,7 +89,7 @@ def load_inputs(run: Run, evaluates: bool = True) -> Inputs:
         splits["test"] = queries
     return Inputs(
         images=images,
-        monitor=_monitor(run, bank, queries) if queries is not None else None,
+        monitor=_monitor(run, bank, queries, workers) if queries is not None else None,
         augmentation=augmentation,
         preprocessing=Preprocessing.of_views([augmentation], size).replace(
             low=train.pixels.low, high=train.pixels.high
@@ -101,7 +102,7 @@ def load_inputs(run: Run, evaluates: bool = True) -> Inputs:
     )
 
 
-def _monitor(run: Run, bank: data.Dataset, queries: data.Dataset) -> KNNMonitor:
+def _monitor(run: Run, bank: data.Dataset, queries: data.Dataset, workers: Workers) -> KNNMonitor:
     """The kNN evaluation of a run."""
     e, labeled = (
         run.evaluation,
@@ -113,7 +114,7 @@ def _monitor(run: Run, bank: data.Dataset, queries: data.Dataset) -> KNNMonitor:
         ),
     )
     monitor = KNNMonitor(*labeled, every=e.knn_every, k=e.knn_k, temperature=e.knn_temperature)
-    monitor.epochs = run.training.epochs
+    monitor.epochs, monitor.workers = run.training.epochs, workers
     return monitor
 
 

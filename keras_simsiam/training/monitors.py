@@ -20,6 +20,7 @@ from keras_simsiam.evaluation.averages import settled
 from keras_simsiam.fields import Count, Index, Positive, checks_arguments
 from keras_simsiam.models.base import network_of
 from keras_simsiam.preprocessing import Preprocessing, channels_of
+from keras_simsiam.workers import ALONE, Workers
 
 
 class KNNMonitor(keras.callbacks.Callback):
@@ -50,6 +51,8 @@ class KNNMonitor(keras.callbacks.Callback):
     Attributes:
         latest: The last `KNNAccuracy`; None if the weights have changed since.
         epochs: Epochs of the whole training; None if that is what `fit` is called for.
+        workers: The processes that evaluate together after an epoch, each of which must have the
+            monitor among its callbacks; by default this one alone.
 
     Raises:
         InputError: If images are not uint8, labels are missing or not class numbers, or a number is
@@ -80,13 +83,14 @@ class KNNMonitor(keras.callbacks.Callback):
         self.preprocessing = preprocessing
         self.latest: KNNAccuracy | None = None
         self.epochs: int | None = None
+        self.workers: Workers = ALONE
 
     def set_model(self, model):
         """Takes the model of `fit`, and checks that there is room for its features."""
         super().set_model(model)
         shape = getattr(network_of(model), "output_shape", None)  # a subclassed model has none
         if isinstance(shape, tuple) and isinstance(shape[-1], int):
-            room.check(len(self.bank) + len(self.queries), shape[-1])
+            room.check(len(self.bank) // self.workers.count + len(self.queries), shape[-1])
 
     def sampled(self, bank: int, queries: int) -> KNNMonitor:
         """A monitor of evenly spaced images, at most so many of the bank and of the queries."""
@@ -103,11 +107,12 @@ class KNNMonitor(keras.callbacks.Callback):
         )
 
     @checks_arguments
-    def evaluate(self, encoder: Encoder | None = None) -> KNNAccuracy:
+    def evaluate(self, encoder: Encoder | None = None, workers: Workers = ALONE) -> KNNAccuracy:
         """The kNN accuracy of the model's features now, or of another encoder's.
 
         Args:
             encoder: The encoder; if None, that of the model.
+            workers: The processes that evaluate it together, and must all call this.
 
         Raises:
             InputError: If there is neither a model nor an encoder.
@@ -119,12 +124,16 @@ class KNNMonitor(keras.callbacks.Callback):
             size = self.bank.side()
             preprocessing = preprocessing_of(self.model, self.preprocessing, default_size=size)
             with settled(self.model, self.bank, preprocessing):
-                return self.evaluate(Encoder.of(self.model, preprocessing))
-        bank, queries = (extract(encoder, images) for images in (self.bank, self.queries))
-        if any(first_not_finite(features) for features in (bank, queries)):
+                return self.evaluate(Encoder.of(self.model, preprocessing), workers)
+        workers = workers.sharing(len(self.bank))
+        with workers.agreed():
+            bank = extract(encoder, self.bank.of_worker(workers))
+        queries = extract(encoder, self.queries, workers)
+        finite = not any(first_not_finite(features) for features in (bank, queries))
+        if not workers.gather(np.array([finite], np.int32)).all():
             raise TrainingDiverged("the features of whole images are no longer finite")
         return knn_accuracy(
-            bank, self.bank_labels, queries, self.query_labels, self.k, self.temperature
+            bank, self.bank_labels, queries, self.query_labels, self.k, self.temperature, workers
         )
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -135,6 +144,6 @@ class KNNMonitor(keras.callbacks.Callback):
         """Evaluates if it is time to."""
         due = self.every and (epoch + 1) % self.every == 0
         if due or epoch + 1 == (self.epochs or self.params["epochs"]):
-            self.latest = self.evaluate()
+            self.latest = self.evaluate(workers=self.workers)
             if logs is not None:
                 logs["knn_top1"] = self.latest.top1

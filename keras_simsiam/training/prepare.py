@@ -20,13 +20,14 @@ from keras_simsiam.models.batch_norm import synchronize
 from keras_simsiam.models.methods import method
 from keras_simsiam.optimizers import paper_optimizers
 from keras_simsiam.training import resuming
-from keras_simsiam.training.devices import Devices, agreed, is_chief
+from keras_simsiam.training.devices import Devices
 from keras_simsiam.training.folder import RunFolder
 from keras_simsiam.training.inputs import Inputs, load_inputs
 from keras_simsiam.training.monitors import KNNMonitor
 from keras_simsiam.training.output import Output
 from keras_simsiam.training.start import load_weights
 from keras_simsiam.training.user_callbacks import make_callbacks
+from keras_simsiam.workers import Workers
 
 BASELINE_IMAGES = 25_000, 10_000
 """The most training and test images that the kNN baselines are measured on."""
@@ -74,7 +75,7 @@ class Prepared:
     @property
     def chief(self) -> bool:
         """Whether this process writes the run's files, and prints."""
-        return is_chief(self.strategy)
+        return Workers(self.strategy).chief
 
 
 def prepare(
@@ -98,18 +99,19 @@ def prepare(
     Raises:
         InputError: If anything is invalid or unavailable. Nothing has been written.
     """
-    chief = is_chief(strategy)
+    workers = Workers(strategy)
+    chief = workers.chief
     # The chief first: the others find in the cache what it has read of the files.
     for turn in (True, False):
-        with agreed(strategy):
+        with workers.agreed():
             if chief == turn:
                 inputs = _check(run, output, devices, folder, strategy)
-    with agreed(strategy), strategy.scope():
+    with workers.agreed(), strategy.scope():
         model = build_model(run, inputs)
     common = (run, output, devices, folder, strategy, inputs)
     if output.resume and folder.has_checkpoint():
         # Measured before the random weights are replaced.
-        baselines = folder.baselines() or _baselines(model, run, inputs, chief)
+        baselines = (folder.baselines() or _baselines(model, run, inputs)) if chief else {}
         with strategy.scope():
             path, model, resumed = resuming.restore(folder.checkpoints, model)
             synchronize(model)
@@ -117,8 +119,8 @@ def prepare(
         if chief:
             folder.reopen(baselines)
         return Prepared(*common, model, baselines, f"going on from {path}", users, resumed)
-    with agreed(strategy):
-        baselines = _baselines(model, run, inputs, chief)
+    with workers.agreed():
+        baselines = _baselines(model, run, inputs) if chief else {}
         start = load_weights(run, model, inputs.image_size) or "random"
         users = make_callbacks(output.callback, run) if chief else []
         if chief:
@@ -134,7 +136,7 @@ def _check(
     strategy: tf.distribute.Strategy,
 ) -> Inputs:
     """Checks what needs no model, and loads the images."""
-    chief = is_chief(strategy)
+    chief = Workers(strategy).chief
     devices.check_data_service()
     for name in output.callback if chief else ():
         user_code.find_function(name, "callback")
@@ -142,10 +144,9 @@ def _check(
         folder.check_resumable(run)
     elif chief:
         folder.check_free(output.overwrite)
-    inputs = load_inputs(run, evaluates=chief)
+    inputs = load_inputs(run, Workers(strategy))
     if output.resume:
-        images = inputs.description, inputs.fingerprints
-        resuming.check_begun_with(folder.checkpoints, *images, partly=not chief)
+        resuming.check_begun_with(folder.checkpoints, inputs.description, inputs.fingerprints)
     _warn_if_short(inputs)
     t, replicas = run.training, strategy.num_replicas_in_sync
     if t.batch_size % (replicas * t.accumulate):
@@ -224,12 +225,10 @@ def measure_baselines(model: JointEmbedding, monitor: KNNMonitor | None) -> dict
     return {keys[name]: sample.evaluate(encoder).top1 for name, encoder in encoders.items()}
 
 
-def _baselines(
-    model: JointEmbedding, run: Run, inputs: Inputs, chief: bool
-) -> dict[str, float | None]:
+def _baselines(model: JointEmbedding, run: Run, inputs: Inputs) -> dict[str, float | None]:
     """The baselines of a run: without labels, view retrieval in place of kNN accuracy."""
     found = measure_baselines(model, inputs.monitor)
-    if chief and inputs.monitor is None:
+    if inputs.monitor is None:
         pixels = raw_pixels_of(inputs.preprocessing.channels)
         encoders = {"raw_pixels": pixels, "random_weights": Encoder.of(model)}
         for name, encoder in encoders.items():

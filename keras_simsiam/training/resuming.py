@@ -30,24 +30,17 @@ def intact(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict]]:
             yield path, state
 
 
-def check_begun_with(
-    folder: pathlib.Path, dataset: str, fingerprints: dict[str, str], partly: bool = False
-) -> None:
+def check_begun_with(folder: pathlib.Path, dataset: str, fingerprints: dict[str, str]) -> None:
     """Raises InputError if the latest checkpoint is of other images.
 
     Args:
         folder: Folder of the checkpoints.
         dataset: Description of the run's images.
         fingerprints: Digests of the images, which must equal those in the checkpoint.
-        partly: Whether only some of the run's images are given.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `restore` warns of those that are damaged
         path, state = next(intact(folder), (None, {}))
-    if partly:
-        before = state.get("fingerprints")
-        named = None if before is None else {k: v for k, v in before.items() if k in fingerprints}
-        state = {"dataset": dataset, "fingerprints": named}
     if path is not None:
         check_images(state, dataset, fingerprints, f"cannot resume from '{path}'")
 

@@ -9,8 +9,6 @@ from keras_simsiam.errors import Terminated, TrainingDiverged
 from keras_simsiam.training.describe import describe
 from keras_simsiam.training.devices import (
     Devices,
-    agreed,
-    is_chief,
     lost_workers,
     make_strategy,
     op_determinism,
@@ -24,6 +22,7 @@ from keras_simsiam.training.prepare import Prepared, prepare
 from keras_simsiam.training.record import record
 from keras_simsiam.training.start import with_own_normalization
 from keras_simsiam.training.transfer import place_of
+from keras_simsiam.workers import Workers
 
 
 def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
@@ -64,12 +63,13 @@ def train(run: Run, output: Output, devices: Devices | None = None) -> Outcome:
     with (
         op_determinism(run.training.deterministic),
         disk_errors(folder),
-        lost_workers(),
+        lost_workers("restart all workers with --resume"),
         contextlib.ExitStack() as held,
     ):
         try:
-            with agreed(strategy):
-                if is_chief(strategy):
+            workers = Workers(strategy)
+            with workers.agreed():
+                if workers.chief:
                     held.enter_context(folder.claimed())
             prepared = prepare(run, output, devices, folder, strategy)
             go_on = RESUME

@@ -18,7 +18,8 @@ from helpers import write_image
 from keras_simsiam import InputError, _compat
 from keras_simsiam.data.packing import Packing, pack
 from keras_simsiam.method_options import METHOD_OPTIONS
-from keras_simsiam.training.devices import Devices, is_chief, make_strategy, op_determinism
+from keras_simsiam.training.devices import Devices, make_strategy, op_determinism
+from keras_simsiam.workers import Workers
 
 HELPERS = pathlib.Path(__file__).parents[1] / "helpers"
 PLAIN_KERAS = """
@@ -173,10 +174,7 @@ def test_the_chief_of_two_workers_writes_and_both_resume_after_one_is_killed(tmp
     printed, _ = processes[0].communicate(timeout=120)
     assert processes[0].returncode == 1
     assert "Traceback" not in printed
-    assert (
-        "error: another worker of this training is gone; restart all workers with --resume"
-        in printed
-    )
+    assert "error: another worker is gone; restart all workers with --resume" in printed
     codes, printed = run_all([[*command, "--resume"]] * 2, list(cluster(2)), tmp_path)
     assert codes == [0, 0], printed
     summary = json.loads((tmp_path / "runs/run/summary.json").read_text())
@@ -225,6 +223,40 @@ def test_two_workers_stopped_on_records_go_on_as_one_as_if_never_stopped(tmp_pat
 
 
 @pytest.mark.slow
+def test_two_workers_share_the_evaluations_and_find_what_one_does(tmp_path):
+    for i in range(90):
+        split = "train" if i < 60 else "val"
+        write_image(tmp_path / f"in/{split}/{'ab'[i % 2]}/{i:03}.png", i, (20, 24 + i % 2))
+    program = [sys.executable, str(HELPERS / "backbones.py")]
+    train = ["train", "--dataset", "folder:in", "--width", "2", "--image-size", "16"]
+    train += ["--projector-dim", "16", "--epochs", "3", "--batch-size", "30", "--knn-k", "9"]
+    evaluate = ["evaluate", "--dataset", "folder:in", "--saved-model", "saved_models/alone"]
+    evaluate += ["--probe", "knn", "linear", "--linear-epochs", "3", "--linear-batch-size", "20"]
+    evaluate += ["--linear-augment"]
+    alone = [{**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}]
+    for command, option in ((train, "--name"), (evaluate, "--output")):
+        codes, printed = run_all([[*program, *command, option, "alone"]], alone, tmp_path)
+        assert codes == [0], printed
+        shared = [*program, *command, option, "shared", "--strategy", "multi_worker"]
+        together = [{**e, **alone[0], "TF_CONFIG": e["TF_CONFIG"]} for e in cluster(2)]
+        codes, printed = run_all([shared] * 2, together, tmp_path)
+        assert codes == [0, 0], printed
+        assert "top-1" in printed[0]
+        assert "top-1" not in printed[1]
+    one, two = (
+        np.genfromtxt(tmp_path / f"runs/{name}/history.csv", delimiter=",", names=True)
+        for name in ("alone", "shared")
+    )
+    np.testing.assert_array_equal(two["knn_top1"], one["knn_top1"])
+    one, two = (
+        json.loads((tmp_path / f"{name}/evaluation.json").read_text())["results"]
+        for name in ("alone", "shared")
+    )
+    assert [r["probe"] for r in one] == ["knn", "linear"]
+    assert two == one
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("refusing", [0, 1])
 def test_what_one_of_two_workers_refuses_ends_the_other_with_its_line(refusing, tmp_path):
     command = [sys.executable, "-m", "keras_simsiam.train", "--strategy", "multi_worker"]
@@ -254,7 +286,7 @@ def test_a_batch_size_that_the_devices_cannot_share_is_refused(tmp_path):
 
 def test_one_device_has_the_default_strategy_and_its_process_is_the_chief():
     assert make_strategy(Devices()).num_replicas_in_sync == 1
-    assert is_chief(make_strategy(Devices("none")))
+    assert Workers(make_strategy(Devices("none"))).chief
 
 
 @pytest.mark.parametrize(
