@@ -15,6 +15,9 @@ ResNet = Literal["resnet18", "resnet34", "resnet50"]
 IMAGENET = "imagenet"
 """The weights that `keras.applications` downloads."""
 
+NO_WEIGHTS = "none"
+"""Random weights, also where a file has others."""
+
 _APPLICATION, _FILE = "keras:", ".keras"
 
 

@@ -16,6 +16,8 @@ from keras_simsiam.files import claimed
 from keras_simsiam.probes import Probes
 
 if TYPE_CHECKING:
+    from keras_simsiam.data import Dataset
+    from keras_simsiam.evaluation import Encoder
     from keras_simsiam.workers import Workers
 
 
@@ -66,21 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _evaluate(e: Evaluation, probes: Probes, workers: Workers) -> None:
     from keras_simsiam import data
     from keras_simsiam.evaluation import probing, report
-    from keras_simsiam.export import load_encoder
 
     started = time.perf_counter()
-    # The chief first: the others find in the cache what it has read of the files.
-    for turn in (True, False):
-        with workers.agreed():
-            if workers.chief == turn:
-                encoder = load_encoder(e.saved_model)
-                pixels = encoder.preprocessing.pixels
-                train, test = (
-                    data.load(e.dataset, split, e.data_dir, e.check_files, pixels)
-                    for split in ("train", "validation")
-                )
-                if train.labels is None or test.labels is None:
-                    raise InputError(f"dataset '{e.dataset}' must have labels, which probes need")
+    encoder, train, test = workers.chief_first(lambda: _load(e))
     if workers.chief:
         print(
             f"{e.saved_model} on {data.sizes(e.dataset, train, test)}, seed {probes.seed}"
@@ -98,6 +88,21 @@ def _evaluate(e: Evaluation, probes: Probes, workers: Workers) -> None:
         print(
             f"written to {e.output}; tensorboard --logdir {e.output}/projector shows the features"
         )
+
+
+def _load(e: Evaluation) -> tuple[Encoder, Dataset, Dataset]:
+    """The encoder, and the labeled images to train and to test on."""
+    from keras_simsiam import data
+    from keras_simsiam.export import load_encoder
+
+    encoder = load_encoder(e.saved_model)
+    train, test = (
+        data.load(e.dataset, split, e.data_dir, e.check_files, encoder.preprocessing.pixels)
+        for split in ("train", "validation")
+    )
+    if train.labels is None or test.labels is None:
+        raise InputError(f"dataset '{e.dataset}' must have labels, which probes need")
+    return encoder, train, test
 
 
 if __name__ == "__main__":

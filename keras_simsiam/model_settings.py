@@ -29,8 +29,8 @@ class Model(Settings):
     such as keras:EfficientNetV2B0, with its own mean and std; FILE.keras; or MODULE:FUNCTION for a
     function of yours that returns a keras.Model, which may be in the current folder."""
     backbone_weights: str | None = None
-    """Weights that the backbone starts from: imagenet for those of keras.applications, or a file
-    that Keras's save_weights wrote; by default random ones, or those in FILE.keras."""
+    """Weights that the backbone starts from: imagenet for those of keras.applications, a file that
+    Keras's save_weights wrote, or none for random ones; by default those in FILE.keras, or none."""
     width: int = setting(64, at_least=1)
     """Channels of a ResNet's first stage: 64 for the standard network, 16 for a narrow one that
     trains quickly on a CPU."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from keras_simsiam.errors import LostWorker, first_line
+
+Result = TypeVar("Result")
 
 _LONGEST_TEXT = 4096  # bytes
 
@@ -121,6 +124,20 @@ class Workers:
             raise error
         if any(refusals):
             raise LostWorker(next(filter(None, refusals)))
+
+    def chief_first(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns in each process; the others start it when the chief is done.
+
+        So they find in a cache what the chief has put there.
+
+        Raises:
+            LostWorker: If it raised an error in another process.
+        """
+        for turn in (True, False):
+            with self.agreed():
+                if self.chief == turn:
+                    result = work()
+        return result
 
     def _texts(self, text: str) -> list[str]:
         """A short text of each process, in their order."""

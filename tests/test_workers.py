@@ -5,6 +5,7 @@ Here they are threads, which exchange arrays in place of TensorFlow's processes;
 """
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -147,6 +148,18 @@ def test_what_one_refuses_ends_all_with_its_message():
             refusing(worker)
 
     together(3, of_worker)
+
+
+def test_the_others_start_when_the_chief_is_done():
+    done = []
+
+    def work(worker):
+        time.sleep(0.2 if worker.chief else 0)
+        done.append(worker.index)
+        return worker.index
+
+    assert together(3, lambda worker: worker.chief_first(lambda: work(worker))) == [0, 1, 2]
+    assert done[0] == 0
 
 
 def test_features_that_are_not_finite_in_one_share_end_all(images):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,6 +48,8 @@ class Source:
         place: The folder that the names are relative to, or the name of a dataset.
         left_out: What was found but is not among the images, and why.
         unread: Why some TIFF files cannot be read, by position.
+        reread: Reads the same images with other channels, or another range of values; None for
+            image files and for images in memory.
     """
 
     images: Images
@@ -57,6 +59,7 @@ class Source:
     place: str = ""
     left_out: scan.LeftOut = field(default_factory=scan.LeftOut)
     unread: dict[int, str] = field(default_factory=dict)
+    reread: Callable[[Pixels], Images] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -69,13 +72,17 @@ class Source:
         Raises:
             InputError: If the images have channels that it cannot take.
         """
-        images = self.images
+        images, pixels = self.images, preprocessing.pixels
+        other = pixels.channels != images.channels or bool(pixels.high)
+        if self.reread is not None and other:
+            return dataclasses.replace(self, images=self.reread(pixels))
         # Files that can be read as RGB may be read in other ways, too.
         if not (isinstance(images, ImageFiles) and images.channels == 3):
-            as_images(images, channels=preprocessing.channels)
-        if not isinstance(images, ImageFiles):
-            return self
-        return dataclasses.replace(self, images=_seen(images, preprocessing.pixels))
+            as_images(images, channels=pixels.channels)
+        if isinstance(images, ImageFiles) and other:
+            files = dataclasses.replace(images, pixels=measured(images.stored, pixels))
+            return dataclasses.replace(self, images=files)
+        return self
 
     def read_as(self, other: Source) -> Source:
         """The images with the channels and the range of values that another collection has."""
@@ -154,7 +161,9 @@ class Source:
             None if given is None else [given[i] for i in rows]
             for given in (self.labels, self.splits)
         )
-        return Source(_chosen(self.images, rows), list(names), labels, splits, self.place)
+        images, whole = _chosen(self.images, rows), self.reread
+        reread = None if whole is None else lambda pixels: _chosen(whole(pixels), rows)
+        return Source(images, list(names), labels, splits, self.place, reread=reread)
 
     def labeled(self, labels: list[str]) -> Source:
         """The images with other labels, one for each."""
@@ -197,7 +206,11 @@ def find_source(
     names = [f"{split}/{name}" for name in dataset.names or range(len(found))]
     labels = dataset.labels
     classes = None if labels is None else [dataset.class_names[i] for i in labels]
-    return Source(found, names, classes, None, name)
+
+    def reread(pixels: Pixels) -> Images:
+        return as_images(load(name, split, data_dir, pixels=pixels).images, channels=None)
+
+    return Source(found, names, classes, None, name, reread=reread)
 
 
 def _of_folder(path: str) -> Source:
@@ -238,13 +251,6 @@ def _read_by_tensorflow(files: Paths) -> tuple[ImageFiles, dict[int, str]]:
     stored, unread = readable_paths(files)
     pixels = measured(stored, Pixels(channels_of_most(stored)))
     return ImageFiles(files, pixels=pixels, stored=stored), unread
-
-
-def _seen(files: ImageFiles, pixels: Pixels) -> ImageFiles:
-    """The files as an encoder of these pixels sees them."""
-    if not pixels.high and pixels.channels == files.channels:
-        return files
-    return dataclasses.replace(files, pixels=measured(files.stored, pixels))
 
 
 def _chosen(images: Images, rows: list[int]) -> Images:

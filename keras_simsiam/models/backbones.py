@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_simsiam import _compat, config, user_code
-from keras_simsiam.backbone_rules import IMAGENET, BackboneRule
+from keras_simsiam.backbone_rules import IMAGENET, NO_WEIGHTS, BackboneRule
 from keras_simsiam.errors import InputError, first_line, shown
 from keras_simsiam.fields import choices
 from keras_simsiam.models.base import network_of
@@ -70,6 +70,8 @@ def pretrained(settings: config.Model, image_size: int, channels: int = 3) -> ke
         InputError: If the weights cannot be read or downloaded, or do not fit.
     """
     rule, weights = BackboneRule.parse(settings.backbone), settings.backbone_weights
+    if weights == NO_WEIGHTS:
+        return None
     if weights is None:
         return network_of(load_model(rule.name)) if rule.kind == "file" else None
     if rule.kind == "application":

@@ -101,11 +101,7 @@ def prepare(
     """
     workers = Workers(strategy)
     chief = workers.chief
-    # The chief first: the others find in the cache what it has read of the files.
-    for turn in (True, False):
-        with workers.agreed():
-            if chief == turn:
-                inputs = _check(run, output, devices, folder, strategy)
+    inputs = workers.chief_first(lambda: _check(run, output, devices, folder, strategy))
     with workers.agreed(), strategy.scope():
         model = build_model(run, inputs)
     common = (run, output, devices, folder, strategy, inputs)

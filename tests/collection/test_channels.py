@@ -13,8 +13,9 @@ from helpers.commands import command
 
 import keras_simsiam as ks
 from keras_simsiam import environment
-from keras_simsiam.collection import find_source
+from keras_simsiam.collection import embedding, find_source
 from keras_simsiam.collection.duplicates import VARIANTS, variant
+from keras_simsiam.data.packing import Packing, pack
 from keras_simsiam.evaluation import Encoder
 from keras_simsiam.fine_tuning import learning
 from keras_simsiam.fine_tuning.exported import load_any
@@ -108,6 +109,26 @@ def test_an_encoder_of_other_channels_is_refused_by_name(root):
     for network in (tiny(channels=3), tiny(channels=2)):
         with pytest.raises(ks.InputError, match=r"images must have [23] channels, .* they have 4"):
             ks.embed(Encoder.of(network, 12), root / "deep")
+
+
+def test_records_are_read_with_the_channels_and_the_range_of_the_encoder(root, tmp_path):
+    """Gray images, packed as RGB with the range that was measured then."""
+    for i in range(6):
+        pixels = RANDOM.randint(100, 4000, (14, 12 + i % 2)).astype(np.uint16)
+        (tmp_path / "gray").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / f"gray/{i}.tif", pixels)
+    pack(f"folder:{tmp_path}/gray", f"{tmp_path}/packed", Packing())
+    for channels in (1, 3):
+        ends = [(value,) * channels for value in (0.5, 0.25, 500.0, 2000.0)]
+        encoder = Encoder.of(tiny(channels=channels), ks.Preprocessing(12, *ends))
+        expected = ks.embed(encoder, tmp_path / "gray")
+        found = ks.embed(encoder, f"records:{tmp_path}/packed")
+        np.testing.assert_array_equal(found.values, expected.values)
+        chosen = find_source(f"records:{tmp_path}/packed").only([found.names[i] for i in (4, 1)])
+        seen = chosen.seen_by(encoder.preprocessing)
+        np.testing.assert_array_equal(
+            embedding.features_of(encoder, None, seen).values, expected.values[[4, 1]]
+        )
 
 
 @pytest.mark.parametrize("kind", VARIANTS)

@@ -105,6 +105,8 @@ def test_a_file_gives_a_random_network_first_and_then_its_weights(mine, method):
     kernel = model.backbone.trainable_variables[0]
     assert not np.allclose(kernel, saved.trainable_variables[0])
     np.testing.assert_array_equal(kernel, built(run).backbone.trainable_variables[0])
+    assert load_weights(run.replace(model={"backbone_weights": "none"}), model, 32) is None
+    np.testing.assert_array_equal(kernel, built(run).backbone.trainable_variables[0])
     assert load_weights(run, model, 32) == "backbone from plain.keras"
     for a, b in zip(model.backbone.variables, saved.variables, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -1,0 +1,91 @@
+"""Which augmentations suit which kind of image: photographs, pictures without a top, and digits.
+
+The kinds are patches of scikit-image's pictures (`photo_patches`), those of its textures, planets
+and microscopes, which look alike however they are turned, and scikit-learn's digits, which do not.
+Each kind is trained for about as many steps.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from PIL import Image
+
+import keras_simsiam as ks
+from experiments import common, transfer
+from keras_simsiam import options
+from keras_simsiam.data import Dataset
+
+WITHOUT_TOP = (
+    *("brick", "cell", "coins", "grass", "gravel", "hubble_deep_field"),
+    *("immunohistochemistry", "moon", "retina"),
+)
+"""Classes of `photo_patches` whose pictures have no top."""
+
+VIEWS = {
+    "defaults": {},
+    "vertical flips": {"augmentation.vertical_flip_probability": 0.5},
+    "vertical flips and turns": {
+        "augmentation.vertical_flip_probability": 0.5,
+        "augmentation.turn_probability": 0.75,
+    },
+    "hue kept": {"augmentation.hue": 0.0},
+    "no flips, crops from 50%": {
+        "augmentation.flip_probability": 0.0,
+        "augmentation.crop_area": [0.5, 1.0],
+    },
+    "solarized": {"augmentation.solarize_probability": 0.2},
+    "parts erased": {"augmentation.erase_probability": 0.25},
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Trains what is left to train, and writes the table and the figure."""
+    parser = common.parser(__doc__)
+    parser.set_defaults(seeds=[0, 1])
+    kinds = {
+        "photographs": {},
+        "without a top": {"data.dataset": written("without_top", without_top), **_epochs(16)},
+        "digits": {"data.dataset": written("digits", transfer.digits), **_epochs(32)},
+    }
+    spec = {"kind": {"choices": kinds}, "views": {"choices": VIEWS}}
+    return common.run("augmentations", __doc__, parser.parse_args(argv), spec=spec)
+
+
+def _epochs(epochs: int) -> dict[str, int]:
+    return {"training.epochs": epochs, "evaluation.knn_every": epochs // 4}
+
+
+def without_top() -> tuple[Dataset, Dataset]:
+    """The patches of `WITHOUT_TOP`."""
+    return tuple(_of_classes(ks.load("photo_patches", split)) for split in ("train", "test"))
+
+
+def _of_classes(dataset: Dataset) -> Dataset:
+    numbers = [dataset.class_names.index(name) for name in WITHOUT_TOP]
+    rows = [i for i, label in enumerate(dataset.labels) if label in numbers]
+    labels = [numbers.index(dataset.labels[i]) for i in rows]
+    return Dataset(dataset.images[rows], labels, WITHOUT_TOP)
+
+
+def written(name: str, load) -> str:
+    """The name of a dataset as a folder, which is written if it is not there."""
+    folder = common.RUNS / "images" / name
+    if not folder.exists():
+        partial = folder.with_name(f"{name}.partial")
+        for split, dataset in zip(("train", "val"), load(), strict=True):
+            _write(dataset, partial / split)
+        partial.rename(folder)
+    return f"folder:{folder}"
+
+
+def _write(dataset: Dataset, folder: pathlib.Path) -> None:
+    for i, (image, label) in enumerate(zip(dataset.images, dataset.labels, strict=True)):
+        path = folder / dataset.class_names[label] / f"{i:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+
+
+if __name__ == "__main__":
+    options.run_command(main)
