@@ -8,8 +8,9 @@ Each kind is trained for about as many steps.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 from PIL import Image
 
 import keras_simsiam as ks
@@ -59,17 +60,18 @@ def _epochs(epochs: int) -> dict[str, int]:
 
 def without_top() -> tuple[Dataset, Dataset]:
     """The patches of `WITHOUT_TOP`."""
-    return tuple(_of_classes(ks.load("photo_patches", split)) for split in ("train", "test"))
+    train, test = (
+        _of_classes(ks.load("photo_patches", split), WITHOUT_TOP) for split in ("train", "test")
+    )
+    return train, test
 
 
-def _of_classes(dataset: Dataset) -> Dataset:
-    numbers = [dataset.class_names.index(name) for name in WITHOUT_TOP]
-    rows = [i for i, label in enumerate(dataset.labels) if label in numbers]
-    labels = [numbers.index(dataset.labels[i]) for i in rows]
-    return Dataset(dataset.images[rows], labels, WITHOUT_TOP)
+def _of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    rows = np.isin(np.array(dataset.class_names)[dataset.labels], names)
+    return Dataset(dataset.images[rows], dataset.labels[rows], dataset.class_names)
 
 
-def written(name: str, load) -> str:
+def written(name: str, load: Callable[[], tuple[Dataset, Dataset]]) -> str:
     """The name of a dataset as a folder, which is written if it is not there."""
     folder = common.RUNS / "images" / name
     if not folder.exists():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
+from keras_simsiam import datasets
 from keras_simsiam.arrays import as_rgb
 from keras_simsiam.data import (
     ImageArray,
@@ -48,8 +49,7 @@ class Source:
         place: The folder that the names are relative to, or the name of a dataset.
         left_out: What was found but is not among the images, and why.
         unread: Why some TIFF files cannot be read, by position.
-        reread: Reads the same images with other channels, or another range of values; None for
-            image files and for images in memory.
+        reread: Reads records with other channels, or another range of values; None for others.
     """
 
     images: Images
@@ -210,7 +210,8 @@ def find_source(
     def reread(pixels: Pixels) -> Images:
         return as_images(load(name, split, data_dir, pixels=pixels).images, channels=None)
 
-    return Source(found, names, classes, None, name, reread=reread)
+    from_files = datasets.find(name)[0].from_files
+    return Source(found, names, classes, None, name, reread=reread if from_files else None)
 
 
 def _of_folder(path: str) -> Source:

@@ -200,5 +200,5 @@ def test_tiff_files_of_many_channels_and_16_bits_are_read_as_from_the_folder(tmp
         assert_same(expected, found)
         assert_same(load(folder, split, pixels=asked), load(f"records:{out}", split, pixels=asked))
     assert find_source(f"records:{out}").images.channels == 4
-    with pytest.raises(InputError, match="was packed with 4 channels; got --channels 2"):
+    with pytest.raises(InputError, match="packed with 4 channels, and cannot be read with 2"):
         load(f"records:{out}", pixels=Pixels(2))
