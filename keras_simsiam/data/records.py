@@ -65,7 +65,8 @@ class Form(NamedTuple):
             return self
         if channels != own.channels and {channels, own.channels} != {1, 3}:
             raise InputError(
-                f"'{path}' was packed with {own.channels} channels, and cannot be read with {channels}"
+                f"'{path}' was packed with {own.channels} channels, and cannot be read with "
+                f"{channels}"
             )
         if own.high and not pixels.high:  # with one channel and with three, all have one range
             pixels = Pixels.of(channels, (own.low[0], own.high[0]))
