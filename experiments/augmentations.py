@@ -17,6 +17,7 @@ import keras_simsiam as ks
 from experiments import common, transfer
 from keras_simsiam import options
 from keras_simsiam.data import Dataset
+from keras_simsiam.tuning import results
 
 WITHOUT_TOP = (
     *("brick", "cell", "coins", "grass", "gravel", "hubble_deep_field"),
@@ -42,16 +43,24 @@ VIEWS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Trains what is left to train, and writes the table and the figure."""
+    """Trains what is left to train, and writes a table and a figure for each kind."""
     parser = common.parser(__doc__)
     parser.set_defaults(seeds=[0, 1])
+    args = parser.parse_args(argv)
     kinds = {
         "photographs": {},
         "without a top": {"data.dataset": written("without_top", without_top), **_epochs(16)},
         "digits": {"data.dataset": written("digits", transfer.digits), **_epochs(32)},
     }
-    spec = {"kind": {"choices": kinds}, "views": {"choices": VIEWS}}
-    return common.run("augmentations", __doc__, parser.parse_args(argv), spec=spec)
+    for kind, changes in kinds.items():
+        spec = {"kind": {"choices": {kind: changes}}, "views": {"choices": VIEWS}}
+        name = f"augmentations_{kind.replace(' ', '_')}"
+        common.run(name, f"{__doc__} Here: {kind}.", args, figure=_figure(kind), spec=spec)
+    return 0
+
+
+def _figure(kind: str) -> common.Figure:
+    return lambda found, path, title: results.draw(found, path, f"{kind}: {title}")
 
 
 def _epochs(epochs: int) -> dict[str, int]:

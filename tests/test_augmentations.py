@@ -9,13 +9,13 @@ from keras_simsiam import Run, load, preset
 def test_each_kind_is_a_dataset_that_is_trained_for_about_as_many_steps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     asked = []
-    monkeypatch.setattr(common, "run", lambda *args, spec: asked.append(spec) or 0)
+    monkeypatch.setattr(common, "run", lambda *args, spec, **options: asked.append(spec))
     assert augmentations.main([]) == 0
     assert augmentations.main([]) == 0  # the folders are there
-    kinds, views = (asked[1][name]["choices"] for name in ("kind", "views"))
     base = preset("photo_patches").replace(**common.SMALL)
+    kinds = [kind for spec in asked[3:] for kind in spec["kind"]["choices"].values()]
     steps, classes = [], []
-    for kind, changes in itertools.product(kinds.values(), views.values()):
+    for kind, changes in itertools.product(kinds, asked[0]["views"]["choices"].values()):
         run: Run = base.replace(**nested({**kind, **changes}))
         if changes == {}:
             train = load(run.data.dataset, "train")
