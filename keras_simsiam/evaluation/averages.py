@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 
 import keras
+import tensorflow as tf
 
 from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.models.base import JointEmbedding
@@ -105,16 +106,20 @@ def _measure(
     preprocessing: Preprocessing,
 ) -> None:
     """Sets running averages to the means over the batches of a sample."""
-    momenta = [layer.momentum for layer in layers]
     sample = images.sample(_SAMPLE)
     size = min(_BATCH, len(sample))
-    try:
-        for done, batch in enumerate(sample.resized(preprocessing.image_size, size)):
-            if len(batch) < size:
-                break
+
+    @tf.function  # or all activations of the network would be in memory at once
+    def average(batch: tf.Tensor, momentum: tf.Tensor) -> None:
+        before = [layer.momentum for layer in layers]
+        try:
             for layer in layers:
-                layer.momentum = done / (done + 1)
+                layer.momentum = tf.cast(momentum, layer.variable_dtype)
             model.encode(preprocessing(batch), training=True)
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
+        finally:
+            for layer, value in zip(layers, before, strict=True):
+                layer.momentum = value
+
+    for done, batch in enumerate(sample.resized(preprocessing.image_size, size)):
+        if len(batch) == size:
+            average(batch, tf.constant(done / (done + 1)))

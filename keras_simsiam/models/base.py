@@ -203,11 +203,6 @@ class JointEmbedding(TrainedOnViews):
         """z ``[B, d]`` of a view ``[B, H, W, 3]``."""
         return self.projector(self.backbone(x, training=training), training=training)
 
-    def representations(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Outputs ``[B, D]`` of "backbone" and ``[B, d]`` of "projector", in inference mode."""
-        h = self.backbone(images, training=False)
-        return {"backbone": h, "projector": self.projector(h, training=False)}
-
     def _check_small(self, small: SmallViews, backbone: keras.Model, size: int | None) -> None:
         """Raises InputError unless the method and the backbone take small views."""
         if not self.takes_small_views:

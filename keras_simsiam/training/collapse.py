@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_simsiam.data import ImagesLike, as_images
 from keras_simsiam.errors import InputError, TrainingDiverged, shown
-from keras_simsiam.evaluation import preprocessing_of
+from keras_simsiam.evaluation import Encoder, preprocessing_of
 from keras_simsiam.evaluation.averages import settled
 from keras_simsiam.evaluation.collapse import effective_rank, singular_values
 from keras_simsiam.fields import Count, Share, checks_arguments
@@ -97,12 +97,10 @@ class CollapseMonitor(keras.callbacks.Callback):
         preprocessing = preprocessing_of(
             self.model, self.preprocessing, default_size=self.images.side()
         )
+        encoder = Encoder.of(self.model, preprocessing)
         with settled(self.model, self.images, preprocessing):
-            batches = [
-                self.model.representations(preprocessing(batch))
-                for batch in self._batches(preprocessing.image_size)
-            ]
-        features = {part: tf.concat([b[part] for b in batches], 0) for part in batches[0]}
+            h = tf.concat([*map(encoder, self._batches(preprocessing.image_size))], 0)
+            features = {"backbone": h, "projector": self.model.projector(h, training=False)}
         if not all(np.isfinite(f).all() for f in features.values()):
             raise TrainingDiverged("the features of whole images are no longer finite")
         self.spectra = {part: singular_values(f) for part, f in features.items()}

@@ -81,15 +81,6 @@ def test_a_method_of_one_class_trains_is_watched_and_saved(images, tmp_path):
     np.testing.assert_array_equal(model.predict(x, verbose=0), again.predict(x, verbose=0))
 
 
-def test_representations_are_those_of_inference_mode(images):
-    model = make()
-    x = tf.cast(images[:4], tf.float32) / 255
-    h = model.backbone(x, training=False)
-    found = model.representations(x)
-    np.testing.assert_array_equal(found["backbone"], h)
-    np.testing.assert_array_equal(found["projector"], model.projector(h, training=False))
-
-
 def test_preprocessing_travels_with_the_model(tmp_path):
     augmentation = Augmentation(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     on_device = make(augmentation=augmentation, image_size=24)

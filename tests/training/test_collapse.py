@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
@@ -101,6 +102,34 @@ def test_it_says_what_training_says_while_running_averages_lag_behind(images, mo
         history = model.fit(pairs, callbacks=[monitor], **options).history
     assert monitor.collapse is None
     assert history["projector_std"][0] == pytest.approx(history["z_std"][0], abs=0.15)
+
+
+class Noting(keras.layers.Layer):
+    """Notes whether it is called outside of a graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.eager = []
+
+    def call(self, x):
+        self.eager.append(tf.executing_eagerly())
+        return x
+
+
+def test_it_never_has_all_activations_of_a_network_in_memory(images):
+    """Outside of a graph each is kept until the last is computed: 20 GB for a ResNet-50."""
+    noting = Noting()
+    backbone = keras.Sequential([keras.Input((8, 8, 3)), noting, keras.layers.Flatten()])
+    model = SimSiam(backbone, projector(192, 32, layers=2), predictor(32))
+    model.compile(**paper_optimizers(64, 4))
+    monitor = CollapseMonitor(images, preprocessing=8)
+    monitor.set_model(model)
+    noting.eager.clear()
+    for steps in (0, 1):  # after one step, BatchNorm's running averages lag behind
+        model.step_counter.assign(steps)
+        monitor.measure()
+    assert len(noting.eager) >= 2
+    assert not any(noting.eager)
 
 
 def test_a_collapse_in_the_first_steps_is_warned_of(images):
