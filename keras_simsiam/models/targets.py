@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_simsiam import _compat
 from keras_simsiam.errors import InputError
+from keras_simsiam.models.batch_norm import synchronize
 from keras_simsiam.models.objectives import at_least_float32, of_whole_batch
 from keras_simsiam.models.parts import output_dim, renewed
 from keras_simsiam.target_rules import TargetRule
@@ -204,5 +205,6 @@ def assign(variables: Sequence, values: Sequence[tf.Tensor]) -> None:
 
 def _copy(network: keras.Model) -> keras.Model:
     copy = renewed(network)
+    synchronize(copy)  # Keras 2 does not say it in the config that is copied
     copy.set_weights(network.get_weights())
     return copy
