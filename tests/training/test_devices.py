@@ -32,6 +32,24 @@ data = tf.data.Dataset.from_tensor_slices((np.ones((8, 3), "f"), np.ones((8, 1),
 model.fit(data.repeat(), steps_per_epoch=1, verbose=0)
 """
 
+TARGET_ON_TWO_DEVICES = """
+import keras, tensorflow as tf
+import keras_simsiam as ks
+from keras_simsiam.models.parts import layers_of
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    backbone = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+    model = ks.BYOL(backbone, ks.projector(3, 8), ks.predictor(8), steps=9)
+normalizing = [
+    layer
+    for layer in layers_of(model.targets.projector)
+    if isinstance(layer, keras.layers.BatchNormalization)
+]
+assert len(normalizing) == 3
+assert all(layer.synchronized for layer in normalizing)
+"""
+
 
 def cluster(count):
     """The environments of the processes of a cluster."""
@@ -134,6 +152,12 @@ def check_equal(found, expected, tolerance):
         else:
             difference = np.linalg.norm(found[key] - value)
             assert difference < tolerance * np.linalg.norm(value), key
+
+
+def test_batch_norm_of_a_target_network_sees_the_batch_of_all_devices(tmp_path):
+    command = [sys.executable, "-c", TARGET_ON_TWO_DEVICES]
+    (code,), (printed,) = run_all([command], [os.environ], tmp_path)
+    assert code == 0, printed[-2000:]
 
 
 @pytest.mark.slow
