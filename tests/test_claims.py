@@ -76,3 +76,6 @@ def test_the_reports_floor_is_reproduced_by_its_own_settings_only():
     for length, verdict in ((4, "open"), (50, "reproduced")):
         results = [found("stop_gradient", with_it, "tiny_imagenet", epochs=length)]
         assert judging.around_minus_07(results).verdict == verdict
+    far = found("stop_gradient", {"with stop-gradient": losses(-0.5)}, "tiny_imagenet", epochs=50)
+    assert judging.around_minus_07([*results, far]).verdict == "open"
+    assert judging.around_minus_07([far]).verdict == "contradicted"

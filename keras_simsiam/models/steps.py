@@ -161,7 +161,8 @@ class TrainedOnViews(SavedWithParts):
         with tf.GradientTape() as tape:
             loss, z1 = self._forward(views, True, also)
             # Of layers: regularizers of their weights, and what they add themselves.
-            total = loss * tf.cast(part, loss.dtype) + sum(tf.cast(v, loss.dtype) for v in self.losses)
+            total = loss * tf.cast(part, loss.dtype)
+            total += sum(tf.cast(v, loss.dtype) for v in self.losses)
             # Optimizers sum the gradients of the replicas.
             scaled = _compat.scale_loss(self.optimizer, total) / replicas()
         return loss, z1, tape.gradient(scaled, trained)
