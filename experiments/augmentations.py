@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for kind, changes in kinds.items():
         spec = {"kind": {"choices": {kind: changes}}, "views": {"choices": VIEWS}}
         name = f"augmentations_{kind.replace(' ', '_')}"
-        common.run(name, f"{__doc__} Here: {kind}.", args, figure=_figure(kind), spec=spec)
+        title = f"Which augmentations suit which kind of image: {kind}."
+        common.run(name, title, args, figure=_figure(kind), spec=spec)
     return 0
 
 

@@ -220,9 +220,9 @@ def floor(results: Results) -> Judged:
         if loss is not None:
             if abs(loss - FLOOR) <= FLOOR_NEAR:
                 verdict = "reproduced"
-            left = (FLOOR - loss) / gap if gap else 0.0
-            rest = f", which leaves {left:.0%} of the way" if left > 0 else ""
-            rest = f", above the report's {FLOOR}" if left < 0 else rest
+            rest = f", which leaves {(FLOOR - loss) / gap:.0%} of the way" if gap else ""
+            if gap and loss > FLOOR:
+                rest = f", above the report's {FLOOR}"
             setup = evidence.setup(found, line)
             said.append(f"With the report's own settings, {setup}: {loss:.3f}{rest}.")
             figures.append(found.name)

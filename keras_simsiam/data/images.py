@@ -99,7 +99,7 @@ class Images(abc.ABC):
         """
 
     def of_worker(self, workers: Workers) -> Images:
-        """The images that this process computes, if each computes its share."""
+        """This process's share of the images."""
         if workers.count == 1:
             return self
         # Once, because these images keep a pipeline of their own.

@@ -68,9 +68,9 @@ def augmented_features(
     images = as_images(images, channels=channels)
     source = crop_side(images, size)
     crops = random_crops(source, size, seed, channels)
+    numbers = tf.range(len(images), dtype=tf.int64)[workers.sharing(len(images)).share]
 
     def cropped(epoch: int, own: Images) -> Iterator[tf.Tensor]:
-        numbers = tf.range(len(images), dtype=tf.int64)[workers.sharing(len(images)).share]
         done = 0
         for batch in own.resized(source):
             examples = numbers[done : done + len(batch)]

@@ -132,7 +132,8 @@ def _check(
     strategy: tf.distribute.Strategy,
 ) -> Inputs:
     """Checks what needs no model, and loads the images."""
-    chief = Workers(strategy).chief
+    workers = Workers(strategy)
+    chief = workers.chief
     devices.check_data_service()
     for name in output.callback if chief else ():
         user_code.find_function(name, "callback")
@@ -140,7 +141,7 @@ def _check(
         folder.check_resumable(run)
     elif chief:
         folder.check_free(output.overwrite)
-    inputs = load_inputs(run, Workers(strategy))
+    inputs = load_inputs(run, workers)
     if output.resume:
         resuming.check_begun_with(folder.checkpoints, inputs.description, inputs.fingerprints)
     _warn_if_short(inputs)
