@@ -99,7 +99,7 @@ def _headers(files: ImageFiles) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def _size(path: str) -> tuple[int, int] | str:
     """Height and width in the header of a file; why they cannot be read, if so."""
     try:
-        if path.endswith(".npy"):
+        if path.lower().endswith(".npy"):
             height, width = np.load(path, mmap_mode="r", allow_pickle=False).shape[:2]
             return height, width
         with PIL.Image.open(path, formats=_FORMATS) as image:

@@ -52,7 +52,7 @@ class ImageFiles(SeparateImages):
     @functools.cached_property
     def has_arrays(self) -> bool:
         """Whether there are .npy files in `stored`, as copies of TIFF files are."""
-        return any(name.endswith(".npy") for name in self.stored.names)
+        return bool(self.stored.ending_with((".npy",)))
 
     def at(self, positions: tf.Tensor) -> tf.Tensor:
         """Where they are stored."""

@@ -127,9 +127,10 @@ def _splits(
             continue
         assert found.paths is not None
         pixels = found.pixels  # of the training images
-        arrays = arrays or any(path.lower().endswith(_ARRAYS) for path in found.paths)
-        labels = np.full(len(found.paths), -1) if found.labels is None else found.labels
-        splits[name] = _Split(Paths.of(found.paths), labels, split_folders(root).get(name, root))
+        paths = Paths.of(found.paths)
+        arrays = arrays or bool(paths.ending_with(_ARRAYS))
+        labels = np.full(len(paths), -1) if found.labels is None else found.labels
+        splits[name] = _Split(paths, labels, split_folders(root).get(name, root))
         classes = [*found.class_names] or classes
     return splits, classes, records.Form(pixels, arrays)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_simsiam import Pixels
+from keras_simsiam import Pixels, load
 from keras_simsiam.data.decoding import decode, deep_values, examine
 
 VALUES = np.random.RandomState(0).randint(0, 250, (5, 7, 4))
@@ -76,3 +76,12 @@ def test_channels_may_come_first():
 def test_anything_else_is_refused(contents, message):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         decode(contents)
+
+
+@pytest.mark.parametrize("check_files", ["full", "header"])
+def test_a_name_in_capitals_is_one_too(check_files, tmp_path):
+    for i in range(3):
+        (tmp_path / f"{i}.NPY").write_bytes(saved(VALUES[: 3 + i].astype(np.uint8)))
+    images = load(f"folder:{tmp_path}", check_files=check_files, pixels=FOUR).images
+    assert len(images) == 3
+    np.testing.assert_array_equal(images.image(2), VALUES)
