@@ -34,6 +34,12 @@ class Experiment(NamedTuple):
         """The images that it trained on."""
         return self.about["configuration"]["data"]["dataset"]
 
+    @property
+    def images(self) -> str:
+        """The same in words, with the size of the views where it is not the images' own."""
+        size = self.about["configuration"]["data"]["image_size"]
+        return f"{self.dataset} at {size} pixels" if size else self.dataset
+
     def line(self, *labels: str) -> Line | None:
         """The first line that has one of the labels."""
         return next((line for line in self.lines if line.label in labels), None)
@@ -66,11 +72,9 @@ def of(results: Sequence[Experiment], sweep: str, preset: str = "") -> list[Expe
 def setup(found: Experiment, line: Line) -> str:
     """What the runs of a line are, in words."""
     settings = found.about["configuration"]
-    model, size = settings["model"], settings["data"]["image_size"]
-    pixels = f" at {size} pixels" if size else ""
-    batch = settings["training"]["batch_size"]
+    model, batch = settings["model"], settings["training"]["batch_size"]
     return (
-        f"{found.dataset}{pixels}, {model['backbone']} of width {model['width']}, "
+        f"{found.images}, {model['backbone']} of width {model['width']}, "
         f"{line.mean('steps') or 0:,.0f} steps of {batch} images"
     )
 

@@ -121,7 +121,7 @@ def competitive_when_short(results: Results) -> Judged:
             ahead += len(worse) == len(of_method)
             behind += bool(better)
             said.append(
-                f"{found.dataset}, {length} epochs: {evidence.names(better)} ahead of SimSiam, "
+                f"{found.images}, {length} epochs: {evidence.names(better)} ahead of SimSiam, "
                 f"{evidence.names(worse)} behind, the others not separated from it."
             )
             figures.append(found.name)
@@ -143,14 +143,14 @@ def others_gain_more(results: Results) -> Judged:
     for found in evidence.of(results, "methods"):
         lengths = {n: lines for n, lines in evidence.lengths(found).items() if "simsiam" in lines}
         if len(lengths) < 2:
-            said.append(f"{found.dataset}: trained for one length only.")
+            said.append(f"{found.images}: trained for one length only.")
             continue
         better = {
             n: [m for m, line in lengths[n].items() if evidence.above(line, lengths[n]["simsiam"])]
             for n in (min(lengths), max(lengths))
         }
         after = (f"after {n} epochs: {evidence.names(ahead)}" for n, ahead in better.items())
-        said.append(f"{found.dataset}, ahead of SimSiam {'; '.join(after)}.")
+        said.append(f"{found.images}, ahead of SimSiam {'; '.join(after)}.")
         first, last = better.values()
         verdicts.append(len(last) > len(first))
         figures.append(found.name)
@@ -173,7 +173,7 @@ def better_than_simclr(results: Results) -> Judged:
             )
             cells = [mean_and_range("knn_top1", x.measured("knn_top1")) for x in (ours, simclr)]
             said.append(
-                f"{found.dataset}, {length} epochs: kNN {cells[0]} with SimSiam, {cells[1]} with "
+                f"{found.images}, {length} epochs: kNN {cells[0]} with SimSiam, {cells[1]} with "
                 "SimCLR."
             )
             figures.append(found.name)
@@ -204,7 +204,7 @@ def floor(results: Results) -> Judged:
         if all_four > 0.5:
             verdict = "explained"
         said.append(
-            f"{found.dataset}, at the same number of steps: the paper's settings with batches of "
+            f"{found.images}, at the same number of steps: the paper's settings with batches of "
             f"64 end at {known[0]:.3f}, batches of 16 at {known[1]:.3f}, and the four departures "
             f"of the report's code together at {known[2]:.3f}. That is {alone:.0%} and "
             f"{all_four:.0%} of the way to the report's {FLOOR}."
@@ -265,7 +265,7 @@ def less_data(results: Results) -> Judged:
             small, large = min(losses), max(losses)
             moved = losses[small] - losses[large]
             because = (
-                f"{found.dataset}: with the same images and the same number of steps, the loss "
+                f"{found.images}: with the same images and the same number of steps, the loss "
                 f"without the stop-gradient ends at {losses[small]:.3f} with batches of {small} "
                 f"and at {losses[large]:.3f} with batches of {large}: it is the batch that "
                 "BatchNorm sees, not the amount of data."
@@ -290,13 +290,13 @@ def necessary(results: Results) -> Judged:
             runs, collapsed = sum(len(x.entries) for x in free), sum(map(evidence.collapsed, free))
             said.append(
                 f"SimCLR, Barlow Twins and VICReg have no stop-gradient, and {collapsed} of {runs} "
-                f"of their runs on {found.dataset} collapsed: their losses prevent it."
+                f"of their runs on {found.images} collapsed: their losses prevent it."
             )
     for found in evidence.of(results, "predictor"):
         line = found.line("none", "no predictor")
         if line is not None and evidence.collapsed(line):
             said.append(
                 f"It is not sufficient: without a predictor {evidence.collapsed(line)} of "
-                f"{len(line.entries)} runs of SimSiam on {found.dataset} collapsed all the same."
+                f"{len(line.entries)} runs of SimSiam on {found.images} collapsed all the same."
             )
     return Judged(judged.verdict, said, judged.figures)

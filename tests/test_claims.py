@@ -15,13 +15,14 @@ def test_without_results_every_claim_is_open(monkeypatch, tmp_path):
     assert {claim.judge([]).verdict for claim in CLAIMS} == {"open"}
 
 
-def found(sweep, variants, dataset="photo_patches", preset="", epochs=8):
+def found(sweep, variants, dataset="photo_patches", preset="", epochs=8, image_size=None):
     """Results of a sweep: for each variant the metrics of its seeds."""
     lines = [
         Line(label, {}, [Entry(i, {}, "finished", metrics=m) for i, m in enumerate(seeds)])
         for label, seeds in variants.items()
     ]
-    run = Run().replace(data={"dataset": dataset}, training={"epochs": epochs})
+    data = {"dataset": dataset, "image_size": image_size}
+    run = Run().replace(data=data, training={"epochs": epochs})
     about = {"configuration": run.to_dict()}
     return Experiment(f"{sweep}_{dataset}{preset}", about, lines)
 
@@ -51,6 +52,18 @@ def test_longer_trainings_answer_whether_others_gain_more():
     short = {"simsiam, 8 epochs": knn_top1(0.6, 0.7), "byol, 8 epochs": knn_top1(0.6, 0.7)}
     long = {"simsiam, 32 epochs": knn_top1(0.7, 0.7), "byol, 32 epochs": knn_top1(0.8, 0.8)}
     assert judging.others_gain_more([found("methods", short | long)]).verdict == "reproduced"
+
+
+def test_comparisons_at_two_sizes_of_the_images_are_told_apart():
+    variants = {"simsiam, 8 epochs": knn_top1(0.6, 0.7), "simclr, 8 epochs": knn_top1(0.4, 0.5)}
+    results = [
+        found("methods", variants, "tiny_imagenet"),
+        found("methods", variants, "tiny_imagenet", "_32", image_size=32),
+    ]
+    for judge in (judging.competitive_when_short, judging.better_than_simclr):
+        said = judge(results).because
+        assert len(set(said)) == len(said)
+    assert "tiny_imagenet at 32 pixels, 8 epochs" in judging.better_than_simclr(results).because[1]
 
 
 def test_the_reports_floor_is_reproduced_by_its_own_settings_only():
