@@ -311,6 +311,14 @@ BAD_CALLS = [
         "predictor_optimizer must be a Keras optimizer, .*; got 3",
         lambda t: t.model.compile("sgd", 3),
     ),
+    (
+        "loss must be None, as the method has its own loss .*; got 'mse'",
+        lambda t: t.model.compile("sgd", loss="mse"),
+    ),
+    (
+        "metrics must be None, as .* there are no labels; got 'accuracy'",
+        lambda t: t.model.compile("sgd", metrics=["accuracy"]),
+    ),
     (r"images must be normalized .*; got uint8 \[8, 8, 8, 3\]", lambda t: t.model(IMAGES)),
     (r"images must be normalized .*; got float32 \[8, 8, 3\]", lambda t: t.model.call(FLOATS[0])),
     (

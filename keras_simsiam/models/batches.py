@@ -151,6 +151,16 @@ def parts(
     ]
 
 
+def refuse_losses(arguments: Mapping[str, Any]) -> None:
+    """Raises InputError if `compile` is given what compares outputs with labels."""
+    for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+        if given := arguments.get(name):
+            raise InputError(
+                f"{name} must be None, as the method has its own loss and there are no labels; "
+                f"got {shown(given)}"
+            )
+
+
 def refuse_class_weight(arguments: Mapping[str, Any]) -> None:
     """Raises InputError if there are weights of classes."""
     if (given := arguments.get("class_weight")) is not None:

@@ -58,9 +58,10 @@ class TrainedOnViews(SavedWithParts):
             **kwargs: See `keras.Model.compile`.
 
         Raises:
-            InputError: If Keras knows no such optimizer, both are the same object, or `accumulate`
-                is not a positive integer.
+            InputError: If Keras knows no such optimizer, both are the same object, `accumulate`
+                is not a positive integer, or there is a ``loss`` or there are ``metrics``.
         """
+        batches.refuse_losses(kwargs)
         self.accumulate = converted("accumulate", accumulate, Count)
         optimizers = [named("optimizer", optimizer)]
         optimizers += [predictor_optimizer and named("predictor_optimizer", predictor_optimizer)]
