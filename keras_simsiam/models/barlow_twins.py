@@ -18,7 +18,12 @@ from keras_simsiam.augmentation import Augmentation
 from keras_simsiam.fields import Count, NonNegative, checks_arguments
 from keras_simsiam.models import heads
 from keras_simsiam.models.base import JointEmbedding, ModelArguments
-from keras_simsiam.models.objectives import at_least_float32, mean_over_replicas, share
+from keras_simsiam.models.objectives import (
+    at_least_float32,
+    mean_over_replicas,
+    second_moments,
+    share,
+)
 from keras_simsiam.models.parts import output_dim
 
 
@@ -77,13 +82,8 @@ def barlow_twins_loss(z1: tf.Tensor, z2: tf.Tensor, off_diagonal: float = 5e-3) 
     Returns:
         A scalar, at least float32.
     """
-    z1, z2 = _standardized(z1), _standardized(z2)
-    count = tf.cast(tf.shape(z1)[0], z1.dtype)
-    c = mean_over_replicas(tf.matmul(z1, z2, transpose_a=True) / count, share(z1))
-    diagonal = tf.linalg.diag_part(c)
-    on = tf.reduce_sum(tf.square(diagonal - 1))
-    off = tf.reduce_sum(tf.square(c)) - tf.reduce_sum(tf.square(diagonal))
-    return on + off_diagonal * off
+    diagonal, rest = second_moments(_standardized(z1), _standardized(z2))
+    return tf.reduce_sum(tf.square(diagonal - 1)) + off_diagonal * rest
 
 
 def _standardized(z: tf.Tensor) -> tf.Tensor:

@@ -68,6 +68,31 @@ def z_std(z: tf.Tensor) -> tf.Tensor:
     return root_d * tf.reduce_mean(tf.sqrt(variance))
 
 
+def second_moments(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """C = aᵀ b / N, d × d, of the N images of the whole batch: its diagonal, and the rest.
+
+    Args:
+        a: ``[B, d]``, this device's images.
+        b: ``[B, d]``.
+
+    Returns:
+        C_ii ``[d]``; and the sum over i ≠ j of C_ij², a scalar. The latter's mean over the devices
+        is that of the whole batch.
+    """
+    part = share(a)
+    diagonal = mean_over_replicas(tf.reduce_mean(a * b, axis=0), part)
+    count, dim = a.shape
+    if count is not None and 2 * count * replicas() <= dim:
+        # |aᵀ b|² = sum of (a aᵀ) ∘ (b bᵀ), which are N × N: much less than C where N is small.
+        of_a, of_b = (tf.matmul(v, of_whole_batch(v), transpose_b=True) for v in (a, b))
+        squares = tf.reduce_sum(of_a * of_b) / (count**2 * replicas())
+    else:
+        local = tf.cast(tf.shape(a)[0], a.dtype)
+        c = mean_over_replicas(tf.matmul(a, b, transpose_a=True) / local, part)
+        squares = tf.reduce_sum(tf.square(c))
+    return diagonal, squares - tf.reduce_sum(tf.square(diagonal))
+
+
 def normalized(v: tf.Tensor) -> tf.Tensor:
     """v / |v| along the last axis; at least float32."""
     return tf.math.l2_normalize(at_least_float32(v), axis=-1)

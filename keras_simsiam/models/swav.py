@@ -105,8 +105,10 @@ class SwAV(JointEmbedding):
     def forward(self, views: tuple[tf.Tensor, ...], training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch, and z1."""
         z = [self.encode(x, training) for x in views]
-        scores = [self._scores(self.predictor(v, training=training)) for v in z]
-        codes = [self._codes(self._scores(v)) for v in z[:2]]
+        kernel = self._kernel()
+        predicted = [self.predictor(v, training=training) for v in z]
+        scores = [tf.matmul(normalized(v), kernel) for v in predicted]
+        codes = [self._codes(tf.matmul(normalized(v), kernel)) for v in z[:2]]
         losses = [
             cross_entropy(q, s, self.temperature)
             for i, q in enumerate(codes)
@@ -115,14 +117,12 @@ class SwAV(JointEmbedding):
         ]
         return tf.add_n(losses) / len(losses), z[0]
 
-    def _scores(self, z: tf.Tensor) -> tf.Tensor:
-        """Scores ``[B, K]`` of z ``[B, d]``; the prototypes get no gradient while frozen."""
+    def _kernel(self) -> tf.Tensor:
+        """The prototypes ``[d, K]``, without gradient while they are frozen."""
         (kernel,) = self.prototypes.weights
-        kernel = tf.convert_to_tensor(kernel)
+        kernel = at_least_float32(tf.convert_to_tensor(kernel))
         frozen = tf.convert_to_tensor(self.step_counter) < self.freeze_steps
-        kernel = tf.where(frozen, tf.stop_gradient(kernel), kernel)
-        z = normalized(z)
-        return tf.matmul(z, tf.cast(kernel, z.dtype))
+        return tf.where(frozen, tf.stop_gradient(kernel), kernel)
 
     def _codes(self, scores: tf.Tensor) -> tf.Tensor:
         """Codes ``[B, K]`` of this device's scores, balanced over the whole batch."""

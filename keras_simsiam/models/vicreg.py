@@ -23,6 +23,7 @@ from keras_simsiam.models.objectives import (
     at_least_float32,
     mean_over_replicas,
     replicas,
+    second_moments,
     share,
 )
 from keras_simsiam.models.parts import output_dim
@@ -102,9 +103,8 @@ def vicreg_loss(
     unbiased = whole / (whole - 1)
     for z in (z1, z2):
         z -= mean_over_replicas(tf.reduce_mean(z, axis=0), part)
-        c = unbiased * mean_over_replicas(tf.matmul(z, z, transpose_a=True) / local, part)
-        variances = tf.linalg.diag_part(c)
-        spread = tf.reduce_mean(tf.nn.relu(1 - tf.sqrt(variances + 1e-4)))
-        off = tf.reduce_sum(tf.square(c)) - tf.reduce_sum(tf.square(variances))
-        total += variance * spread / 2 + covariance * off / tf.cast(tf.shape(z)[1], z.dtype)
+        variances, covariances = second_moments(z, z)
+        spread = tf.reduce_mean(tf.nn.relu(1 - tf.sqrt(unbiased * variances + 1e-4)))
+        rest = unbiased**2 * covariances / tf.cast(tf.shape(z)[1], z.dtype)
+        total += variance * spread / 2 + covariance * rest
     return total

@@ -77,6 +77,23 @@ def test_losses_and_their_gradients_equal_pytorchs(name, arrays):
         np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("loss", [barlow_twins_loss, vicreg_loss])
+def test_few_images_of_many_dimensions_have_the_loss_that_any_number_has(loss, arrays):
+    """Their covariances are computed from products between images, if their number is static."""
+    z = [tf.constant(arrays[f"vectors/{name}"][:9]) for name in ("z1", "z2")]  # [9, 32]
+
+    def with_gradients(*z):
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            value = loss(*z)
+        return value, *tape.gradient(value, z)
+
+    any_number = [tf.TensorSpec([None, 32], tf.float64)] * 2
+    expected = tf.function(with_gradients, input_signature=any_number)(*z)
+    for found, value in zip(with_gradients(*z), expected, strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", [*LOSSES, "cosine"])
 def test_losses_of_half_precision_are_computed_in_float32(name):
     loss, count = negative_cosine_similarity, 2

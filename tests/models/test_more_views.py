@@ -117,10 +117,10 @@ def test_loss_and_first_gradients_of_swav_with_small_views_equal_numpys():
     model = tiny(ks.SwAV, prototypes=6, small_views=SMALL)
 
     def scores(model, views, trained=True):
-        return [
-            model._scores(model.predictor(z, training=True) if trained else z)
-            for z in (model.encode(x, True) for x in views)
-        ]
+        z = [model.encode(x, True) for x in views]
+        scored = [model.predictor(v, training=True) for v in z] if trained else z
+        (kernel,) = model.prototypes.weights
+        return [tf.math.l2_normalize(v, axis=1) @ tf.convert_to_tensor(kernel) for v in scored]
 
     model.before_step()
     codes = [sinkhorn(np.float64(s)) for s in scores(model, views[:2], trained=False)]
