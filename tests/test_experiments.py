@@ -27,7 +27,7 @@ from experiments import (
     stop_gradient,
 )
 from experiments.benchmarks import common as benchmarks
-from experiments.benchmarks import knn
+from experiments.benchmarks import knn, losses
 from experiments.claims import CLAIMS
 from keras_simsiam import InputError, presets
 from keras_simsiam.environment import processor
@@ -400,6 +400,11 @@ def test_benchmarks_take_turns_and_give_ratios_first(monkeypatch, tmp_path, caps
     assert written["processor"] == processor()
     assert "keras" in written["versions"]
     assert (tmp_path / "figures/benchmark_speed.png").exists()
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_each_loss_of_the_benchmark_is_computed(name):
+    assert losses.ours(name, 4, 16)() == 1
 
 
 def test_a_rival_is_measured_in_a_process_of_its_own_again_and_again():
