@@ -35,7 +35,7 @@ OPTIONS = {
     "simclr": {"predictor": "mlp", "stop_gradient": True},
     "moco": {"queue": 40},
     "swav": {"predictor": "mlp", "prototypes": 12},
-    "vicreg": {"projector_dim": 32},  # twice as many dimensions as images
+    "barlow_twins": {"projector_dim": 32},  # twice as many dimensions as images
 }
 NOISE = np.random.RandomState(0).randint(0, 256, (40, 16, 16, 3), np.uint8)
 
