@@ -36,7 +36,7 @@ class Experiment(NamedTuple):
 
     @property
     def images(self) -> str:
-        """The same in words, with the size of the views where it is not the images' own."""
+        """The dataset in words, with the size of the views if it is not that of the images."""
         size = self.about["configuration"]["data"]["image_size"]
         return f"{self.dataset} at {size} pixels" if size else self.dataset
 

@@ -27,12 +27,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3)
     args = parser.parse_args(argv)
+    makers = {
+        common.OURS: ours,
+        "lightly": functools.partial(lightly, False),
+        "lightly, torch.compile": functools.partial(lightly, True),
+    }
     for loss in args.losses:
-        makers = {
-            common.OURS: ours,
-            "lightly": functools.partial(lightly, False),
-            "lightly, torch.compile": functools.partial(lightly, True),
-        }
         work = (loss, args.batch_size, args.dim)
         sized = {name: functools.partial(make, *work) for name, make in makers.items()}
         with common.processes(sized, args.cores, args.seconds) as rivals:

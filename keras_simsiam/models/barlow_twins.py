@@ -82,8 +82,8 @@ def barlow_twins_loss(z1: tf.Tensor, z2: tf.Tensor, off_diagonal: float = 5e-3) 
     Returns:
         A scalar, at least float32.
     """
-    diagonal, rest = second_moments(_standardized(z1), _standardized(z2))
-    return tf.reduce_sum(tf.square(diagonal - 1)) + off_diagonal * rest
+    diagonal, beside = second_moments(_standardized(z1), _standardized(z2), share(z1))
+    return tf.reduce_sum(tf.square(diagonal - 1)) + off_diagonal * beside
 
 
 def _standardized(z: tf.Tensor) -> tf.Tensor:

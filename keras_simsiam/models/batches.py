@@ -152,7 +152,7 @@ def parts(
 
 
 def refuse_losses(arguments: Mapping[str, Any]) -> None:
-    """Raises InputError if `compile` is given what compares outputs with labels."""
+    """Raises InputError if `compile` is given a loss or metrics, which compare with labels."""
     for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
         if given := arguments.get(name):
             raise InputError(

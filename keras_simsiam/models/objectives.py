@@ -68,28 +68,30 @@ def z_std(z: tf.Tensor) -> tf.Tensor:
     return root_d * tf.reduce_mean(tf.sqrt(variance))
 
 
-def second_moments(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """C = aᵀ b / N, d × d, of the N images of the whole batch: its diagonal, and the rest.
+def second_moments(
+    a: tf.Tensor, b: tf.Tensor, share: tf.Tensor | float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The diagonal of C = aᵀ b / N over the whole batch, and how large C is beside it.
 
     Args:
-        a: ``[B, d]``, this device's images.
+        a: ``[B, d]``, of this device's images.
         b: ``[B, d]``.
+        share: What `share` says of these images.
 
     Returns:
-        C_ii ``[d]``; and the sum over i ≠ j of C_ij², a scalar. The latter's mean over the devices
-        is that of the whole batch.
+        C_ii ``[d]``; and the sum over i ≠ j of C_ij², a scalar, to be averaged over the devices.
     """
-    part = share(a)
-    diagonal = mean_over_replicas(tf.reduce_mean(a * b, axis=0), part)
     count, dim = a.shape
     if count is not None and 2 * count * replicas() <= dim:
-        # |aᵀ b|² = sum of (a aᵀ) ∘ (b bᵀ), which are N × N: much less than C where N is small.
-        of_a, of_b = (tf.matmul(v, of_whole_batch(v), transpose_b=True) for v in (a, b))
+        # The sum of all C_ij² is that of (a aᵀ) ∘ (b bᵀ) / N², which are N × N and not d × d.
+        of_a = tf.matmul(a, of_whole_batch(a), transpose_b=True)
+        of_b = of_a if b is a else tf.matmul(b, of_whole_batch(b), transpose_b=True)
         squares = tf.reduce_sum(of_a * of_b) / (count**2 * replicas())
+        diagonal = mean_over_replicas(tf.reduce_mean(a * b, axis=0), share)
     else:
         local = tf.cast(tf.shape(a)[0], a.dtype)
-        c = mean_over_replicas(tf.matmul(a, b, transpose_a=True) / local, part)
-        squares = tf.reduce_sum(tf.square(c))
+        c = mean_over_replicas(tf.matmul(a, b, transpose_a=True) / local, share)
+        squares, diagonal = tf.reduce_sum(tf.square(c)), tf.linalg.diag_part(c)
     return diagonal, squares - tf.reduce_sum(tf.square(diagonal))
 
 

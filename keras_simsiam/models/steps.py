@@ -55,11 +55,11 @@ class TrainedOnViews(SavedWithParts):
             accumulate: Parts of a batch that pass through the network one after another, to save
                 memory; the step applies the mean of their gradients. What compares the images of a
                 batch, such as BatchNorm, sees those of a part. Batches must be multiples of it.
-            **kwargs: See `keras.Model.compile`.
+            **kwargs: Other arguments of `keras.Model.compile`, but no ``loss`` or ``metrics``.
 
         Raises:
             InputError: If Keras knows no such optimizer, both are the same object, `accumulate`
-                is not a positive integer, or there is a ``loss`` or there are ``metrics``.
+                is not a positive integer, or a loss or metrics are given.
         """
         batches.refuse_losses(kwargs)
         self.accumulate = converted("accumulate", accumulate, Count)

@@ -106,9 +106,8 @@ class SwAV(JointEmbedding):
         """The loss of a batch, and z1."""
         z = [self.encode(x, training) for x in views]
         kernel = self._kernel()
-        predicted = [self.predictor(v, training=training) for v in z]
-        scores = [tf.matmul(normalized(v), kernel) for v in predicted]
-        codes = [self._codes(tf.matmul(normalized(v), kernel)) for v in z[:2]]
+        scores = [normalized(self.predictor(v, training=training)) @ kernel for v in z]
+        codes = [self._codes(normalized(v) @ kernel) for v in z[:2]]
         losses = [
             cross_entropy(q, s, self.temperature)
             for i, q in enumerate(codes)

@@ -103,8 +103,8 @@ def vicreg_loss(
     unbiased = whole / (whole - 1)
     for z in (z1, z2):
         z -= mean_over_replicas(tf.reduce_mean(z, axis=0), part)
-        variances, covariances = second_moments(z, z)
+        variances, squares = second_moments(z, z, part)
         spread = tf.reduce_mean(tf.nn.relu(1 - tf.sqrt(unbiased * variances + 1e-4)))
-        rest = unbiased**2 * covariances / tf.cast(tf.shape(z)[1], z.dtype)
-        total += variance * spread / 2 + covariance * rest
+        total += variance * spread / 2
+        total += covariance * unbiased**2 * squares / tf.cast(tf.shape(z)[1], z.dtype)
     return total

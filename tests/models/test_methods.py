@@ -78,8 +78,8 @@ def test_losses_and_their_gradients_equal_pytorchs(name, arrays):
 
 
 @pytest.mark.parametrize("loss", [barlow_twins_loss, vicreg_loss])
-def test_few_images_of_many_dimensions_have_the_loss_that_any_number_has(loss, arrays):
-    """Their covariances are computed from products between images, if their number is static."""
+def test_few_images_have_the_same_loss_whether_or_not_their_number_is_static(loss, arrays):
+    """Only if it is, covariances are computed from products between images."""
     z = [tf.constant(arrays[f"vectors/{name}"][:9]) for name in ("z1", "z2")]  # [9, 32]
 
     def with_gradients(*z):
